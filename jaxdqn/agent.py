@@ -1,0 +1,139 @@
+"""The Double-DQN agent: parts chosen by the configuration, put together as pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxdqn import exploration, heads, networks
+from jaxdqn.config import Config
+from jaxdqn.environment import Environment
+from jaxdqn.types import Array, Params, PRNGKey, Transition
+
+
+@struct.dataclass
+class AgentState:
+    """All that learning changes.
+
+    Attributes:
+        params: the online network.
+        target_params: the target network.
+        opt_state: Adam's moments.
+        updates: gradient updates so far, int32 ``[]``.
+    """
+
+    params: Params
+    target_params: Params
+    opt_state: Any
+    updates: Array
+
+
+@struct.dataclass
+class LearnInfo:
+    """What one update measured, over its batch; float32 ``[]`` each.
+
+    Attributes:
+        loss: mean loss.
+        q_mean: mean value of the actions in the batch, before the update.
+        grad_norm: global norm of the gradient, before clipping.
+    """
+
+    loss: Array
+    q_mean: Array
+    grad_norm: Array
+
+
+class Agent(NamedTuple):
+    """The agent's verbs.
+
+    Attributes:
+        init: ``(key) -> state``; the key is consumed.
+        q_values: ``(params, obs) -> [A]`` for one observation.
+        act: ``(params, key, obs, epsilon) -> action []`` for one observation; epsilon-greedy.
+        learn: ``(state, transitions [B, ...]) -> (state, info)``; one gradient update.
+    """
+
+    init: Callable[[PRNGKey], AgentState]
+    q_values: Callable[[Params, Array], Array]
+    act: Callable[[Params, PRNGKey, Array, Array], Array]
+    learn: Callable[[AgentState, Transition], tuple[AgentState, LearnInfo]]
+
+
+def make(config: Config, environment: Environment) -> Agent:
+    """Build the agent for an environment's observations and actions."""
+    head = heads.expected(config.loss, config.huber_delta)
+    network = _network(config, environment, head.width)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.scale_by_adam(eps=config.adam_epsilon),
+    )
+    total_updates = config.schedule.updates
+
+    def init(key: PRNGKey) -> AgentState:
+        params = network.init(key, jnp.zeros(environment.obs.shape, environment.obs.dtype))
+        return AgentState(
+            params=params,
+            target_params=jax.tree.map(jnp.copy, params),
+            opt_state=optimizer.init(params),
+            updates=jnp.int32(0),
+        )
+
+    def q_values(params: Params, obs: Array) -> Array:
+        return head.mean(network.apply(params, obs))
+
+    def act(params: Params, key: PRNGKey, obs: Array, epsilon: Array) -> Array:
+        return exploration.epsilon_greedy(key, q_values(params, obs), epsilon)
+
+    def batch_loss(
+        params: Params, target_params: Params, batch: Transition
+    ) -> tuple[Array, Array]:
+        apply = jax.vmap(network.apply, in_axes=(None, 0))
+        outputs_tm1 = apply(params, batch.obs_tm1)
+        target_t = apply(target_params, batch.obs_t)
+        # The online network chooses, the target network judges; in DQN the latter does both.
+        selector_t = apply(jax.lax.stop_gradient(params), batch.obs_t) if config.double else target_t
+        losses = jax.vmap(heads.double_q_loss, in_axes=(None, 0, 0, 0, 0, 0, 0))(
+            head,
+            outputs_tm1,
+            batch.a_tm1,
+            batch.r_t,
+            config.discount * batch.discount_t,
+            target_t,
+            selector_t,
+        )
+        q_tm1 = jnp.take_along_axis(head.mean(outputs_tm1), batch.a_tm1[:, None], axis=1)
+        return jnp.mean(losses), jnp.mean(q_tm1)
+
+    def learn(state: AgentState, batch: Transition) -> tuple[AgentState, LearnInfo]:
+        (loss, q_mean), grads = jax.value_and_grad(batch_loss, has_aux=True)(
+            state.params, state.target_params, batch
+        )
+        directions, opt_state = optimizer.update(grads, state.opt_state)
+        done = state.updates / total_updates
+        factor = 1.0 + jnp.minimum(done, 1.0) * (config.learning_rate_end_factor - 1.0)
+        step_size = -config.learning_rate * factor
+        params = jax.tree.map(lambda p, d: p + step_size * d, state.params, directions)
+        updates = state.updates + 1
+        # A where on a small tree, not a cond: the same program whether or not it is time.
+        rate = jnp.where(updates % config.target_period == 0, config.target_rate, 0.0)
+        target_params = optax.incremental_update(params, state.target_params, rate)
+        state = AgentState(params, target_params, opt_state, updates)
+        return state, LearnInfo(loss, q_mean, optax.tree.norm(grads))
+
+    return Agent(init, q_values, act, learn)
+
+
+def _network(config: Config, environment: Environment, width: int) -> Any:
+    dense = networks.Dense(
+        num_actions=environment.num_actions,
+        width=width,
+        widths=config.widths,
+        activation=networks.ACTIVATIONS[config.activation],
+        layer_norm=config.layer_norm,
+    )
+    if config.network == "residual":
+        return networks.Residual(dense, channels=config.channels, blocks=config.blocks)
+    return networks.MLP(dense, categories=environment.categories)

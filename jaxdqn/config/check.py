@@ -1,0 +1,136 @@
+"""Refuse a configuration that can't be honoured, in one sentence, before anything is traced."""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdqn.config.config import Config
+from jaxdqn.types import ConfigError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+_HINTS = typing.get_type_hints(Config)
+
+
+def check(config: Config) -> None:
+    """Check every field by itself, then the schedule's arithmetic.
+
+    Leaves that are being traced can't be looked at and are let through.
+
+    Raises:
+        ConfigError: at the first setting that can't be honoured.
+    """
+    for name, field in FIELDS.items():
+        value = getattr(config, name)
+        if name in ("env_kwargs", "env_params"):
+            continue
+        if field.metadata.get("pytree_node", True):
+            _check_leaf(name, value, field.metadata["low"], field.metadata["high"])
+        else:
+            _check_static(name, value, field.metadata["low"])
+    _check_schedule(config)
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> ConfigError:
+    """Return the error for a misspelt name, with the nearest known one."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
+    return ConfigError(f"{kind} {name!r} is not known{where}: {remedy}")
+
+
+def _check_static(name: str, value: Any, low: int | None) -> None:
+    hint = _HINTS[name]
+    if isinstance(value, jax.Array | np.ndarray):
+        raise ConfigError(
+            f"{name} (an array of shape {value.shape}) is structure, fixed when the program is "
+            f"compiled, so it can't be traced or swept in one call: give one plain value."
+        )
+    if typing.get_origin(hint) is typing.Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise unknown(f"{name} =", str(value), choices)
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} ({value!r}) must be true or false: write it without quotes.")
+    elif hint is str:
+        if not isinstance(value, str):
+            raise ConfigError(f"{name} ({value!r}) must be a name: write it in quotes.")
+    else:
+        sizes = value if isinstance(value, tuple) else (value,)
+        plural = hint is not int
+        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
+        if isinstance(value, tuple) != plural or not whole or any(size < low for size in sizes):
+            kind = f"a list of whole numbers, each {low}" if plural else f"a whole number, {low}"
+            raise ConfigError(f"{name} ({value!r}) must be {kind} or more: change it.")
+
+
+def _check_leaf(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, jax.core.Tracer):
+        return
+    whole = _HINTS[name] is int
+    kind = "a whole number" if whole else "a number"
+    span = f"{low:g} or more" if high == np.inf else f"from {low:g} to {high:g}"
+    numbers = np.asarray(value)
+    right = numbers.dtype.kind in ("iu" if whole else "iuf")
+    if not right or not np.all((numbers >= low) & (numbers <= high)):
+        raise ConfigError(f"{name} ({value!r}) must be {kind}, {span}: change it.")
+    if whole and np.any(numbers >= 2**31):
+        raise ConfigError(f"{name} ({value!r}) must be below 2147483648: lower it.")
+
+
+def _check_schedule(config: Config) -> None:
+    plan = config.schedule
+    warm, per_iteration = plan.warmup_env_steps, plan.env_steps_per_iteration
+    if config.batch_size > warm:
+        raise ConfigError(
+            f"batch_size ({config.batch_size}) exceeds what warm-up collects ({warm}): "
+            f"raise warmup_steps to {config.batch_size} or more."
+        )
+    if warm > config.capacity:
+        raise ConfigError(
+            f"warmup_steps ({config.warmup_steps}, in {config.num_envs} environments {warm}) exceeds "
+            f"capacity ({config.capacity}), so its beginning would be lost: "
+            f"raise capacity to {warm} or lower warmup_steps."
+        )
+    if per_iteration > config.capacity:
+        raise ConfigError(
+            f"num_envs ({config.num_envs}) × train_every ({config.train_every}) = {per_iteration} "
+            f"transitions between updates exceed capacity ({config.capacity}): "
+            f"raise capacity to {per_iteration} or lower num_envs or train_every."
+        )
+    learning = config.total_steps - warm
+    if learning < per_iteration * config.evaluations:
+        raise ConfigError(
+            f"total_steps ({config.total_steps}) leaves {max(learning, 0)} steps after warm-up "
+            f"({warm}), too few for {config.evaluations} evaluations of at least {per_iteration}: "
+            f"raise total_steps to {warm + per_iteration * config.evaluations} or lower evaluations."
+        )
+    if plan.env_steps >= 2**31:
+        raise ConfigError(
+            f"total_steps ({config.total_steps}) must stay below 2147483648, since steps are counted "
+            f"in 32 bits: lower it and call run again to carry on."
+        )
+    _check_epsilon(config, learning)
+
+
+def _check_epsilon(config: Config, learning: int) -> None:
+    values = (config.epsilon_start, config.epsilon_end, config.epsilon_steps)
+    if any(isinstance(value, jax.core.Tracer) for value in values):
+        return
+    start, end, horizon = values
+    if np.any(np.asarray(horizon) > learning):
+        raise ConfigError(
+            f"epsilon_steps ({horizon}) exceeds the {learning} steps that learning lasts, so "
+            f"epsilon would never reach epsilon_end: lower epsilon_steps to {learning} or raise "
+            f"total_steps."
+        )
+    if np.any(np.asarray(end) > np.asarray(start)):
+        raise ConfigError(
+            f"epsilon_end ({end}) exceeds epsilon_start ({start}): lower epsilon_end or raise "
+            f"epsilon_start."
+        )

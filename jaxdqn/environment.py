@@ -1,0 +1,118 @@
+"""Any gymnax environment by name, with what an agent needs to know of it."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+
+from jaxdqn import maze
+from jaxdqn.config import Config
+from jaxdqn.config.check import unknown
+from jaxdqn.types import Array, ConfigError, PRNGKey
+
+
+class Environment(NamedTuple):
+    """An environment's functions and shapes.
+
+    Attributes:
+        gymnax: the gymnax environment.
+        num_actions: size of its discrete action space (A).
+        obs: shape and dtype of one observation as it really is (spaces may lie).
+        categories: number of values of a discrete observation, None for arrays.
+    """
+
+    gymnax: Any
+    num_actions: int
+    obs: jax.ShapeDtypeStruct
+    categories: int | None
+
+    def reset(self, key: PRNGKey, params: Any) -> tuple[Array, Any]:
+        """Return the first observation and state; the key is consumed."""
+        return self.gymnax.reset(key, params)
+
+    def step(
+        self, key: PRNGKey, state: Any, action: Array, params: Any
+    ) -> tuple[Array, Any, Array, Array, Array, dict[Any, Any]]:
+        """Step and, where an episode ended, reset; the key is consumed.
+
+        Returns:
+            Next observation (of the reset, where there was one), next state, reward, terminated,
+            truncated, and info, whose ``final_observation`` is what the agent saw last.
+        """
+        return self.gymnax.step(key, state, action, params)
+
+    @property
+    def is_maze(self) -> bool:
+        """Whether the goal, the shortest path and exact values are known."""
+        return isinstance(self.gymnax, maze.Maze)
+
+
+def make(config: Config) -> tuple[Environment, Any]:
+    """Return the environment that a configuration names, and its parameters.
+
+    Raises:
+        ConfigError: an unknown name or argument, or an environment that Q-learning can't handle.
+    """
+    environment, default_params = _make(config.env, config.env_kwargs)
+    params = _override(config.env, default_params, config.env_params)
+    if isinstance(environment.gymnax, maze.Maze):
+        environment.gymnax.check_params(params)
+    if config.network == "residual" and len(environment.obs.shape) != 3:
+        raise ConfigError(
+            f"network ('residual') needs observations of shape (H, W, C), but {config.env} gives "
+            f"{environment.obs.shape}: set network = 'mlp'."
+        )
+    return environment, params
+
+
+@functools.lru_cache(maxsize=8)
+def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
+    if name not in gymnax.registered_envs:
+        raise unknown("env", name, gymnax.registered_envs)
+    _check_kwargs(name, kwargs)
+    # Levels are made now, as arrays, even while a caller is being traced.
+    with jax.ensure_compile_time_eval():
+        env, params = gymnax.make(name, **kwargs)
+        actions, seen = env.action_space(params), env.observation_space(params)
+    if not isinstance(actions, spaces.Discrete):
+        raise ConfigError(
+            f"env ({name!r}) has continuous actions, and Q-learning needs discrete ones: "
+            "use another environment."
+        )
+    obs, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
+    if not hasattr(obs, "shape"):
+        raise ConfigError(
+            f"env ({name!r}) gives observations of several arrays, which no network here reads: "
+            "use an environment that gives one array."
+        )
+    categories = seen.n if isinstance(seen, spaces.Discrete) else None
+    return Environment(env, int(actions.n), obs, categories), params
+
+
+def _check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
+    factory = gymnax.registration._registry[name]
+    known = inspect.signature(factory).parameters
+    for key in kwargs:
+        if key not in known:
+            raise unknown("env_kwargs", key, known, f" to {name}")
+
+
+def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(params)} - {"levels"}
+    for key, value in changes.items():
+        if key not in known:
+            raise unknown("env_params", key, known, f" to {name}")
+        if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind not in "biuf":
+            raise ConfigError(f"env_params.{key} ({value!r}) must be a number: change it.")
+    arrays = {
+        key: jnp.asarray(value) if isinstance(value, np.ndarray | list | tuple) else value
+        for key, value in changes.items()
+    }
+    return params.replace(**arrays)

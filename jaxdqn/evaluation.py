@@ -1,0 +1,113 @@
+"""Greedy rollouts of fixed length, each masked from its first ending on."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
+from jaxdqn import maze
+from jaxdqn.config import Config, check
+from jaxdqn.types import Array, Params, PRNGKey
+
+
+@struct.dataclass
+class Evaluation:
+    """Means over the greedy episodes of one evaluation; float32 ``[]`` each.
+
+    Attributes:
+        eval_return: undiscounted return; of an episode cut at ``eval_steps``, up to the cut.
+        eval_length: steps; of an episode that was cut, ``eval_steps``.
+        success: share of episodes that reached the goal; on mazes only, else None.
+        spl: success weighted by (shortest / walked) path length (Anderson et al., 2018,
+            arXiv:1807.06757); on mazes only, else None.
+    """
+
+    eval_return: Array
+    eval_length: Array
+    success: Array | None = None
+    spl: Array | None = None
+
+
+@struct.dataclass
+class _Episodes:
+    """Greedy episodes under way, ``[episodes]`` each."""
+
+    alive: Array
+    returns: Array
+    lengths: Array
+    terminated: Array
+
+
+def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
+    """Evaluate the greedy policy of a network over ``config.eval_episodes`` episodes.
+
+    Args:
+        config: the settings it was trained with.
+        params: the network's parameters, ``state.agent.params``.
+        key: consumed.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    check(config)
+    _, env_params = environments.make(config)
+    return _evaluate(config, env_params, params, key)
+
+
+@jax.jit
+def _evaluate(config: Config, env_params: Any, params: Params, key: PRNGKey) -> Evaluation:
+    environment, _ = environments.make(config)
+    return rollouts(config, agents.make(config, environment), environment, env_params, params, key)
+
+
+def rollouts(
+    config: Config,
+    agent: agents.Agent,
+    environment: environments.Environment,
+    env_params: Any,
+    params: Params,
+    key: PRNGKey,
+) -> Evaluation:
+    """Walk greedily and measure, inside a compiled program; the key is consumed."""
+    count = config.eval_episodes
+    key_reset, key_env = jax.random.split(key)
+    first_obs, first_state = jax.vmap(environment.reset, (0, None))(
+        jax.random.split(key_reset, count), env_params
+    )
+    fresh = _Episodes(
+        alive=jnp.ones(count, bool),
+        returns=jnp.zeros(count),
+        lengths=jnp.zeros(count, jnp.int32),
+        terminated=jnp.zeros(count, bool),
+    )
+
+    def step(carry: tuple[Any, Any, _Episodes], t: Array) -> tuple[Any, None]:
+        obs, env_state, episodes = carry
+        actions = jnp.argmax(jax.vmap(agent.q_values, (None, 0))(params, obs), axis=-1)
+        keys = jax.random.split(jax.random.fold_in(key_env, t), count)
+        obs, env_state, rewards, terminated, truncated, _ = jax.vmap(
+            environment.step, (0, 0, 0, None)
+        )(keys, env_state, actions, env_params)
+        episodes = _Episodes(
+            alive=episodes.alive & ~(terminated | truncated),
+            returns=episodes.returns + jnp.where(episodes.alive, rewards, 0.0),
+            lengths=episodes.lengths + episodes.alive,
+            terminated=episodes.terminated | (episodes.alive & terminated),
+        )
+        return (obs, env_state, episodes), None
+
+    steps = jnp.arange(config.eval_steps)
+    (_, _, episodes), _ = jax.lax.scan(step, (first_obs, first_state, fresh), steps)
+    result = Evaluation(jnp.mean(episodes.returns), jnp.mean(episodes.lengths))
+    if not environment.is_maze:
+        return result
+    shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first_state)
+    efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
+    return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency))
+
+
+def _shortest_path(env_params: maze.MazeParams, state: maze.MazeState) -> Array:
+    return maze.distances(env_params.levels.walls[state.level], state.goal)[state.agent]

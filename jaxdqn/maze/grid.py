@@ -1,0 +1,90 @@
+"""The rules of a maze: cells, moves, slipping, and mazes as text.
+
+A cell is its row-major index ``row * W + column``, int32. Walls are ``[H, W]`` booleans. The
+border is closed: a move into a wall or off the grid leaves the agent where it is.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn.types import Array, ConfigError
+
+UP, DOWN, LEFT, RIGHT = range(4)
+NUM_ACTIONS = 4
+ARROWS = "↑↓←→"
+
+_ROW_STEP = np.array([-1, 1, 0, 0], np.int32)
+_COLUMN_STEP = np.array([0, 0, -1, 1], np.int32)
+_SIDEWAYS = np.array([[LEFT, RIGHT], [LEFT, RIGHT], [UP, DOWN], [UP, DOWN]], np.int32)
+
+WALL, FREE, START, GOAL = "#", ".", "S", "G"
+
+
+def move(walls: Array, cell: Array, action: Array) -> Array:
+    """Return the cell reached by a move without slipping.
+
+    Args:
+        walls: booleans ``[H, W]``.
+        cell: int32 ``[]``.
+        action: 0 up, 1 down, 2 left, 3 right, int ``[]``.
+    """
+    height, width = walls.shape
+    row = jnp.clip(cell // width + jnp.asarray(_ROW_STEP)[action], 0, height - 1)
+    column = jnp.clip(cell % width + jnp.asarray(_COLUMN_STEP)[action], 0, width - 1)
+    return jnp.where(walls[row, column], cell, row * width + column)
+
+
+def slip(action: Array, uniform: Array, probability: float | Array) -> Array:
+    """Return the direction really taken: with ``probability`` a sideways one, either equally.
+
+    FrozenLake's ice (Gymnasium) is ``probability`` 2/3.
+
+    Args:
+        action: the direction intended, int ``[]``.
+        uniform: a number drawn uniformly from [0, 1), ``[]``.
+        probability: of slipping.
+    """
+    sideways = jnp.asarray(_SIDEWAYS)[action, (uniform < probability / 2).astype(jnp.int32)]
+    return jnp.where(uniform < probability, sideways, action)
+
+
+def parse(layout: str) -> tuple[np.ndarray, int, int]:
+    """Read a maze from text: ``#`` wall, ``.`` free, ``S`` start, ``G`` goal, a line per row.
+
+    Returns:
+        Walls ``[H, W]``, start cell and goal cell. Without ``S`` or ``G``: the first and last
+        corner.
+
+    Raises:
+        ConfigError: rows of different lengths, another character, two starts or goals, or a
+            wall where start or goal must be.
+    """
+    rows = [line.strip() for line in layout.strip().splitlines()]
+    if len({len(row) for row in rows}) != 1 or not rows[0]:
+        raise ConfigError(
+            f"layout has rows of lengths {sorted({len(row) for row in rows})}: make them equal."
+        )
+    grid = np.array([list(row) for row in rows])
+    for symbol in np.unique(grid):
+        if symbol not in (WALL, FREE, START, GOAL):
+            raise ConfigError(f"layout contains {str(symbol)!r}: use only '#', '.', 'S' and 'G'.")
+    ends = []
+    for name, symbol, corner in (("start", START, 0), ("goal", GOAL, grid.size - 1)):
+        cells = np.flatnonzero(grid == symbol)
+        if len(cells) > 1:
+            raise ConfigError(f"layout has {len(cells)} cells {symbol!r}: keep one {name}.")
+        ends.append(int(cells[0]) if len(cells) else corner)
+        if grid.flat[ends[-1]] == WALL:
+            raise ConfigError(f"layout has a wall at the {name} corner: write {symbol!r} somewhere.")
+    if ends[0] == ends[1]:
+        raise ConfigError("layout has start and goal in one cell: separate 'S' and 'G'.")
+    return grid == WALL, ends[0], ends[1]
+
+
+def to_text(walls: np.ndarray, start: int | None = None, goal: int | None = None) -> str:
+    """Write a maze as text that ``parse`` reads."""
+    grid = np.where(walls, WALL, FREE)
+    for cell, symbol in ((start, START), (goal, GOAL)):
+        if cell is not None:
+            grid.flat[cell] = symbol
+    return "\n".join("".join(row) for row in grid)

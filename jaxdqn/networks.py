@@ -1,0 +1,80 @@
+"""Q-networks: one observation in, K numbers for each of A actions out."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxdqn.types import Array
+
+Activation = Callable[[Array], Array]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "elu": jax.nn.elu,
+}
+
+
+class Dense(nn.Module):
+    """Hidden dense layers, then one linear layer to ``[A, K]``."""
+
+    num_actions: int
+    width: int  # K
+    widths: Sequence[int]
+    activation: Activation
+    layer_norm: bool
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """Map features ``[...]``, flattened, to outputs ``[A, K]``."""
+        x = features.reshape(-1)
+        for size in self.widths:
+            x = nn.Dense(size)(x)
+            x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
+        return nn.Dense(self.num_actions * self.width)(x).reshape(self.num_actions, self.width)
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron over the flattened observation.
+
+    ``categories`` is the number of values of a discrete observation, which is one-hot encoded;
+    None for arrays.
+    """
+
+    dense: Dense
+    categories: int | None = None
+
+    def __call__(self, obs: Array) -> Array:
+        """Map one observation to outputs ``[A, K]``."""
+        if self.categories is not None:
+            return self.dense(jax.nn.one_hot(obs, self.categories))
+        return self.dense(obs.astype(jnp.float32))
+
+
+class Residual(nn.Module):
+    """A pre-activation residual convolutional network for grids (He et al., 2016, arXiv:1603.05027).
+
+    Stem, ``blocks`` residual blocks of two 3×3 convolutions, then ``dense``. The grid keeps its
+    size throughout and is flattened, not pooled, since in a maze the place is the point.
+    """
+
+    dense: Dense
+    channels: int
+    blocks: int
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
+        act, norm = self.dense.activation, self.dense.layer_norm
+        x = nn.Conv(self.channels, (3, 3))(obs.astype(jnp.float32))
+        for _ in range(self.blocks):
+            y = x
+            for _ in range(2):
+                y = act(nn.LayerNorm()(y) if norm else y)
+                y = nn.Conv(self.channels, (3, 3))(y)
+            x = x + y
+        return self.dense(act(x))

@@ -1,0 +1,49 @@
+"""Words that every module shares.
+
+Shape letters, used beside fields and in docstrings throughout the package:
+
+======  ==========================================
+``E``   parallel environments of one agent
+``B``   transitions in a batch
+``A``   actions
+``K``   numbers that the network gives per action
+``N``   slots of the replay buffer
+``S``   seeds (agents trained side by side)
+``T``   evaluations along training
+``H W`` rows and columns of a maze
+``L``   levels in a bank of mazes
+======  ==========================================
+
+In formulas ``_tm1`` is the step before the transition and ``_t`` the step after it.
+"""
+
+from typing import Any
+
+import jax
+from chex import ArrayTree, PRNGKey
+from flax import struct
+
+Array = jax.Array
+Params = ArrayTree
+
+__all__ = ["Array", "ArrayTree", "ConfigError", "Params", "PRNGKey", "Transition"]
+
+
+class ConfigError(ValueError):
+    """A setting that can't be honoured; the message names the field, its value and the remedy."""
+
+
+@struct.dataclass
+class Transition:
+    """One step of one environment.
+
+    There is no ``done``: ``discount_t`` is 0 where the world ended and 1 elsewhere, also where
+    only the clock ran out, and ``obs_t`` is what the agent saw last, never the reset. A time
+    limit is therefore bootstrapped correctly (Pardo et al., 2018, arXiv:1712.00378).
+    """
+
+    obs_tm1: Any
+    a_tm1: Array  # int32 []
+    r_t: Array  # float32 []
+    discount_t: Array  # float32 []
+    obs_t: Any
