@@ -30,6 +30,8 @@ _HOMES = {
     "train": "jaxdqn.training",
 }
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Config",
     "ConfigError",

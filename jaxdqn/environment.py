@@ -72,6 +72,26 @@ def make(config: Config) -> tuple[Environment, Any]:
     return environment, params
 
 
+def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the constructor arguments and scalar parameters that the environment offers.
+
+    Raises:
+        ConfigError: an unknown environment or argument.
+    """
+    environment, params = _make(config.env, config.env_kwargs)
+    kwargs = {
+        name: parameter.default
+        for name, parameter in inspect.signature(type(environment.gymnax)).parameters.items()
+        if isinstance(parameter.default, bool | int | float | str)
+    }
+    numbers = {
+        field.name: value
+        for field in dataclasses.fields(params)
+        if isinstance(value := getattr(params, field.name), bool | int | float)
+    }
+    return kwargs, numbers
+
+
 @functools.lru_cache(maxsize=8)
 def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     if name not in gymnax.registered_envs:
@@ -97,8 +117,7 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
 
 
 def _check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
-    factory = gymnax.registration._registry[name]
-    known = inspect.signature(factory).parameters
+    known = inspect.signature(gymnax.registration._registry[name]).parameters
     for key in kwargs:
         if key not in known:
             raise unknown("env_kwargs", key, known, f" to {name}")

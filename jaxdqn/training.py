@@ -152,6 +152,16 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
     return _run(config, env_params, state, length)
 
 
+def bytes_per_transition(config: Config) -> int:
+    """Return how many bytes of the replay buffer one transition takes.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    check(config)
+    return _parts(config, environments.make(config)[1]).replay.bytes_per_transition
+
+
 @jax.jit
 def _init(config: Config, env_params: Any, key: PRNGKey) -> State:
     parts = _parts(config, env_params)

@@ -54,7 +54,8 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
 def to_toml(config: Config) -> str:
     """Return the whole configuration as TOML text that ``load_config`` reads back unchanged."""
     fields = {name: _plain(getattr(config, name)) for name in FIELDS}
-    return tomli_w.dumps(fields, multiline_strings=True)
+    said = {name: value for name, value in fields.items() if name not in _TABLES or value}
+    return tomli_w.dumps(said, multiline_strings=True)
 
 
 def _flatten(content: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -6,11 +6,22 @@ Importing this module registers the environment, so that ``gymnax.make`` finds i
 import gymnax
 
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
-from jaxdqn.maze.generate import Levels, bank
+from jaxdqn.maze.generate import Level, Levels, bank, level
 from jaxdqn.maze.grid import parse, to_text
 from jaxdqn.maze.solve import distances
 
-__all__ = ["Levels", "Maze", "MazeParams", "MazeState", "bank", "distances", "parse", "to_text"]
+__all__ = [
+    "Level",
+    "Levels",
+    "Maze",
+    "MazeParams",
+    "MazeState",
+    "bank",
+    "distances",
+    "level",
+    "parse",
+    "to_text",
+]
 
 if "Maze-jaxdqn" not in gymnax.registered_envs:
     gymnax.register("Maze-jaxdqn", Maze)

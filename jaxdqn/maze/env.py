@@ -180,6 +180,15 @@ class Maze(environment.Environment):
         planes = [params.levels.walls[state.level], cells == state.agent, cells == state.goal]
         return jnp.stack(planes, axis=-1)
 
+    def observe_everywhere(self, params: MazeParams, level: int, goal: Array) -> Array:
+        """Return what the agent would see in each cell of a level, ``[H * W, ...]``."""
+        zero = jnp.int32(0)
+
+        def observe(cell: Array) -> Array:
+            return self.get_obs(MazeState(jnp.int32(level), cell, goal, zero), params)
+
+        return jax.vmap(observe)(jnp.arange(self.height * self.width))
+
     def is_terminated(self, state: MazeState, params: MazeParams) -> Array:
         """Only the goal ends a maze."""
         del params

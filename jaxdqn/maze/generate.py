@@ -3,6 +3,8 @@
 A reset then only draws an index, which matters since gymnax computes a reset at every step.
 """
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -24,6 +26,34 @@ class Levels:
     walls: Array
     cells: Array
     num_cells: Array
+
+
+class Level(NamedTuple):
+    """One maze of a bank, on the host.
+
+    Attributes:
+        walls: booleans ``[H, W]``.
+        cells: the cells from which the goal can be reached, start first, goal last.
+    """
+
+    walls: np.ndarray
+    cells: np.ndarray
+
+    @property
+    def start(self) -> int:
+        """Cell of the start."""
+        return int(self.cells[0])
+
+    @property
+    def goal(self) -> int:
+        """Cell of the goal."""
+        return int(self.cells[-1])
+
+
+def level(levels: Levels, index: int) -> Level:
+    """Take one maze out of a bank."""
+    cells = np.asarray(levels.cells[index])[: int(levels.num_cells[index])]
+    return Level(np.asarray(levels.walls[index]), cells)
 
 
 def bank(

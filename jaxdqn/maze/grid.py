@@ -31,7 +31,7 @@ def move(walls: Array, cell: Array, action: Array) -> Array:
     height, width = walls.shape
     row = jnp.clip(cell // width + jnp.asarray(_ROW_STEP)[action], 0, height - 1)
     column = jnp.clip(cell % width + jnp.asarray(_COLUMN_STEP)[action], 0, width - 1)
-    return jnp.where(walls[row, column], cell, row * width + column)
+    return jnp.where(jnp.asarray(walls)[row, column], cell, row * width + column)
 
 
 def slip(action: Array, uniform: Array, probability: float | Array) -> Array:

@@ -1,0 +1,44 @@
+"""The command line; it says something before the heavy imports start."""
+
+import sys
+from collections.abc import Sequence
+
+_USAGE = """usage: jaxdqn COMMAND ...
+
+Double DQN in JAX: many agents, exact mazes, honest statistics.
+
+commands:
+  train CONFIG [--field value ...] [--seeds N] [--out DIR]
+                    train one agent per seed and write a run folder
+
+jaxdqn COMMAND --help lists every option.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status (0 done, 1 refused, 2 misused, 130 interrupted)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE, end="")
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command != "train":
+        print(f"jaxdqn: command {command!r} is not known: use train.", file=sys.stderr)
+        return 2
+    if not {"-h", "--help"} & set(rest):
+        print(f"jaxdqn {command}: loading JAX …", flush=True)
+    from jaxdqn import devices
+    from jaxdqn.types import ConfigError
+
+    try:
+        # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
+        devices.use_all_cores()
+        from jaxdqn.commands import train
+
+        return train.main(rest)
+    except ConfigError as error:
+        print(f"jaxdqn: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
+        return 130

@@ -1,0 +1,91 @@
+"""Run folders: what a training leaves on disk."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+
+import jaxdqn
+from jaxdqn import statistics
+from jaxdqn.config import Config, to_toml
+from jaxdqn.training import Metrics
+from jaxdqn.types import ConfigError, Params
+
+
+def create(path: Path, config: Config) -> None:
+    """Make a new run folder with its ``config.toml``.
+
+    Raises:
+        ConfigError: something is there already, or the place can't be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=False)
+        (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    except FileExistsError:
+        raise ConfigError(
+            f"out ('{path}') exists already and is not overwritten: choose another folder."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(
+            f"out ('{path}') can't be written ({reason}): choose another folder."
+        ) from None
+
+
+def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) -> dict[str, Any]:
+    """Return what a run came to: final measures over seeds, speed, versions.
+
+    Args:
+        config: the settings.
+        metrics: leaves ``[S, T]``.
+        seeds: numbers of the seeds.
+        seconds: of training, compilation apart.
+    """
+    final = {name: rows[:, -1] for name, rows in _arrays(metrics).items()}
+    env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates")[0])
+    summary = {
+        "env": config.env,
+        "seed_count": len(seeds),
+        "seeds": [seeds.start, seeds.stop - 1],
+        "env_steps_per_seed": env_steps,
+        "updates_per_seed": updates,
+        "train_seconds": round(seconds, 3),
+        "env_steps_per_second": round(env_steps * len(seeds) / seconds),
+        "final": {name: statistics.summarise(values) for name, values in final.items()},
+        "versions": {
+            "jaxdqn": jaxdqn.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+        "devices": [str(device) for device in jax.devices()],
+    }
+    if "spl" in final:
+        count = int(np.sum(final["spl"] > 1 - 1e-6))
+        low, high = statistics.wilson_interval(count, len(seeds))
+        summary["shortest_path_seeds"] = {"count": count, "low": float(low), "high": float(high)}
+    return summary
+
+
+def save_results(
+    path: Path, metrics: Metrics, summary: dict[str, Any], params: Params
+) -> None:
+    """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
+    np.savez_compressed(path / "metrics.npz", **_arrays(metrics))
+    text = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False)
+    (path / "summary.json").write_text(text + "\n", encoding="utf-8")
+    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
+
+
+def _arrays(metrics: Metrics) -> dict[str, np.ndarray]:
+    return {name: np.asarray(rows) for name, rows in vars(metrics).items() if rows is not None}
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN; null says that nothing was measured."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if value != value else value

@@ -1,0 +1,96 @@
+"""Many agents: seeds side by side, spread over all devices."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxdqn.config import Config
+from jaxdqn.replay import ReplayState
+from jaxdqn.training import Metrics, State, init, run
+
+# The counters are the same for all seeds and stay without a seed axis: an index that differs
+# between seeds would turn every write to the replay from a slice into a scatter.
+STATE_AXES = State(
+    agent=0,
+    replay=ReplayState(storage=0, added=None),
+    env_state=0,
+    obs=0,
+    episode_return=0,
+    keys=0,
+    vector_steps=None,
+    evaluations=None,
+)
+
+
+def train_in_periods(config: Config, seeds: range) -> Iterator[tuple[State, Metrics | None]]:
+    """Train one agent per seed, pausing after each evaluation.
+
+    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever the others are.
+
+    Args:
+        config: the settings.
+        seeds: numbers of the seeds (S).
+
+    Yields:
+        First the warmed-up states and None, as soon as everything is compiled; then, after each
+        evaluation, the states and one row of metrics, leaves ``[S]``. States, leaves ``[S, ...]``
+        but for the counters, are consumed by the next step: keep none of them.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    devices = jax.devices()[: len(seeds)]
+    padded = -(-len(seeds) // len(devices)) * len(devices)
+    keys = jax.vmap(jax.random.key)(seeds.start + jnp.arange(padded))
+    mesh = Mesh(np.array(devices), ("seeds",))
+    per_seed, shared = PartitionSpec("seeds"), PartitionSpec()
+    state_specs = jax.tree.map(
+        lambda axis: shared if axis is None else per_seed, STATE_AXES, is_leaf=lambda x: x is None
+    )
+    spread = partial(jax.shard_map, mesh=mesh, check_vma=False)
+
+    def start(config: Config, keys: jax.Array) -> State:
+        return jax.vmap(init, (None, 0), STATE_AXES)(config, keys)
+
+    def advance(config: Config, state: State) -> tuple[State, Metrics]:
+        one_period = partial(run, evaluations=1)
+        return jax.vmap(one_period, (None, STATE_AXES), (STATE_AXES, 0))(config, state)
+
+    begin = jax.jit(spread(start, in_specs=(shared, per_seed), out_specs=state_specs))
+    proceed = jax.jit(
+        spread(advance, in_specs=(shared, state_specs), out_specs=(state_specs, per_seed)),
+        donate_argnums=1,
+    )
+    state = begin(config, keys)
+    compiled = proceed.lower(config, state).compile()
+    yield _without_padding(state, len(seeds)), None
+    for _ in range(config.schedule.evaluations):
+        state, metrics = compiled(config, state)
+        metrics = jax.tree.map(lambda x: np.asarray(x)[: len(seeds), 0], metrics)
+        yield _without_padding(state, len(seeds)), metrics
+
+
+def _without_padding(state: State, count: int) -> State:
+    if len(state.obs) == count:
+        return state
+    return jax.tree.map(
+        lambda axis, leaves: leaves if axis is None else jax.tree.map(lambda x: x[:count], leaves),
+        STATE_AXES,
+        state,
+        is_leaf=lambda x: x is None,
+    )
+
+
+def concatenate(rows: list[Metrics]) -> Metrics:
+    """Join rows of metrics, leaves ``[S]``, to leaves ``[S, T]``."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
+
+
+def parameters_of(state: State, index: int) -> Any:
+    """Return the online network of the ``index``-th seed."""
+    return jax.tree.map(lambda x: x[index], state.agent.params)
