@@ -14,8 +14,7 @@ from jaxdqn.environment import Environment
 from jaxdqn.types import Array, Params, PRNGKey, Transition
 
 
-@struct.dataclass
-class AgentState:
+class AgentState(struct.PyTreeNode):
     """All that learning changes.
 
     Attributes:
@@ -31,8 +30,7 @@ class AgentState:
     updates: Array
 
 
-@struct.dataclass
-class LearnInfo:
+class LearnInfo(struct.PyTreeNode):
     """What one update measured, over its batch; float32 ``[]`` each.
 
     Attributes:
@@ -87,14 +85,14 @@ def make(config: Config, environment: Environment) -> Agent:
     def act(params: Params, key: PRNGKey, obs: Array, epsilon: Array) -> Array:
         return exploration.epsilon_greedy(key, q_values(params, obs), epsilon)
 
-    def batch_loss(
-        params: Params, target_params: Params, batch: Transition
-    ) -> tuple[Array, Array]:
+    def batch_loss(params: Params, target_params: Params, batch: Transition) -> tuple[Array, Array]:
         apply = jax.vmap(network.apply, in_axes=(None, 0))
         outputs_tm1 = apply(params, batch.obs_tm1)
         target_t = apply(target_params, batch.obs_t)
         # The online network chooses, the target network judges; in DQN the latter does both.
-        selector_t = apply(jax.lax.stop_gradient(params), batch.obs_t) if config.double else target_t
+        selector_t = target_t
+        if config.double:
+            selector_t = apply(jax.lax.stop_gradient(params), batch.obs_t)
         losses = jax.vmap(heads.double_q_loss, in_axes=(None, 0, 0, 0, 0, 0, 0))(
             head,
             outputs_tm1,

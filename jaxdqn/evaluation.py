@@ -13,8 +13,7 @@ from jaxdqn.config import Config, check
 from jaxdqn.types import Array, Params, PRNGKey
 
 
-@struct.dataclass
-class Evaluation:
+class Evaluation(struct.PyTreeNode):
     """Means over the greedy episodes of one evaluation; float32 ``[]`` each.
 
     Attributes:
@@ -31,8 +30,7 @@ class Evaluation:
     spl: Array | None = None
 
 
-@struct.dataclass
-class _Episodes:
+class _Episodes(struct.PyTreeNode):
     """Greedy episodes under way, ``[episodes]`` each."""
 
     alive: Array

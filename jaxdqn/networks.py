@@ -56,7 +56,7 @@ class MLP(nn.Module):
 
 
 class Residual(nn.Module):
-    """A pre-activation residual convolutional network for grids (He et al., 2016, arXiv:1603.05027).
+    """A pre-activation residual network for grids (He et al., 2016, arXiv:1603.05027).
 
     Stem, ``blocks`` residual blocks of two 3×3 convolutions, then ``dense``. The grid keeps its
     size throughout and is flattened, not pooled, since in a maze the place is the point.

@@ -80,7 +80,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     q = np.asarray(jax.vmap(q_values, (None, 0))(params, obs))
     path = render.greedy_path(level, q)
     found = f"walked {len(path) - 1}" if path[-1] == level.goal else "doesn't reach the goal"
-    shortest = int(maze.distances(level.walls, level.goal)[level.start])
+    shortest = maze.shortest_path(level)
     figure = Figure(figsize=(7, 6.2), layout="constrained")
     axes = figure.subplots()
     image = render.draw_policy(axes, level, q)
@@ -96,7 +96,7 @@ def shortest_path(config: Config) -> int | None:
     if not environment.is_maze or config.env_kwargs.get("num_levels", 1) != 1 or "random" in ends:
         return None
     level = maze.level(env_params.levels, 0)
-    return int(maze.distances(level.walls, level.goal)[level.start])
+    return maze.shortest_path(level)
 
 
 def _thousands(steps: float, _: int) -> str:

@@ -11,8 +11,7 @@ from flax import struct
 from jaxdqn.types import Array, ArrayTree, PRNGKey, Transition
 
 
-@struct.dataclass
-class ReplayState:
+class ReplayState(struct.PyTreeNode):
     """The ring.
 
     Attributes:

@@ -70,11 +70,10 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
     return summary
 
 
-def save_results(
-    path: Path, metrics: Metrics, summary: dict[str, Any], params: Params
-) -> None:
+def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
-    np.savez_compressed(path / "metrics.npz", **_arrays(metrics))
+    arrays: dict[str, Any] = _arrays(metrics)
+    np.savez_compressed(path / "metrics.npz", **arrays)
     text = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False)
     (path / "summary.json").write_text(text + "\n", encoding="utf-8")
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))

@@ -15,15 +15,17 @@ from jaxdqn.training import Metrics, State, init, run
 
 # The counters are the same for all seeds and stay without a seed axis: an index that differs
 # between seeds would turn every write to the replay from a slice into a scatter.
+_PER_SEED: Any = 0
+_SHARED: Any = None
 STATE_AXES = State(
-    agent=0,
-    replay=ReplayState(storage=0, added=None),
-    env_state=0,
-    obs=0,
-    episode_return=0,
-    keys=0,
-    vector_steps=None,
-    evaluations=None,
+    agent=_PER_SEED,
+    replay=ReplayState(storage=_PER_SEED, added=_SHARED),
+    env_state=_PER_SEED,
+    obs=_PER_SEED,
+    episode_return=_PER_SEED,
+    keys=_PER_SEED,
+    vector_steps=_SHARED,
+    evaluations=_SHARED,
 )
 
 

@@ -17,8 +17,7 @@ from jaxdqn.replay import ReplayState
 from jaxdqn.types import Array, PRNGKey, Transition
 
 
-@struct.dataclass
-class Keys:
+class Keys(struct.PyTreeNode):
     """One key for each thing that chance pays for; each use folds in a counter.
 
     Evaluation has a stream of its own, so that looking more often changes nothing in training.
@@ -30,8 +29,7 @@ class Keys:
     eval: PRNGKey
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """Everything that a run needs to carry on: arrays only.
 
     Attributes:
@@ -55,8 +53,7 @@ class State:
     evaluations: Array
 
 
-@struct.dataclass
-class Metrics:
+class Metrics(struct.PyTreeNode):
     """One row per evaluation, leaves ``[T]``; means are over the time since the row before.
 
     Attributes:
@@ -211,13 +208,9 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
 
 def _parts(config: Config, env_params: Any) -> _Parts:
     environment, _ = environments.make(config)
-    example = Transition(
-        obs_tm1=environment.obs,
-        a_tm1=jax.ShapeDtypeStruct((), jnp.int32),
-        r_t=jax.ShapeDtypeStruct((), jnp.float32),
-        discount_t=jax.ShapeDtypeStruct((), jnp.float32),
-        obs_t=environment.obs,
-    )
+    action: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    number: Any = jax.ShapeDtypeStruct((), jnp.float32)
+    example = Transition(environment.obs, action, number, number, environment.obs)
     return _Parts(
         config=config,
         environment=environment,
@@ -227,8 +220,7 @@ def _parts(config: Config, env_params: Any) -> _Parts:
     )
 
 
-@struct.dataclass
-class _Tally:
+class _Tally(struct.PyTreeNode):
     """Sums since the last evaluation, ``[]`` each."""
 
     loss: Array
@@ -239,7 +231,8 @@ class _Tally:
 
     @classmethod
     def zero(cls) -> "_Tally":
-        return cls(*jnp.zeros(3), jnp.int32(0), jnp.float32(0.0))
+        zero = jnp.float32(0.0)
+        return cls(loss=zero, q_mean=zero, grad_norm=zero, episodes=jnp.int32(0), returns=zero)
 
 
 def _iterate(parts: _Parts, carry: tuple[State, _Tally], _: None) -> tuple[Any, None]:

@@ -26,15 +26,14 @@ from flax import struct
 Array = jax.Array
 Params = ArrayTree
 
-__all__ = ["Array", "ArrayTree", "ConfigError", "Params", "PRNGKey", "Transition"]
+__all__ = ["Array", "ArrayTree", "ConfigError", "PRNGKey", "Params", "Transition"]
 
 
 class ConfigError(ValueError):
     """A setting that can't be honoured; the message names the field, its value and the remedy."""
 
 
-@struct.dataclass
-class Transition:
+class Transition(struct.PyTreeNode):
     """One step of one environment.
 
     There is no ``done``: ``discount_t`` is 0 where the world ended and 1 elsewhere, also where

@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> int:
     began = time.perf_counter()
     with console.Progress(config, count) as progress:
         for state, row in seeds.train_in_periods(config, numbers):
+            final = state
             if row is None:
                 progress.compiled(time.perf_counter() - began)
                 began = time.perf_counter()
@@ -62,8 +63,8 @@ def main(arguments: list[str]) -> int:
         raise KeyboardInterrupt
     metrics = seeds.concatenate(rows)
     summary = runs.summarise(config, metrics, numbers, time.perf_counter() - began)
-    runs.save_results(out, metrics, summary, state.agent.params)
-    _draw(out, chosen.config_file.stem, config, metrics, state, first)
+    runs.save_results(out, metrics, summary, final.agent.params)
+    _draw(out, chosen.config_file.stem, config, metrics, final, first)
     console.report(summary, out)
     return 0
 

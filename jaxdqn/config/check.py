@@ -93,8 +93,8 @@ def _check_schedule(config: Config) -> None:
         )
     if warm > config.capacity:
         raise ConfigError(
-            f"warmup_steps ({config.warmup_steps}, in {config.num_envs} environments {warm}) exceeds "
-            f"capacity ({config.capacity}), so its beginning would be lost: "
+            f"warmup_steps ({config.warmup_steps}, in {config.num_envs} environments {warm}) "
+            f"exceeds capacity ({config.capacity}), so its beginning would be lost: "
             f"raise capacity to {warm} or lower warmup_steps."
         )
     if per_iteration > config.capacity:
@@ -108,12 +108,13 @@ def _check_schedule(config: Config) -> None:
         raise ConfigError(
             f"total_steps ({config.total_steps}) leaves {max(learning, 0)} steps after warm-up "
             f"({warm}), too few for {config.evaluations} evaluations of at least {per_iteration}: "
-            f"raise total_steps to {warm + per_iteration * config.evaluations} or lower evaluations."
+            f"raise total_steps to {warm + per_iteration * config.evaluations} or lower "
+            f"evaluations."
         )
     if plan.env_steps >= 2**31:
         raise ConfigError(
-            f"total_steps ({config.total_steps}) must stay below 2147483648, since steps are counted "
-            f"in 32 bits: lower it and call run again to carry on."
+            f"total_steps ({config.total_steps}) must stay below 2147483648, since steps are "
+            f"counted in 32 bits: lower it and call run again to carry on."
         )
     _check_epsilon(config, learning)
 

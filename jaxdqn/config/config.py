@@ -42,8 +42,7 @@ class Schedule(NamedTuple):
     updates: int  # gradient updates
 
 
-@struct.dataclass
-class Config:
+class Config(struct.PyTreeNode):
     """Settings of one agent's training; sizes and names are static, numbers are pytree leaves."""
 
     env: str = _static("Maze-jaxdqn")

@@ -8,7 +8,7 @@ import gymnax
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
 from jaxdqn.maze.generate import Level, Levels, bank, level
 from jaxdqn.maze.grid import parse, to_text
-from jaxdqn.maze.solve import distances
+from jaxdqn.maze.solve import distances, shortest_path
 
 __all__ = [
     "Level",
@@ -20,6 +20,7 @@ __all__ = [
     "distances",
     "level",
     "parse",
+    "shortest_path",
     "to_text",
 ]
 

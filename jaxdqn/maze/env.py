@@ -15,8 +15,7 @@ GENERATORS = ("empty", "scatter", "corridors", "layout")
 OBSERVATIONS = ("position", "coordinates", "planes")
 
 
-@struct.dataclass
-class MazeState:
+class MazeState(struct.PyTreeNode):
     """Where an episode stands; all int32 ``[]``."""
 
     level: Array
@@ -25,8 +24,7 @@ class MazeState:
     time: Array
 
 
-@struct.dataclass
-class MazeParams:
+class MazeParams(struct.PyTreeNode):
     """The numbers of a maze; every one can be changed without compiling.
 
     Attributes:

@@ -12,8 +12,8 @@ from flax import struct
 from jaxdqn.maze import grid
 from jaxdqn.types import Array, ConfigError
 
-@struct.dataclass
-class Levels:
+
+class Levels(struct.PyTreeNode):
     """A bank of L mazes of one size, each solvable.
 
     Attributes:

@@ -75,7 +75,9 @@ def parse(layout: str) -> tuple[np.ndarray, int, int]:
             raise ConfigError(f"layout has {len(cells)} cells {symbol!r}: keep one {name}.")
         ends.append(int(cells[0]) if len(cells) else corner)
         if grid.flat[ends[-1]] == WALL:
-            raise ConfigError(f"layout has a wall at the {name} corner: write {symbol!r} somewhere.")
+            raise ConfigError(
+                f"layout has a wall at the {name} corner: write {symbol!r} somewhere."
+            )
     if ends[0] == ends[1]:
         raise ConfigError("layout has start and goal in one cell: separate 'S' and 'G'.")
     return grid == WALL, ends[0], ends[1]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdqn.maze import grid
+from jaxdqn.maze.generate import Level
 from jaxdqn.types import Array
 
 
@@ -31,3 +32,8 @@ def distances(walls: Array, goal: Array) -> Array:
         return after, jnp.any(after != before)
 
     return jax.lax.while_loop(unsettled, relax, (start, jnp.array(True)))[0]
+
+
+def shortest_path(level: Level) -> int:
+    """Return the fewest moves from the start of a level to its goal."""
+    return int(distances(jnp.asarray(level.walls), jnp.int32(level.goal))[level.start])

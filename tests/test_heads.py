@@ -1,0 +1,67 @@
+"""The double-Q loss against rlax, where selector and target disagree."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rlax
+
+from jaxdqn import heads
+
+HEAD = heads.expected("squared")
+
+
+def adversarial(rng, count=500, num_actions=5):
+    """Tables whose online and target network prefer different actions."""
+    q_tm1, target, selector = rng.normal(size=(3, count, num_actions))
+    clash = target.argmax(1) == selector.argmax(1)
+    rows = np.flatnonzero(clash)
+    selector[rows, (target[rows].argmax(1) + 1) % num_actions] = 10.0
+    assert (target.argmax(1) != selector.argmax(1)).all()
+    actions = rng.integers(num_actions, size=count)
+    rewards, discounts = rng.normal(size=count), rng.choice([0.0, 0.97], size=count)
+    return [jnp.asarray(x, jnp.float32) for x in (q_tm1, rewards, discounts, target, selector)] + [
+        jnp.asarray(actions, jnp.int32)
+    ]
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_the_target_equals_rlax(double):
+    q_tm1, r_t, discount_t, target_t, selector_t, a_tm1 = adversarial(np.random.default_rng(0))
+    chooser = selector_t if double else target_t
+    loss = jax.vmap(heads.double_q_loss, (None, 0, 0, 0, 0, 0, 0))(
+        HEAD, q_tm1[..., None], a_tm1, r_t, discount_t, target_t[..., None], chooser[..., None]
+    )
+    error = jax.vmap(rlax.double_q_learning)(q_tm1, a_tm1, r_t, discount_t, target_t, chooser)
+    np.testing.assert_allclose(loss, 0.5 * error**2, rtol=1e-5, atol=1e-6)
+
+
+def test_double_and_plain_targets_differ_where_the_networks_disagree():
+    q_tm1 = jnp.zeros((2, 1))
+    online, target = jnp.array([[0.0], [1.0]]), jnp.array([[5.0], [2.0]])
+    double = heads.double_q_loss(HEAD, q_tm1, 0, 1.0, 0.5, target, online)
+    plain = heads.double_q_loss(HEAD, q_tm1, 0, 1.0, 0.5, target, target)
+    assert float(double) == pytest.approx(0.5 * (1 + 0.5 * 2) ** 2)
+    assert float(plain) == pytest.approx(0.5 * (1 + 0.5 * 5) ** 2)
+
+
+def test_only_the_action_taken_gets_a_gradient_and_the_target_none():
+    def loss(outputs, target):
+        return heads.double_q_loss(HEAD, outputs, 1, 1.0, 0.9, target, target)
+
+    outputs, target = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[4.0], [0.0], [1.0]])
+    grad, target_grad = jax.grad(loss, (0, 1))(outputs, target)
+    np.testing.assert_allclose(grad[:, 0], [0.0, 2.0 - (1.0 + 0.9 * 4.0), 0.0], rtol=1e-6)
+    assert not target_grad.any()
+
+
+@pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])
+def test_huber_is_quadratic_inside_delta_and_linear_outside(delta):
+    head = heads.expected("huber", delta)
+
+    def loss(error):
+        return head.loss(jnp.zeros(1), jnp.zeros(1), error, 0.0)
+
+    inside, outside = 0.9 * delta, 2.0 * delta
+    assert float(loss(inside)) == pytest.approx(0.5 * inside**2)
+    assert float(loss(outside)) == pytest.approx(delta * (outside - 0.5 * delta))

@@ -1,0 +1,98 @@
+"""The ring equals a deque; samples are uniform, filled, and of the stored type."""
+
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxdqn import replay
+from jaxdqn.types import Transition
+
+KEY = jax.random.key(0)
+
+
+def transitions(rng, count: int) -> Transition:
+    """Observations of several dtypes; ``a_tm1`` numbers the transitions."""
+
+    def obs():
+        return {
+            "planes": jnp.asarray(rng.random((count, 3, 5)) < 0.5),
+            "number": jnp.asarray(rng.integers(-5, 5, (count,)), jnp.int32),
+            "bytes": jnp.asarray(rng.integers(0, 255, (count, 2)), jnp.uint8),
+            "flag": jnp.asarray(rng.random(count) < 0.5),
+        }
+
+    return Transition(
+        obs_tm1=obs(),
+        a_tm1=jnp.asarray(rng.integers(0, 4, count), jnp.int32),
+        r_t=jnp.asarray(rng.normal(size=count), jnp.float32),
+        discount_t=jnp.asarray(rng.random(count) < 0.5, jnp.float32),
+        obs_t=obs(),
+    )
+
+
+def example_of(batch: Transition) -> Transition:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
+
+
+def rows(batch: Transition) -> list[tuple]:
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(batch)]
+    return [tuple(leaf[i].tobytes() for leaf in leaves) for i in range(len(leaves[0]))]
+
+
+@pytest.mark.parametrize(("capacity", "count"), [(12, 4), (10, 4), (7, 3), (5, 5), (9, 1)])
+def test_the_ring_holds_what_a_deque_holds(capacity, count):
+    rng = np.random.default_rng(capacity)
+    example = example_of(transitions(rng, count))
+    ring = replay.uniform(capacity, 400, example)
+    add, sample = jax.jit(ring.add), jax.jit(ring.sample)
+    state, reference = ring.init(), deque(maxlen=capacity)
+    for turn in range(5 * capacity // count + 3):
+        batch = transitions(rng, count)
+        state = add(state, batch)
+        reference.extend(rows(batch))
+        drawn = rows(sample(state, jax.random.fold_in(KEY, turn)))
+        assert set(drawn) == set(reference), f"after {turn + 1} additions"
+
+
+def test_samples_keep_shape_and_dtype():
+    batch = transitions(np.random.default_rng(0), 4)
+    ring = replay.uniform(8, 3, example_of(batch))
+    drawn = ring.sample(ring.add(ring.init(), batch), KEY)
+    expected = jax.tree.map(lambda x: ((3, *x.shape[1:]), x.dtype), batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn) == expected
+
+
+@pytest.mark.parametrize("filled", [8, 40, 64])
+def test_sampling_is_uniform_over_filled_slots(filled):
+    batch = transitions(np.random.default_rng(0), 8).replace(obs_tm1=None, obs_t=None)
+    ring = replay.uniform(64, 40_000, example_of(batch))
+    state = ring.init()
+    for start in range(0, filled, 8):
+        state = ring.add(state, batch.replace(a_tm1=jnp.arange(start, start + 8)))
+    counts = np.bincount(ring.sample(state, KEY).a_tm1, minlength=64)
+    assert counts[filled:].sum() == 0
+    assert stats.chisquare(counts[:filled]).pvalue > 1e-4
+
+
+def test_draws_come_with_replacement_and_differ_between_keys():
+    batch = transitions(np.random.default_rng(0), 8)
+    ring = replay.uniform(8, 64, example_of(batch))
+    state = ring.add(ring.init(), batch)
+    one, other = (rows(ring.sample(state, jax.random.key(i))) for i in range(2))
+    assert len(one) > len(set(one))
+    assert one != other
+
+
+def test_boolean_arrays_are_stored_as_bits():
+    planes = jax.ShapeDtypeStruct((13, 13, 3), bool)
+    scalar = jax.ShapeDtypeStruct((), jnp.int32)
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+    ring = replay.uniform(10, 1, Transition(planes, scalar, number, number, planes))
+    bits = -(-13 * 13 * 3 // 8)
+    assert ring.bytes_per_transition == 2 * bits + 4 + 4 + 4
+    stored = sum(leaf.nbytes for leaf in jax.tree.leaves(ring.init().storage))
+    assert stored == 10 * ring.bytes_per_transition
