@@ -38,7 +38,8 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     asked = "" if plan.env_steps == config.total_steps else f" ({config.total_steps:,} asked)"
     _CONSOLE.print(
         f"each seed: {plan.env_steps:,} steps{asked}, "
-        f"the first {plan.warmup_env_steps:,} at random; {plan.updates:,} updates of {config.batch_size}; "
+        f"the first {plan.warmup_env_steps:,} at random; "
+        f"{plan.updates:,} updates of {config.batch_size}; "
         f"replay {config.capacity:,} × {training.bytes_per_transition(config)} bytes"
     )
     _CONSOLE.print(f"run folder: {out}\ncompiling …")

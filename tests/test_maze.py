@@ -1,0 +1,235 @@
+"""The maze against plain Python, gymnasium and its own spaces."""
+
+from collections import deque
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
+from gymnax.environments import spaces
+from scipy import stats
+
+from jaxdqn import maze
+from jaxdqn.maze import grid
+
+KEY = jax.random.key(0)
+MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+
+
+def bfs(walls: np.ndarray, goal: int) -> np.ndarray:
+    height, width = walls.shape
+    far = walls.size
+    distance = np.full(walls.size, far)
+    distance[goal], queue = 0, deque([divmod(goal, width)])
+    while queue:
+        row, column = queue.popleft()
+        for dr, dc in MOVES:
+            r, c = row + dr, column + dc
+            inside = 0 <= r < height and 0 <= c < width
+            if inside and not walls[r, c] and distance[r * width + c] == far:
+                distance[r * width + c] = distance[row * width + column] + 1
+                queue.append((r, c))
+    return distance
+
+
+def make(**kwargs):
+    return gymnax.make("Maze-jaxdqn", **kwargs)
+
+
+@pytest.mark.parametrize("generator", ["empty", "scatter", "corridors"])
+@pytest.mark.parametrize(("height", "width"), [(5, 5), (7, 13), (9, 3)])
+def test_distances_equal_breadth_first_search(generator, height, width):
+    levels = maze.bank(generator, height, width, count=20, seed=1)
+    goal = height * width - 1
+    found = jax.vmap(maze.distances, (0, None))(levels.walls, goal)
+    for index in range(20):
+        np.testing.assert_array_equal(found[index], bfs(np.asarray(levels.walls[index]), goal))
+
+
+@pytest.mark.parametrize("generator", ["empty", "scatter", "corridors"])
+def test_every_level_is_solvable_and_lists_its_connected_cells(generator):
+    levels = maze.bank(generator, 9, 7, count=50, seed=2, density=0.4)
+    for index in range(50):
+        level = maze.level(levels, index)
+        reach = np.flatnonzero(bfs(level.walls, level.goal) < level.walls.size)
+        assert sorted(level.cells) == list(reach)
+        assert (level.start, level.goal) == (0, 62)
+        assert maze.shortest_path(level) == bfs(level.walls, level.goal)[0] < 63
+
+
+def test_scatter_has_the_density_asked_for():
+    walls = np.asarray(maze.bank("scatter", 20, 20, count=500, density=0.1).walls)
+    assert walls.mean() == pytest.approx(0.1 * (400 - 2) / 400, abs=0.005)
+
+
+def test_corridors_are_trees():
+    levels = maze.bank("corridors", 11, 7, count=100, seed=3)
+    free = ~np.asarray(levels.walls)
+    nodes = free.sum((1, 2))
+    edges = (free[:, 1:] & free[:, :-1]).sum((1, 2)) + (free[:, :, 1:] & free[:, :, :-1]).sum((1, 2))
+    assert (nodes == 6 * 4 * 2 - 1).all()
+    assert (edges == nodes - 1).all()
+    assert (np.asarray(levels.num_cells) == nodes).all()
+
+
+def test_corridors_are_uniform_over_spanning_trees():
+    levels = maze.bank("corridors", 3, 5, count=15_000, seed=4)
+    _, counts = np.unique(np.asarray(levels.walls).reshape(15_000, -1), axis=0, return_counts=True)
+    assert len(counts) == 15, "a 2×3 lattice has 15 spanning trees"
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_the_same_seed_gives_the_same_bank_and_another_another():
+    one, same, other = (maze.bank("scatter", 8, 8, count=5, seed=s).walls for s in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_ascii_round_trips_and_marks_start_and_goal():
+    text = "S.#\n#.G\n..."
+    walls, start, goal = maze.parse(text)
+    assert (start, goal) == (0, 5)
+    assert maze.to_text(walls, start, goal) == text
+    env, params = make(generator="layout", layout="\n  ..S\n  #..\n  G..\n")
+    _, state = env.reset(KEY, params)
+    assert (int(state.agent), int(state.goal)) == (2, 6)
+
+
+@pytest.mark.parametrize("observation", ["position", "coordinates", "planes"])
+@pytest.mark.parametrize("ends", ["corner", "random"])
+def test_spaces_are_true(observation, ends):
+    env, params = make(
+        height=5, width=4, observation=observation, start=ends, goal=ends, num_levels=3
+    )
+    space = env.observation_space(params)
+    keys = jax.random.split(KEY, 64)
+    obs, state = jax.vmap(env.reset, (0, None))(keys, params)
+    actions = jax.vmap(env.action_space(params).sample)(keys)
+    assert actions.dtype == env.action_space(params).dtype
+    for _ in range(3):
+        assert obs.shape[1:] == space.shape
+        assert obs.dtype == space.dtype
+        assert bool(jax.vmap(space.contains)(obs).all())
+        for name, inner in env.state_space(params).spaces.items():
+            values = getattr(state, name)
+            assert values.dtype == inner.dtype
+            assert values.shape[1:] == inner.shape
+            assert bool(jax.vmap(inner.contains)(values).all())
+        obs, state, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
+            keys, state, actions, params
+        )
+        assert (reward.dtype, terminated.dtype, truncated.dtype) == (jnp.float32, bool, bool)
+        assert info["final_observation"].dtype == space.dtype
+    if isinstance(space, spaces.Discrete):
+        assert space.n == 20
+
+
+def test_observations_say_where_agent_and_goal_are():
+    state = maze.MazeState(*map(jnp.int32, (0, 7, 11, 0)))  # 3×4: agent (1, 3), goal (2, 3)
+    layout = "S.#.\n....\n.#.G"
+    seen = {}
+    for observation in ("position", "coordinates", "planes"):
+        env, params = make(generator="layout", layout=layout, observation=observation)
+        seen[observation] = np.asarray(env.get_obs(state, params))
+    assert seen["position"] == 7
+    np.testing.assert_allclose(seen["coordinates"], [0.5, 1.0, 1.0, 1.0])
+    walls, agent, goal = np.moveaxis(seen["planes"], -1, 0)
+    assert list(np.flatnonzero(walls)) == [2, 9]
+    assert list(np.flatnonzero(agent)) == [7]
+    assert list(np.flatnonzero(goal)) == [11]
+
+
+def step_from(env, params, cell, action, key=KEY, time=0):
+    _, state = env.reset(key, params)
+    state = state.replace(agent=jnp.int32(cell), time=jnp.int32(time))
+    return env.step(key, state, action, params)
+
+
+def test_moves_follow_the_grid_and_bumps_stay():
+    layout = "S.#\n...\n#.G"
+    env, params = make(generator="layout", layout=layout)
+    walls, _, _ = maze.parse(layout)
+    for cell in np.flatnonzero(~walls.reshape(-1)):
+        for action, (dr, dc) in enumerate(MOVES):
+            row, column = cell // 3 + dr, cell % 3 + dc
+            inside = 0 <= row < 3 and 0 <= column < 3
+            expected = row * 3 + column if inside and not walls[row, column] else cell
+            final = step_from(env, params, cell, action)[5]["final_observation"]
+            assert int(final) == expected, f"cell {cell}, action {action}"
+
+
+def test_rewards_are_goal_cost_and_cell():
+    cells = np.arange(9.0).reshape(3, 3)
+    env, params = make(height=3, width=3, generator="empty")
+    params = params.replace(step_cost=0.25, cell_rewards=jnp.asarray(cells), goal_reward=7.0)
+    assert float(step_from(env, params, 0, grid.RIGHT)[2]) == 1.0 - 0.25
+    assert float(step_from(env, params, 3, grid.LEFT)[2]) == 3.0 - 0.25, "a bump pays its cell"
+    assert float(step_from(env, params, 7, grid.RIGHT)[2]) == 8.0 - 0.25 + 7.0
+    assert make(height=3, width=3)[1].goal_reward == 10.0
+
+
+def test_the_goal_terminates_and_the_clock_truncates():
+    env, params = make(height=3, width=3, generator="empty")
+    params = params.replace(max_steps_in_episode=5)
+
+    def ending(cell, action, time):
+        _, state, _, terminated, truncated, info = step_from(env, params, cell, action, time=time)
+        return bool(terminated), bool(truncated), int(info["final_observation"]), int(state.agent)
+
+    assert ending(0, grid.RIGHT, 0) == (False, False, 1, 1)
+    assert ending(0, grid.RIGHT, 4) == (False, True, 1, 0), "last seen 1, then reset to 0"
+    assert ending(7, grid.RIGHT, 0) == (True, False, 8, 0)
+    assert ending(7, grid.RIGHT, 4) == (True, True, 8, 0)
+
+
+def test_slipping_has_the_dynamics_of_frozen_lake():
+    """Action order differs (ours up, down, left, right; theirs left, down, right, up)."""
+    lake = FrozenLakeEnv(desc=["SFFF", "FFFF", "FFFF", "FFFG"], is_slippery=True).P
+    env, params = make(height=4, width=4, generator="empty")
+    params = params.replace(slip=2 / 3)
+    keys = jax.random.split(KEY, 6_000)
+    step = jax.jit(jax.vmap(lambda k, c, a: step_from(env, params, c, a, k)[5], (0, None, None)))
+    for cell in (0, 5, 7, 12):
+        for ours, theirs in enumerate([3, 1, 0, 2]):
+            expected = np.zeros(16)
+            for probability, target, _, _ in lake[cell][theirs]:
+                expected[target] += probability
+            landed = np.asarray(step(keys, cell, ours)["final_observation"])
+            counts = np.bincount(landed, minlength=16)
+            assert counts[expected == 0].sum() == 0
+            possible = expected > 0
+            if possible.sum() > 1:
+                chance = stats.chisquare(counts[possible], expected[possible] * 6_000)
+                assert chance.pvalue > 1e-4
+
+
+def test_random_ends_cover_all_connected_cells_and_never_coincide():
+    env, params = make(height=4, width=4, start="random", goal="random", level_seed=3)
+    level = maze.level(params.levels, 0)
+    _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 8_000), params)
+    starts, goals = np.asarray(state.agent), np.asarray(state.goal)
+    assert (starts != goals).all()
+    count = len(level.cells)
+    pairs, hits = np.unique(np.stack([starts, goals]), axis=1, return_counts=True)
+    assert set(pairs.ravel()) == set(level.cells.tolist())
+    assert pairs.shape[1] == count * (count - 1)
+    assert stats.chisquare(hits).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("start", "goal"), [("random", "corner"), ("corner", "random")])
+def test_one_random_end_leaves_the_other_in_its_corner(start, goal):
+    env, params = make(height=4, width=4, start=start, goal=goal, level_seed=3)
+    level = maze.level(params.levels, 0)
+    _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 2_000), params)
+    starts, goals = set(np.asarray(state.agent).tolist()), set(np.asarray(state.goal).tolist())
+    cells = set(level.cells.tolist())
+    assert starts == ({level.start} if start == "corner" else cells - {level.goal})
+    assert goals == ({level.goal} if goal == "corner" else cells - {level.start})
+
+
+def test_resets_draw_every_level():
+    env, params = make(height=4, width=4, num_levels=7)
+    _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 500), params)
+    assert set(np.asarray(state.level).tolist()) == set(range(7))
