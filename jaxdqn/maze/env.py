@@ -72,8 +72,8 @@ class Maze(environment.Environment):
         """Choose the structure; numbers are in ``MazeParams``.
 
         Args:
-            height: rows (H), 2 to 128.
-            width: columns (W), 2 to 128.
+            height: rows (H), 1 to 128.
+            width: columns (W), 1 to 128; at least two cells in all.
             generator: ``"empty"``, ``"scatter"``, ``"corridors"`` or ``"layout"``.
             density: probability of a wall, for ``"scatter"``.
             layout: the maze as text, with generator ``"layout"``; gives height and width.
@@ -93,8 +93,8 @@ class Maze(environment.Environment):
         _check_choice("observation", observation, OBSERVATIONS)
         _check_choice("start", start, ("corner", "random"))
         _check_choice("goal", goal, ("corner", "random"))
-        _check_whole("height", height, 2, 128)
-        _check_whole("width", width, 2, 128)
+        _check_whole("height", height, 1, 128)
+        _check_whole("width", width, 1, 128)
         _check_whole("num_levels", num_levels, 1, 10_000_000)
         _check_whole("level_seed", level_seed, 0, 2**63)
         _check_generator(generator, height, width, density, layout)
@@ -172,7 +172,7 @@ class Maze(environment.Environment):
         if self.observation == "coordinates":
             cells = jnp.stack([state.agent, state.goal])
             rows, columns = cells // self.width, cells % self.width
-            places = jnp.stack([rows / (self.height - 1), columns / (self.width - 1)], axis=1)
+            places = jnp.stack([rows / max(self.height - 1, 1), columns / max(self.width - 1, 1)], axis=1)
             return places.reshape(-1).astype(jnp.float32)
         cells = jnp.arange(self.height * self.width).reshape(self.height, self.width)
         planes = [params.levels.walls[state.level], cells == state.agent, cells == state.goal]
@@ -259,6 +259,11 @@ def _check_generator(
             f"env_kwargs.generator ({generator!r}) and env_kwargs.layout "
             f"({'not given' if layout is None else 'given'}) contradict each other: "
             "give a layout with generator = 'layout' only."
+        )
+    if height * width < 2:
+        raise ConfigError(
+            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) leave one cell, "
+            "and start and goal need two: raise one."
         )
     if generator == "corridors" and not (height % 2 and width % 2):
         raise ConfigError(

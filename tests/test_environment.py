@@ -1,0 +1,100 @@
+"""Any gymnax environment with discrete actions trains by its name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import small
+
+import jaxdqn
+from jaxdqn import environment as environments
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CartPole-v1",
+        "Acrobot-v1",
+        "FourRooms-misc",
+        "MetaMaze-misc",
+        "FrozenLake-misc",
+        "Catch-bsuite",
+        "DeepSea-bsuite",
+        "Breakout-MinAtar",
+    ],
+)
+def test_it_trains_for_a_few_hundred_steps(name):
+    config = small(env=name, env_kwargs={}, env_params={}, total_steps=64 + 4 * 80)
+    with jax.numpy_rank_promotion("allow"):  # some of gymnax relies on it
+        state, metrics = jaxdqn.train(config, KEY)
+    environment, _ = environments.make(config)
+    stored = state.replay.storage
+    assert stored.obs_tm1.dtype == environment.obs.dtype
+    assert stored.obs_tm1.shape == (config.capacity, *environment.obs.shape)
+    assert np.isfinite(metrics.loss).all()
+    assert (np.asarray(metrics.loss) > 0).any()
+    assert np.isfinite(metrics.eval_return).all()
+    assert metrics.success is None
+    assert int(metrics.env_steps[-1]) == config.total_steps
+
+
+def test_a_grid_of_any_environment_feeds_the_residual_network():
+    config = small(
+        env="Breakout-MinAtar", env_kwargs={}, env_params={}, network="residual", channels=4
+    )
+    _, metrics = jaxdqn.train(config, KEY)
+    assert np.isfinite(metrics.loss).all()
+
+
+def test_parameters_are_overridden_by_name():
+    _, params = environments.make(small(env_params={"slip": 0.25, "step_cost": 1.0}))
+    assert (params.slip, params.step_cost, params.goal_reward) == (0.25, 1.0, 10.0)
+
+
+def test_rows_without_an_ended_episode_are_nan_with_a_count_of_zero():
+    config = small(env_params={"max_steps_in_episode": 1_000}, epsilon_end=0.0, epsilon_start=0.0)
+    config = config.replace(env_kwargs={"generator": "corridors", "height": 21, "width": 21})
+    _, metrics = jaxdqn.train(config, KEY)
+    assert (np.asarray(metrics.episodes) == 0).all()
+    assert np.isnan(metrics.episode_return).all()
+
+
+def test_stored_transitions_follow_the_rules_of_the_world():
+    """Discount 0 exactly at the goal, and what follows a step is one move away, never a reset."""
+    config = small(capacity=256, env_params={"max_steps_in_episode": 7})
+    state, _ = jaxdqn.train(config, KEY)
+    rows = state.replay.storage
+    filled = int(state.replay.added)
+    assert filled <= config.capacity
+    obs_tm1, obs_t = (np.asarray(x)[:filled] for x in (rows.obs_tm1, rows.obs_t))
+    moved = np.abs(obs_tm1 // 4 - obs_t // 4) + np.abs(obs_tm1 % 4 - obs_t % 4)
+    assert set(moved) == {0, 1}
+    at_goal = obs_t == 15
+    assert at_goal.any()
+    np.testing.assert_array_equal(np.asarray(rows.discount_t)[:filled], 1.0 - at_goal)
+    np.testing.assert_array_equal(np.asarray(rows.r_t)[:filled], 10.0 * at_goal)
+    assert (obs_tm1 != 15).all()
+
+
+def test_greedy_evaluation_counts_each_episode_once():
+    """On two cells in a row every policy that moves right reaches the goal in one step."""
+    config = small(
+        env_kwargs={"generator": "layout", "layout": "SG"}, eval_steps=9, eval_episodes=3
+    )
+    environment, _ = environments.make(config)
+    params = jaxdqn.init(config, KEY).agent.params
+
+    def always(action):
+        bias = jnp.where(jnp.arange(4) == action, 1.0, 0.0)
+        zero = jax.tree.map(jnp.zeros_like, params)
+        zero["params"]["dense"]["Dense_1"]["bias"] = bias
+        return jaxdqn.evaluate(config, zero, KEY)
+
+    right, up = always(3), always(0)
+    assert (float(right.eval_return), float(right.eval_length)) == (10.0, 1.0)
+    assert (float(right.success), float(right.spl)) == (1.0, 1.0)
+    assert (float(up.eval_return), float(up.eval_length)) == (0.0, 9.0)
+    assert (float(up.success), float(up.spl)) == (0.0, 0.0)
+    assert environment.num_actions == 4

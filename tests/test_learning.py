@@ -1,0 +1,109 @@
+"""What is learned is what is true: probes with known values, a maze with exact ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import probes
+import pytest
+from conftest import small
+
+import jaxdqn
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
+from jaxdqn import maze
+
+SEEDS = jax.vmap(jax.random.key)(jnp.arange(3))
+
+
+def learned_q(config, observations):
+    """Train three seeds; return their action values, ``[3, observations, A]``."""
+    state, _ = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, SEEDS)
+    environment, _ = environments.make(config)
+    q_values = agents.make(config, environment).q_values
+    return jax.vmap(jax.vmap(q_values, (None, 0)), (0, None))(state.agent.params, observations)
+
+
+def probe(kind: str, **changes):
+    assert probes.Probe(kind)
+    settings = {
+        "env": "Probe-test",
+        "env_kwargs": {"kind": kind},
+        "env_params": {},
+        "discount": 0.9,
+        "learning_rate": 1e-2,
+        "learning_rate_end_factor": 0.0,
+        "target_period": 10,
+        "loss": "squared",
+        "epsilon_end": 1.0,
+        "batch_size": 32,
+        "total_steps": 64 + 4 * 2_000,
+        "evaluations": 1,
+        "eval_steps": 2,
+    }
+    return small(**{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "values"),
+    [
+        ("one", [1.0], [[1.0, 1.0]]),
+        ("delayed", [-1.0, 1.0], [[0.9, 0.9], [1.0, 1.0]]),
+        ("seen", [-1.0, 1.0], [[-1.0, -1.0], [1.0, 1.0]]),
+        ("acted", [1.0], [[-1.0, 1.0]]),
+    ],
+)
+def test_known_values_are_learned(kind, seen, values):
+    q = learned_q(probe(kind), jnp.asarray(seen)[:, None])
+    for of_one_seed in q:
+        np.testing.assert_allclose(of_one_seed, values, atol=0.02)
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_a_time_limit_is_bootstrapped_not_taken_for_death(double):
+    """Reward 1 for ever at discount 0.9 is worth 10, however often the clock cuts it."""
+    config = probe("clock", double=double, env_params={"max_steps_in_episode": 5})
+    q = learned_q(config, jnp.ones((1, 1)))
+    np.testing.assert_allclose(q, 10.0, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "huber", "learning_rate": 3e-2},
+        {"target_period": 1, "target_rate": 0.05},
+        {"updates_per_step": 2, "total_steps": 64 + 4 * 1_000},
+        {"train_every": 2, "total_steps": 64 + 8 * 2_000},
+        {"layer_norm": True, "activation": "tanh"},
+    ],
+    ids=["huber", "polyak", "two updates", "every second step", "layer norm"],
+)
+def test_every_way_of_learning_finds_the_bootstrapped_value(changes):
+    config = probe("clock", env_params={"max_steps_in_episode": 5}, **changes)
+    np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
+
+
+def test_a_small_maze_is_learned_to_its_exact_values():
+    """Without slip and cost, Q* of a cell d moves from the goal is 10 γ^(d - 1)."""
+    config = small(
+        env_kwargs={"height": 3, "width": 3, "generator": "empty", "start": "random"},
+        env_params={"max_steps_in_episode": 8},
+        discount=0.9,
+        learning_rate=3e-3,
+        learning_rate_end_factor=0.0,
+        widths=(64,),
+        target_period=20,
+        loss="squared",
+        batch_size=32,
+        capacity=4_000,
+        warmup_steps=400,
+        total_steps=400 + 4 * 4_000,
+        epsilon_end=1.0,
+        evaluations=1,
+    )
+    q = np.asarray(learned_q(config, jnp.arange(9)))
+    level = maze.level(environments.make(config)[1].levels, 0)
+    distance = np.asarray(maze.distances(level.walls, level.goal))
+    cells = level.cells[:-1]
+    exact = 10 * 0.9 ** (distance[cells] - 1)
+    np.testing.assert_allclose(q[:, cells].max(-1), np.tile(exact, (3, 1)), atol=0.1)
+
