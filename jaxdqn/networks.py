@@ -55,6 +55,25 @@ class MLP(nn.Module):
         return self.dense(obs.astype(jnp.float32))
 
 
+class Conv3x3(nn.Module):
+    """A 3×3 convolution with zero padding, as nine shifted grids times one matrix.
+
+    ``nn.Conv`` is the same function, but XLA on CPU runs it six times slower inside a scan
+    (31 against 5 ms an update, 7×7×16, batch 64), and under a vmap over weights it becomes a
+    grouped convolution, where a matrix product stays a matrix product.
+    """
+
+    channels: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map a grid ``[H, W, C]`` to ``[H, W, channels]``."""
+        height, width, _ = x.shape
+        padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+        shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
+        return nn.Dense(self.channels)(jnp.concatenate(shifted, axis=-1))
+
+
 class Residual(nn.Module):
     """A pre-activation residual network for grids (He et al., 2016, arXiv:1603.05027).
 
@@ -70,11 +89,11 @@ class Residual(nn.Module):
     def __call__(self, obs: Array) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
         act, norm = self.dense.activation, self.dense.layer_norm
-        x = nn.Conv(self.channels, (3, 3))(obs.astype(jnp.float32))
+        x = Conv3x3(self.channels)(obs.astype(jnp.float32))
         for _ in range(self.blocks):
             y = x
             for _ in range(2):
                 y = act(nn.LayerNorm()(y) if norm else y)
-                y = nn.Conv(self.channels, (3, 3))(y)
+                y = Conv3x3(self.channels)(y)
             x = x + y
         return self.dense(act(x))

@@ -55,8 +55,8 @@ def curves(metrics: Metrics, title: str, shortest: int | None = None) -> Figure:
         if name == "eval_length" and shortest is not None:
             axes.axhline(shortest, color=render.PATH_COLOUR, linestyle="--", linewidth=1.2)
             axes.text(
-                steps[-1], shortest, f"shortest path: {shortest}", color=render.PATH_COLOUR,
-                ha="right", va="bottom",
+                steps[0], shortest, f"shortest path: {shortest}", color=render.PATH_COLOUR,
+                ha="left", va="bottom",
             )  # fmt: skip
         if name == "loss":
             axes.set_yscale("log")

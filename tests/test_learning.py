@@ -106,4 +106,3 @@ def test_a_small_maze_is_learned_to_its_exact_values():
     cells = level.cells[:-1]
     exact = 10 * 0.9 ** (distance[cells] - 1)
     np.testing.assert_allclose(q[:, cells].max(-1), np.tile(exact, (3, 1)), atol=0.1)
-

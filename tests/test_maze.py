@@ -68,7 +68,9 @@ def test_corridors_are_trees():
     levels = maze.bank("corridors", 11, 7, count=100, seed=3)
     free = ~np.asarray(levels.walls)
     nodes = free.sum((1, 2))
-    edges = (free[:, 1:] & free[:, :-1]).sum((1, 2)) + (free[:, :, 1:] & free[:, :, :-1]).sum((1, 2))
+    edges = (free[:, 1:] & free[:, :-1]).sum((1, 2)) + (free[:, :, 1:] & free[:, :, :-1]).sum(
+        (1, 2)
+    )
     assert (nodes == 6 * 4 * 2 - 1).all()
     assert (edges == nodes - 1).all()
     assert (np.asarray(levels.num_cells) == nodes).all()

@@ -172,7 +172,9 @@ class Maze(environment.Environment):
         if self.observation == "coordinates":
             cells = jnp.stack([state.agent, state.goal])
             rows, columns = cells // self.width, cells % self.width
-            places = jnp.stack([rows / max(self.height - 1, 1), columns / max(self.width - 1, 1)], axis=1)
+            places = jnp.stack(
+                [rows / max(self.height - 1, 1), columns / max(self.width - 1, 1)], axis=1
+            )
             return places.reshape(-1).astype(jnp.float32)
         cells = jnp.arange(self.height * self.width).reshape(self.height, self.width)
         planes = [params.levels.walls[state.level], cells == state.agent, cells == state.goal]

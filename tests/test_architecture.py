@@ -1,0 +1,86 @@
+"""The house: imports go strictly downward, files are small, importing is quick and quiet."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "jaxdqn"
+FLOORS = [
+    {"types"},
+    {"config", "heads", "networks", "exploration", "replay", "maze", "statistics", "devices"},
+    {"environment"},
+    {"agent"},
+    {"evaluation"},
+    {"training"},
+    {"seeds", "plots", "runs", "console"},
+    {"commands"},
+    {"cli"},
+]
+HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxdqn"):
+            parts = node.module.split(".")
+            rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("jaxdqn."):
+                    rooms.add(alias.name.split(".")[1])
+    return rooms
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_strictly_downward(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in HEIGHT, f"{room} has no floor"
+    for other in imported_rooms(path) - {room}:
+        assert HEIGHT[other] < HEIGHT[room], f"{room} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_stay_small_enough_to_read(path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def test_the_package_stays_within_its_size():
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 3_500
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_the_package_loads_neither_gymnax_nor_pictures():
+    heavy = "{'gymnax', 'jax', 'matplotlib', 'orbax'} & set(sys.modules)"
+    assert run(f"import sys, jaxdqn; print({heavy})").strip() == "set()"
+
+
+def test_the_public_names_are_there():
+    names = run(
+        "import jaxdqn; print([jaxdqn.__getattr__(n) for n in jaxdqn.__all__ if n[0]!='_'])"
+    )
+    assert "function train" in names
+
+
+def test_importing_the_mazes_registers_them():
+    code = "import gymnax, jaxdqn.maze; print(gymnax.make('Maze-jaxdqn')[0].name)"
+    assert run(code).strip() == "Maze-jaxdqn"
+
+
+def test_the_package_is_typed():
+    assert (PACKAGE / "py.typed").exists()

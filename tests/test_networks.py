@@ -1,0 +1,106 @@
+"""Networks map one observation of any kind to K numbers per action."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxdqn import exploration, networks
+
+KEY = jax.random.key(0)
+
+
+def dense(**changes):
+    settings = {"num_actions": 4, "width": 3, "widths": (8, 8), "activation": jax.nn.relu,
+                "layer_norm": False}  # fmt: skip
+    return networks.Dense(**{**settings, **changes})
+
+
+def outputs(network, obs):
+    return network.apply(network.init(KEY, obs), obs)
+
+
+@pytest.mark.parametrize("dtype", [bool, jnp.uint8, jnp.int32, jnp.float32])
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_an_mlp_reads_any_shape_and_dtype(dtype, layer_norm):
+    network = networks.MLP(dense(layer_norm=layer_norm))
+    for shape in [(), (5,), (2, 3, 4)]:
+        out = outputs(network, jnp.ones(shape, dtype))
+        assert (out.shape, out.dtype) == ((4, 3), jnp.float32)
+
+
+def test_discrete_observations_are_one_hot_encoded():
+    network = networks.MLP(dense(widths=()), categories=5)
+    params = network.init(KEY, jnp.int32(0))
+    kernel = params["params"]["dense"]["Dense_0"]["kernel"]
+    assert kernel.shape == (5, 12)
+    for value in range(5):
+        np.testing.assert_allclose(
+            network.apply(params, jnp.int32(value)).reshape(-1), kernel[value], rtol=1e-6
+        )
+
+
+def test_a_convolution_of_shifts_equals_the_one_of_flax():
+    grid = jax.random.normal(KEY, (5, 7, 2))
+    ours, theirs = networks.Conv3x3(4), nn.Conv(4, (3, 3))
+    params = ours.init(KEY, grid)["params"]["Dense_0"]
+    same = {"params": {"kernel": params["kernel"].reshape(3, 3, 2, 4), "bias": params["bias"]}}
+    expected = theirs.apply(same, grid)
+    found = ours.apply({"params": {"Dense_0": params}}, grid)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 7, 3), (5, 11, 1), (10, 10, 4)])
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_the_residual_network_reads_any_grid(shape, layer_norm):
+    network = networks.Residual(dense(layer_norm=layer_norm), channels=4, blocks=2)
+    assert outputs(network, jnp.ones(shape, bool)).shape == (4, 3)
+
+
+def test_residual_blocks_add_to_what_they_are_given():
+    """With the second convolution of each block at zero, blocks pass their input through."""
+    network = networks.Residual(dense(), channels=4, blocks=2)
+    shallow = networks.Residual(dense(), channels=4, blocks=0)
+    obs = jax.random.normal(KEY, (5, 5, 2))
+    params = network.init(KEY, obs)["params"]
+    for name in ("Conv3x3_2", "Conv3x3_4"):
+        params[name] = jax.tree.map(jnp.zeros_like, params[name])
+    kept = {"dense": params["dense"], "Conv3x3_0": params["Conv3x3_0"]}
+    expected = shallow.apply({"params": kept}, obs)
+    np.testing.assert_allclose(network.apply({"params": params}, obs), expected, rtol=1e-5)
+
+
+def test_a_residual_network_sees_where_things_are():
+    network = networks.Residual(dense(), channels=4, blocks=1)
+    grid = jnp.zeros((6, 6, 1)).at[1, 1, 0].set(1.0)
+    params = network.init(KEY, grid)
+    moved = jnp.roll(grid, 2, axis=1)
+    assert jnp.abs(network.apply(params, grid) - network.apply(params, moved)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", sorted(networks.ACTIVATIONS))
+def test_every_activation_bends(name):
+    act = networks.ACTIVATIONS[name]
+    left, middle, right = (float(act(jnp.float32(x))) for x in (-2.0, 0.0, 2.0))
+    assert abs((right - middle) - (middle - left)) > 1e-3 or name == "tanh"
+    assert right > middle == 0.0
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1.0), (50, 0.75), (100, 0.5), (1_000_000_000, 0.5)]
+)
+def test_epsilon_falls_linearly_then_stays(step, expected):
+    assert float(exploration.linear_epsilon(step, 1.0, 0.5, 100)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_epsilon_greedy_has_its_probabilities(epsilon):
+    q = jnp.array([0.0, 3.0, 1.0, 2.0])
+    keys = jax.random.split(KEY, 40_000)
+    actions = jax.vmap(exploration.epsilon_greedy, (0, None, None))(keys, q, epsilon)
+    assert actions.dtype == jnp.int32
+    shares = np.bincount(actions, minlength=4) / len(keys)
+    expected = np.full(4, epsilon / 4)
+    expected[1] += 1 - epsilon
+    np.testing.assert_allclose(shares, expected, atol=0.012)

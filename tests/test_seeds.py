@@ -1,0 +1,46 @@
+"""Seeds spread over devices are the same seeds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import small
+
+import jaxdqn
+from jaxdqn import ConfigError, devices, seeds
+
+
+@pytest.mark.parametrize("numbers", [range(3), range(5, 7), range(1)])
+def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers):
+    config = small()
+    rows, final = [], None
+    for state, row in seeds.train_in_periods(config, numbers):
+        final = state
+        if row is not None:
+            rows.append(row)
+    assert len(jax.devices()) == 2
+    assert len(rows) == config.evaluations
+    metrics = seeds.concatenate(rows)
+    for index, number in enumerate(numbers):
+        state, alone = jaxdqn.train(config, jax.random.key(number))
+        mine = jax.tree.map(lambda x, i=index: x[i], metrics)
+        for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(final.replay.storage.a_tm1[index], state.replay.storage.a_tm1)
+        params = seeds.parameters_of(final, index)
+        for one, other in zip(
+            jax.tree.leaves(params), jax.tree.leaves(state.agent.params), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_pause_comes_before_learning():
+    state, row = next(seeds.train_in_periods(small(), range(2)))
+    assert row is None
+    assert int(state.replay.added) == small().warmup_steps
+    assert (state.agent.updates == jnp.zeros(2)).all()
+
+
+def test_asking_for_cores_after_the_start_is_refused():
+    with pytest.raises(ConfigError, match="jax_num_cpu_devices \\(7\\) comes too late"):
+        devices.use_all_cores(7)
