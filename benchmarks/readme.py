@@ -1,0 +1,97 @@
+"""Regenerate the README's results: every shipped configuration, run by its own command.
+
+    python benchmarks/readme.py
+
+Each configuration is trained by the command line in a process of its own, timed as a person would
+time it; the table and the pictures in the README are then replaced.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+
+RUNS = {"maze": 16, "seed_maze": 16, "residual_maze": 4, "cartpole": 8, "four_rooms": 8}
+QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1000",
+         "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]:
+    """Train one configuration; return its summary and the seconds of the whole command."""
+    command = ["train", f"configs/{name}.toml", "--seeds", str(seeds)]
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "jaxdqn", *command, "--out", str(folder / name), *extra],
+        cwd=harness.ROOT,
+        check=True,
+    )
+    seconds = time.perf_counter() - began
+    summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
+    return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
+
+
+def table(results: dict[str, dict[str, Any]], machine: dict[str, Any]) -> str:
+    """Return the README's table."""
+    lines = [
+        "| command | steps per seed | what was reached | whole command |",
+        "| --- | ---: | --- | ---: |",
+    ]
+    for result in results.values():
+        summary = result["summary"]
+        reached = _return(summary)
+        if "shortest_path_seeds" in summary:
+            count = summary["shortest_path_seeds"]["count"]
+            reached = f"{count} of {summary['seed_count']} seeds walk the shortest path"
+        steps = f"{summary['env_steps_per_seed']:,}"
+        lines.append(f"| `{result['command']}` | {steps} | {reached} | {result['seconds']:.0f} s |")
+    lines += [
+        "",
+        f"Measured on {machine['date']}: {machine['cores']} cores of an {machine['processor']}, "
+        f"JAX {machine['jax']}, Python {machine['python']}; seconds include start and compilation. "
+        "Regenerate with `python benchmarks/readme.py`.",
+    ]
+    return "\n".join(lines)
+
+
+def _return(summary: dict[str, Any]) -> str:
+    measure = summary["final"]["eval_return"]
+    interval = f"{measure['low']:.1f}, {measure['high']:.1f}"
+    return f"greedy return {measure['mean']:.1f} [{interval}] over {summary['seed_count']} seeds"
+
+
+def main() -> None:
+    """Run everything; rewrite the README unless told otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, README left alone")
+    parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    options = parser.parse_args()
+    extra = QUICK if options.quick else []
+    with tempfile.TemporaryDirectory() as folder:
+        results = {
+            name: run(name, 2 if options.quick else RUNS[name], Path(folder), extra)
+            for name in options.only
+        }
+        path = harness.save("readme", {"results": results}, options.out)
+        for picture in ("policy", "curves"):
+            source = Path(folder) / options.only[0] / f"{picture}.png"
+            shutil.copy(source, options.out / f"{options.only[0]}_{picture}.png")
+    text = table(results, json.loads(path.read_text(encoding="utf-8"))["machine"])
+    print(text)
+    if not options.quick:
+        readme = harness.ROOT / "README.md"
+        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

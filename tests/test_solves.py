@@ -1,0 +1,39 @@
+"""Learning at full length: the shipped configurations reach what the README says."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import jaxdqn
+from jaxdqn import seeds
+
+
+def train(name: str, count: int):
+    config = jaxdqn.load_config(ROOT / "configs" / f"{name}.toml")
+    rows = [row for _, row in seeds.train_in_periods(config, range(count)) if row is not None]
+    return config, seeds.concatenate(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "limit", "least"), [("maze", 200_000, 15), ("seed_maze", 500_000, 14)]
+)
+def test_seeds_walk_the_shortest_path(name, limit, least):
+    config, metrics = train(name, 16)
+    assert config.schedule.env_steps <= limit
+    assert (metrics.spl[:, -1] == 1.0).sum() >= least
+    if name == "maze":
+        assert metrics.success[:, -1].mean() >= 0.99
+
+
+@pytest.mark.slow
+def test_the_residual_network_walks_the_shortest_path():
+    _, metrics = train("residual_maze", 4)
+    assert (metrics.spl[:, -1] == 1.0).sum() >= 3
+
+
+@pytest.mark.slow
+def test_cartpole_is_solved():
+    config, metrics = train("cartpole", 8)
+    assert config.schedule.env_steps < 500_000
+    assert np.mean(metrics.eval_return[:, -1]) >= 475
