@@ -18,6 +18,7 @@ FLOORS = [
     {"seeds", "plots", "runs", "console"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -194,6 +194,7 @@ def test_a_missing_file_and_a_wrong_override_are_refused(tmp_path):
         jaxdqn.load_config(write(tmp_path, ""), num_env=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_configuration_runs_at_small_size(path):
     config = jaxdqn.load_config(path)

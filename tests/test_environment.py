@@ -16,13 +16,18 @@ KEY = jax.random.key(0)
     "name",
     [
         "CartPole-v1",
-        "Acrobot-v1",
-        "FourRooms-misc",
-        "MetaMaze-misc",
         "FrozenLake-misc",
-        "Catch-bsuite",
         "DeepSea-bsuite",
-        "Breakout-MinAtar",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "Acrobot-v1",
+                "FourRooms-misc",
+                "MetaMaze-misc",
+                "Catch-bsuite",
+                "Breakout-MinAtar",
+            )
+        ),
     ],
 )
 def test_it_trains_for_a_few_hundred_steps(name):

@@ -155,7 +155,7 @@ def test_the_program_has_no_branch_and_no_callback():
     assert not {name for name in found if name == "cond" or "callback" in name}
 
 
-@pytest.mark.parametrize("capacity", [1_000, 1_002])
+@pytest.mark.parametrize("capacity", [1_000, pytest.param(1_002, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_compiled_loop_copies_no_replay_buffer(capacity, seeds):
     config = small(capacity=capacity)

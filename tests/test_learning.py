@@ -66,6 +66,7 @@ def test_a_time_limit_is_bootstrapped_not_taken_for_death(double):
     np.testing.assert_allclose(q, 10.0, rtol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

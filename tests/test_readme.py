@@ -28,7 +28,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
     assert names["metrics"].loss.shape == (2, 20)
     assert int(names["more"].updates[-1]) == 50
     assert jnp.isfinite(names["result"].eval_return)
-    assert "S..#" in names["config"].env_kwargs["layout"]
+    assert "S..#" in names["drawn"].env_kwargs["layout"]
 
 
 def test_the_commands_of_the_readme_are_understood():
@@ -37,9 +37,8 @@ def test_the_commands_of_the_readme_are_understood():
     for command in found:
         _, *arguments = shlex.split(command)
         if "--help" not in arguments:
-            chosen = train.parse(
-                [arguments[0].replace("configs", str(ROOT / "configs")), *arguments[1:]]
-            )
+            path, *options = arguments
+            chosen = train.parse([str(ROOT / path), *options])
             assert chosen.seeds >= 4
 
 
@@ -57,6 +56,7 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
         assert results["machine"][key] in README
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

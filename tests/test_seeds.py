@@ -10,7 +10,9 @@ import jaxdqn
 from jaxdqn import ConfigError, devices, seeds
 
 
-@pytest.mark.parametrize("numbers", [range(3), range(5, 7), range(1)])
+@pytest.mark.parametrize(
+    "numbers", [range(3), pytest.param(range(5, 7), marks=pytest.mark.slow), range(1)]
+)
 def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers):
     config = small()
     rows, final = [], None
