@@ -44,7 +44,7 @@ def test_different_keys_give_different_weights_actions_and_returns():
         assert len(rows) == len(keys)
 
 
-@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("double", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_seeds_trained_together_equal_seeds_trained_alone(double):
     config = small(double=double, total_steps=64 + 4 * 12, epsilon_steps=48)
     keys = jax.random.split(KEY, 16)
@@ -173,6 +173,7 @@ def test_the_compiled_loop_copies_no_replay_buffer(capacity, seeds):
     assert shape in text
 
 
+@pytest.mark.slow
 def test_vmap_of_run_over_states_equals_run_of_each():
     config = small()
     keys = jax.random.split(KEY, 2)
