@@ -15,7 +15,7 @@ ARROWS = "↑↓←→"
 
 _ROW_STEP = np.array([-1, 1, 0, 0], np.int32)
 _COLUMN_STEP = np.array([0, 0, -1, 1], np.int32)
-_SIDEWAYS = np.array([[LEFT, RIGHT], [LEFT, RIGHT], [UP, DOWN], [UP, DOWN]], np.int32)
+SIDEWAYS = np.array([[LEFT, RIGHT], [LEFT, RIGHT], [UP, DOWN], [UP, DOWN]], np.int32)
 
 WALL, FREE, START, GOAL = "#", ".", "S", "G"
 
@@ -44,7 +44,7 @@ def slip(action: Array, uniform: Array, probability: float | Array) -> Array:
         uniform: a number drawn uniformly from [0, 1), ``[]``.
         probability: of slipping.
     """
-    sideways = jnp.asarray(_SIDEWAYS)[action, (uniform < probability / 2).astype(jnp.int32)]
+    sideways = jnp.asarray(SIDEWAYS)[action, (uniform < probability / 2).astype(jnp.int32)]
     return jnp.where(uniform < probability, sideways, action)
 
 
