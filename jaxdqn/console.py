@@ -19,6 +19,9 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ROWS = {
     "success": "success rate",
     "spl": "success weighted by path length",
+    "regret": "regret (value lost at the start)",
+    "q_error": "error of Q (RMS of Q - Q*)",
+    "q_bias": "overestimation (max Q - max Q*)",
     "eval_return": "return (greedy)",
     "eval_length": "steps to the end (greedy)",
     "episode_return": "return (exploring)",

@@ -8,7 +8,7 @@ from flax import struct
 
 from jaxdqn import agent as agents
 from jaxdqn import environment as environments
-from jaxdqn import maze
+from jaxdqn import maze, oracle
 from jaxdqn.config import Config, check
 from jaxdqn.types import Array, Params, PRNGKey
 
@@ -22,12 +22,18 @@ class Evaluation(struct.PyTreeNode):
         success: share of episodes that reached the goal; on mazes only, else None.
         spl: success weighted by (shortest / walked) path length (Anderson et al., 2018,
             arXiv:1807.06757); on mazes only, else None.
+        regret: see ``oracle.Oracle``, as are the following; on mazes only, else None.
+        q_error: root mean square of Q - Q*.
+        q_bias: mean overestimation.
     """
 
     eval_return: Array
     eval_length: Array
     success: Array | None = None
     spl: Array | None = None
+    regret: Array | None = None
+    q_error: Array | None = None
+    q_bias: Array | None = None
 
 
 class _Episodes(struct.PyTreeNode):
@@ -104,7 +110,10 @@ def rollouts(
         return result
     shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first_state)
     efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
-    return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency))
+    exact = oracle.consult(config, agent, environment.gymnax, env_params, params)
+    return result.replace(
+        success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **vars(exact)
+    )
 
 
 def _shortest_path(env_params: maze.MazeParams, state: maze.MazeState) -> Array:

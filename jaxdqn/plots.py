@@ -1,6 +1,7 @@
 """Pictures of a run: learning curves, and the policy on its maze."""
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     """
     environment, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
-    obs = environment.gymnax.observe_everywhere(env_params, 0, level.goal)
+    obs = environment.gymnax.observe_everywhere(env_params, jnp.int32(0), jnp.int32(level.goal))
     q_values = agents.make(config, environment).q_values
     q = np.asarray(jax.vmap(q_values, (None, 0))(params, obs))
     path = render.greedy_path(level, q)

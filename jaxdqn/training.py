@@ -67,8 +67,11 @@ class Metrics(struct.PyTreeNode):
         episode_return: their mean return while exploring; NaN where none ended.
         eval_return: see ``Evaluation``, as are the following.
         eval_length: steps.
-        success: on mazes only, else None.
-        spl: on mazes only, else None.
+        success: on mazes only, else None; so are the following.
+        spl: success weighted by path length.
+        regret: value lost at the start by acting greedily.
+        q_error: root mean square of Q - Q*.
+        q_bias: mean overestimation.
     """
 
     env_steps: Array
@@ -83,6 +86,9 @@ class Metrics(struct.PyTreeNode):
     eval_length: Array
     success: Array | None
     spl: Array | None
+    regret: Array | None
+    q_error: Array | None
+    q_bias: Array | None
 
 
 class _Parts(NamedTuple):

@@ -13,6 +13,7 @@ FLOORS = [
     {"config", "heads", "networks", "exploration", "replay", "maze", "statistics", "devices"},
     {"environment"},
     {"agent"},
+    {"oracle"},
     {"evaluation"},
     {"training"},
     {"seeds", "plots", "runs", "console"},

@@ -116,6 +116,9 @@ class Config(struct.PyTreeNode):
     eval_steps: int = _static(500, low=1)
     """Steps after which an evaluation episode that has not ended is cut."""
 
+    oracle_levels: int = _static(64, low=1)
+    """On mazes: levels, from the bank's first, on which values are compared with exact ones."""
+
     def __post_init__(self) -> None:
         """Make structure hashable. Leaves may be tracers here, so nothing is checked."""
         object.__setattr__(self, "env_kwargs", freeze(_hashable(dict(self.env_kwargs))))

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxdqn.maze import generate, grid
+from jaxdqn.maze import generate, grid, solve
 from jaxdqn.types import Array, ConfigError, PRNGKey
 
 GENERATORS = ("empty", "scatter", "corridors", "layout")
@@ -33,6 +33,7 @@ class MazeParams(struct.PyTreeNode):
         step_cost: subtracted at every step.
         cell_rewards: reward for being in a cell after a step, ``[H, W]``, or one number for all.
         slip: probability of moving sideways instead (see ``grid.slip``).
+        reward_noise: added to or subtracted from every reward, either with probability 1/2.
         max_steps_in_episode: time limit; reaching it truncates, it doesn't terminate.
     """
 
@@ -41,6 +42,7 @@ class MazeParams(struct.PyTreeNode):
     step_cost: float | Array = 0.0
     cell_rewards: float | Array = 0.0
     slip: float | Array = 0.0
+    reward_noise: float | Array = 0.0
     max_steps_in_episode: int | Array = 400
 
 
@@ -48,7 +50,8 @@ class Maze(environment.Environment):
     """Cells and walls; the aim is the shortest path to the goal.
 
     Actions are 0 up, 1 down, 2 left, 3 right. The reward of a step is ``cell_rewards`` of the
-    cell the agent is in after it, minus ``step_cost``, plus ``goal_reward`` at the goal.
+    cell the agent is in after it, minus ``step_cost``, plus ``goal_reward`` at the goal, plus or
+    minus ``reward_noise``.
 
     Observations:
         ``position``: the agent's cell, int32 ``[]``, to be one-hot encoded.
@@ -124,7 +127,7 @@ class Maze(environment.Environment):
         """
         _check_number("slip", params.slip, 0.0, 1.0)
         _check_number("max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
-        for name in ("goal_reward", "step_cost", "cell_rewards"):
+        for name in ("goal_reward", "step_cost", "cell_rewards", "reward_noise"):
             _check_number(name, getattr(params, name), -np.inf, np.inf)
         shape = np.shape(params.cell_rewards)
         if shape[-2:] not in ((), (self.height, self.width)):
@@ -154,13 +157,13 @@ class Maze(environment.Environment):
         self, key: PRNGKey, state: MazeState, action: Any, params: MazeParams
     ) -> tuple[Array, MazeState, Array, Array, dict[Any, Any]]:
         """Move, or bump and stay."""
-        direction = grid.slip(action, jax.random.uniform(key), params.slip)
+        chance = jax.random.uniform(key, (2,))
+        direction = grid.slip(action, chance[0], params.slip)
         agent = grid.move(params.levels.walls[state.level], state.agent, direction)
-        rewards = jnp.broadcast_to(params.cell_rewards, (self.height, self.width)).reshape(-1)
+        noise = jnp.where(chance[1] < 0.5, params.reward_noise, -params.reward_noise)
+        reward = jnp.asarray(self.rewards(params, state.goal)[agent] + noise, jnp.float32)
         state = state.replace(agent=agent, time=state.time + 1)
         terminated = self.is_terminated(state, params)
-        reward = rewards[agent] - params.step_cost + params.goal_reward * terminated
-        reward = jnp.asarray(reward, jnp.float32)
         info = {"discount": self.discount(state, params)}
         return self.get_obs(state, params), state, reward, terminated, info
 
@@ -180,7 +183,25 @@ class Maze(environment.Environment):
         planes = [params.levels.walls[state.level], cells == state.agent, cells == state.goal]
         return jnp.stack(planes, axis=-1)
 
-    def observe_everywhere(self, params: MazeParams, level: int, goal: Array) -> Array:
+    def rewards(self, params: MazeParams, goal: Array) -> Array:
+        """Return the mean reward of being in each cell after a step, ``[H * W]``."""
+        cells = jnp.broadcast_to(params.cell_rewards, (self.height, self.width)).reshape(-1)
+        at_goal = jnp.arange(cells.size) == goal
+        return cells - params.step_cost + jnp.where(at_goal, params.goal_reward, 0.0)
+
+    def model(
+        self, params: MazeParams, level: Array, goal: Array, discount: float | Array
+    ) -> solve.Model:
+        """Return a level as a Markov decision process, to be solved exactly."""
+        return solve.Model(
+            successors=solve.successors(params.levels.walls[level]),
+            rewards=self.rewards(params, goal),
+            goal=goal,
+            slip=params.slip,
+            discount=discount,
+        )
+
+    def observe_everywhere(self, params: MazeParams, level: Array, goal: Array) -> Array:
         """Return what the agent would see in each cell of a level, ``[H * W, ...]``."""
         zero = jnp.int32(0)
 
