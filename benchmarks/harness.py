@@ -38,6 +38,24 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
+def provenance(script: str) -> str:
+    """Return the sentence that says where and when figures were measured, and how to redo them."""
+    here = machine()
+    return (
+        f"Measured on {here['date']}: {here['cores']} cores of an {here['processor']}, "
+        f"JAX {here['jax']}, Python {here['python']}. Regenerate with `python {script}`."
+    )
+
+
+def replace_in_readme(name: str, text: str) -> None:
+    """Put a text between the README's markers of that name."""
+    readme = ROOT / "README.md"
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

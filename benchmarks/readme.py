@@ -21,7 +21,6 @@ import harness
 RUNS = {"maze": 16, "seed_maze": 16, "residual_maze": 4, "cartpole": 8, "four_rooms": 8}
 QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1000",
          "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]
     return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
 
 
-def table(results: dict[str, dict[str, Any]], machine: dict[str, Any]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the README's table."""
     lines = [
         "| command | steps per seed | what was reached | whole command |",
@@ -52,12 +51,8 @@ def table(results: dict[str, dict[str, Any]], machine: dict[str, Any]) -> str:
             reached = f"{count} of {summary['seed_count']} seeds walk the shortest path"
         steps = f"{summary['env_steps_per_seed']:,}"
         lines.append(f"| `{result['command']}` | {steps} | {reached} | {result['seconds']:.0f} s |")
-    lines += [
-        "",
-        f"Measured on {machine['date']}: {machine['cores']} cores of an {machine['processor']}, "
-        f"JAX {machine['jax']}, Python {machine['python']}; seconds include start and compilation. "
-        "Regenerate with `python benchmarks/readme.py`.",
-    ]
+    provenance = harness.provenance("benchmarks/readme.py")
+    lines += ["", f"Seconds include start and compilation. {provenance}"]
     return "\n".join(lines)
 
 
@@ -80,17 +75,14 @@ def main() -> None:
             name: run(name, 2 if options.quick else RUNS[name], Path(folder), extra)
             for name in options.only
         }
-        path = harness.save("readme", {"results": results}, options.out)
+        harness.save("readme", {"results": results}, options.out)
         for picture in ("policy", "curves"):
             source = Path(folder) / options.only[0] / f"{picture}.png"
             shutil.copy(source, options.out / f"{options.only[0]}_{picture}.png")
-    text = table(results, json.loads(path.read_text(encoding="utf-8"))["machine"])
+    text = table(results)
     print(text)
-    if not options.quick:
-        readme = harness.ROOT / "README.md"
-        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    if not options.quick and set(options.only) == set(RUNS):
+        harness.replace_in_readme("results", text)
 
 
 if __name__ == "__main__":

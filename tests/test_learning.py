@@ -83,27 +83,34 @@ def test_every_way_of_learning_finds_the_bootstrapped_value(changes):
     np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
 
 
-def test_a_small_maze_is_learned_to_its_exact_values():
-    """Without slip and cost, Q* of a cell d moves from the goal is 10 γ^(d - 1)."""
+def test_a_table_on_a_short_clock_converges_to_the_exact_values():
+    """Episodes are cut after 6 steps, most before the goal, and yet Q converges to Q*."""
     config = small(
-        env_kwargs={"height": 3, "width": 3, "generator": "empty", "start": "random"},
-        env_params={"max_steps_in_episode": 8},
+        env_kwargs={"height": 5, "width": 5, "density": 0.2, "start": "random"},
+        env_params={"max_steps_in_episode": 6, "step_cost": 0.1},
         discount=0.9,
-        learning_rate=3e-3,
+        learning_rate=3e-2,
         learning_rate_end_factor=0.0,
-        widths=(64,),
+        widths=(),
         target_period=20,
         loss="squared",
-        batch_size=32,
+        batch_size=64,
         capacity=4_000,
         warmup_steps=400,
         total_steps=400 + 4 * 4_000,
         epsilon_end=1.0,
         evaluations=1,
     )
-    q = np.asarray(learned_q(config, jnp.arange(9)))
-    level = maze.level(environments.make(config)[1].levels, 0)
-    distance = np.asarray(maze.distances(level.walls, level.goal))
-    cells = level.cells[:-1]
-    exact = 10 * 0.9 ** (distance[cells] - 1)
-    np.testing.assert_allclose(q[:, cells].max(-1), np.tile(exact, (3, 1)), atol=0.1)
+    environment, params = environments.make(config)
+    level = maze.level(params.levels, 0)
+    model = environment.gymnax.model(params, jnp.int32(0), jnp.int32(level.goal), config.discount)
+    exact = np.asarray(maze.solve.optimal_q(model))
+    state, metrics = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, SEEDS)
+    learned = jax.vmap(jax.vmap(agents.make(config, environment).q_values, (None, 0)), (0, None))(
+        state.agent.params, jnp.arange(25)
+    )
+    learned, cells = np.asarray(learned), level.cells[:-1]
+    largest = np.abs(exact[cells]).max()
+    assert np.abs(learned[:, cells] - exact[cells]).max() < 0.01 * largest
+    assert (metrics.q_error[:, -1] < 0.01 * largest).all()
+    np.testing.assert_allclose(metrics.regret[:, -1], 0.0, atol=1e-4)

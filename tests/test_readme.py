@@ -62,6 +62,7 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
     [
         "benchmarks/throughput.py --quick --seeds 1 3 --num_envs 4",
         "benchmarks/readme.py --quick --only maze",
+        "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
     ],
 )
 def test_benchmarks_run(command, tmp_path):
