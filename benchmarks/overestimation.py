@@ -151,20 +151,16 @@ def main() -> None:
 
 def sentence(cases: list[dict[str, Any]], count: int, seconds: float) -> str:
     """Return what the README says of it."""
-    found = [
-        f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}] with rewards ± {case['noise']:g}"
-        for case in cases
-        for part in (case["all of training"],)
-    ]
-    late = [
-        f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
-        for case in cases
-        for part in (case["second half"],)
-    ]
+
+    def say(part: dict[str, float]) -> str:
+        return f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
+
+    found = "; ".join(f"{say(c['all of training'])} with ± {c['noise']:g}" for c in cases)
+    late = "; ".join(say(case["second half"]) for case in cases)
     return (
-        f"Over all of training DQN's values exceed Double DQN's by {'; '.join(found)} "
+        f"Over all of training DQN's values exceed Double DQN's by {found} "
         f"(mean of {count} paired seeds, 95 % bootstrap interval). The difference is made while "
-        f"values spread through the maze; over the second half it is {'; '.join(late)}.\n\n"
+        f"values spread through the maze; over the second half it is {late}.\n\n"
         f"{harness.provenance('benchmarks/overestimation.py')} It took {seconds:.0f} s."
     )
 
