@@ -99,7 +99,15 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     _check_kwargs(name, kwargs)
     # Levels are made now, as arrays, even while a caller is being traced.
     with jax.ensure_compile_time_eval():
-        env, params = gymnax.make(name, **kwargs)
+        try:
+            env, params = gymnax.make(name, **kwargs)
+        except ConfigError:
+            raise
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise ConfigError(
+                f"env_kwargs ({dict(kwargs)}) were refused by {name} ({reason}): change them."
+            ) from error
         actions, seen = env.action_space(params), env.observation_space(params)
     if not isinstance(actions, spaces.Discrete):
         raise ConfigError(

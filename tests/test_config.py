@@ -92,6 +92,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_params": {"slip": 1.1}}, ["env_params.slip (1.1)", "from 0 to 1"]),
         ({"env_params": {"slip": "no"}}, ["env_params.slip ('no')", "number"]),
         ({"env_params": {"cell_rewards": np.zeros((2, 3))}}, ["cell_rewards", "(2, 3)", "4 rows"]),
+        ({"env": "MetaMaze-misc", "env_kwargs": {"maze_size": 4}}, ["'maze_size': 4", "refused"]),
         ({"network": "residual"}, ["network ('residual')", "(H, W, C)", "set network = 'mlp'"]),
     ],
 )  # fmt: skip
