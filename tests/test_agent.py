@@ -1,0 +1,93 @@
+"""One update of the agent against rlax and optax, with networks that disagree."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import rlax
+from conftest import small
+
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
+from jaxdqn.types import Transition
+
+KEY = jax.random.key(0)
+
+
+def situation(**changes):
+    """An agent whose online and target networks differ, and a batch."""
+    config = small(loss="squared", discount=0.9, **changes)
+    agent = agents.make(config, environments.make(config)[0])
+    state = agent.init(KEY).replace(target_params=agent.init(jax.random.key(1)).params)
+    rng = np.random.default_rng(0)
+    batch = Transition(
+        obs_tm1=jnp.asarray(rng.integers(0, 16, 64), jnp.int32),
+        a_tm1=jnp.asarray(rng.integers(0, 4, 64), jnp.int32),
+        r_t=jnp.asarray(rng.normal(size=64), jnp.float32),
+        discount_t=jnp.asarray(rng.random(64) < 0.8, jnp.float32),
+        obs_t=jnp.asarray(rng.integers(0, 16, 64), jnp.int32),
+    )
+    return config, agent, state, batch
+
+
+def rlax_loss(agent, params, target_params, batch, double):
+    q = jax.vmap(agent.q_values, (None, 0))
+    target = q(target_params, batch.obs_t)
+    chooser = q(params, batch.obs_t) if double else target
+    errors = jax.vmap(rlax.double_q_learning)(
+        q(params, batch.obs_tm1), batch.a_tm1, batch.r_t, 0.9 * batch.discount_t, target, chooser
+    )
+    return jnp.mean(0.5 * errors**2)
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_the_loss_of_an_update_is_that_of_rlax(double):
+    _, agent, state, batch = situation(double=double)
+    _, info = agent.learn(state, batch)
+    expected = rlax_loss(agent, state.params, state.target_params, batch, double)
+    other = rlax_loss(agent, state.params, state.target_params, batch, not double)
+    assert float(info.loss) == pytest.approx(float(expected), rel=1e-5)
+    assert abs(float(expected - other)) > 1e-3, "the two methods must disagree here"
+
+
+def test_an_update_is_a_clipped_adam_step():
+    config, agent, state, batch = situation(max_grad_norm=0.05, learning_rate=1e-2)
+    grads = jax.grad(rlax_loss, 1)(agent, state.params, state.target_params, batch, True)
+    norm = optax.tree.norm(grads)
+    assert norm > config.max_grad_norm, "clipping must bite here"
+    optimizer = optax.adam(1e-2)
+    clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
+    step, _ = optimizer.update(clipped, optimizer.init(state.params))
+    expected = optax.apply_updates(state.params, step)
+    new, info = agent.learn(state, batch)
+    assert float(info.grad_norm) == pytest.approx(float(norm), rel=1e-4)
+    for one, other in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "period"), [(1.0, 3), (0.25, 2)])
+def test_the_target_moves_only_when_it_is_time(rate, period):
+    _, agent, state, batch = situation(target_rate=rate, target_period=period)
+    for update in range(1, 7):
+        before = state.target_params
+        state, _ = agent.learn(state, batch)
+        moved = jax.tree.map(lambda p, t: rate * p + (1 - rate) * t, state.params, before)
+        expected = moved if update % period == 0 else before
+        for one, other in zip(
+            jax.tree.leaves(state.target_params), jax.tree.leaves(expected), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_the_step_size_falls_linearly_to_its_last_fraction():
+    config, agent, state, batch = situation(learning_rate_end_factor=0.25, learning_rate=1e-2)
+    last = state.replace(updates=jnp.int32(config.schedule.updates))
+    half = state.replace(updates=jnp.int32(config.schedule.updates // 2))
+
+    def change(start):
+        moved = jax.tree.map(lambda a, b: a - b, agent.learn(start, batch)[0].params, start.params)
+        return float(optax.tree.norm(moved))
+
+    assert change(last) / change(state) == pytest.approx(0.25, rel=1e-3)
+    assert change(half) / change(state) == pytest.approx(0.625, rel=1e-3)
