@@ -62,7 +62,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     """
     environment, default_params = _make(config.env, config.env_kwargs)
     params = _override(config.env, default_params, config.env_params)
-    if isinstance(environment.gymnax, maze.Maze):
+    if environment.is_maze:
         environment.gymnax.check_params(params)
     if config.network == "residual" and len(environment.obs.shape) != 3:
         raise ConfigError(

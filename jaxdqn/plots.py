@@ -84,7 +84,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     shortest = maze.shortest_path(level)
     figure = Figure(figsize=(7, 6.2), layout="constrained")
     axes = figure.subplots()
-    image = render.draw_policy(axes, level, q)
+    image = render.draw_policy(axes, level, q, path)
     figure.colorbar(image, ax=axes, label=r"learned value  $\max_a\, Q_\theta(s, a)$", shrink=0.85)
     axes.set_title(f"{title}: shortest path {shortest}, {found}")
     return figure

@@ -121,6 +121,7 @@ def test_a_wrong_command_ends_in_one_clear_message(finished, arguments, code, wo
     assert "Traceback" not in err
     if code == 1:
         assert err.count("\n") == 1
+    assert not (folder / "runs").exists(), "a refused command leaves no run folder"
 
 
 def test_help_lists_every_setting_with_its_default(finished):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdqn import console, environment, plots, runs, seeds
-from jaxdqn.config import Config, load_config
+from jaxdqn.config import Config, check, load_config
 from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
@@ -41,7 +41,6 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(
             f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more: change them."
         )
-    environment.make(config)
     out = chosen.out or _default_folder(chosen.config_file)
     runs.create(out, config)
     numbers = range(first, first + count)
@@ -93,6 +92,8 @@ def parse(arguments: list[str]) -> Arguments:
         env_kwargs=_changed(chosen.env_kwargs, kwargs, config.env_kwargs),
         env_params=_changed(chosen.env_params, params, config.env_params),
     )
+    check(settings)
+    environment.make(settings)
     return dataclasses.replace(chosen, settings=settings)
 
 

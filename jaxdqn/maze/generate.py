@@ -162,9 +162,9 @@ def _corridors(rng: np.random.Generator, height: int, width: int, count: int) ->
     row, column = rng.integers(rows, size=count), rng.integers(columns, size=count)
     seen[level, row, column] = True
     while len(level):
-        step = rng.integers(4, size=len(level))
-        to_row = row + np.array([-1, 1, 0, 0])[step]
-        to_column = column + np.array([0, 0, -1, 1])[step]
+        step = rng.integers(grid.NUM_ACTIONS, size=len(level))
+        to_row = row + grid.ROW_STEP[step]
+        to_column = column + grid.COLUMN_STEP[step]
         inside = (to_row >= 0) & (to_row < rows) & (to_column >= 0) & (to_column < columns)
         # A step off the grid is drawn again: the walk chooses uniformly among neighbours.
         to_row, to_column = np.where(inside, to_row, row), np.where(inside, to_column, column)

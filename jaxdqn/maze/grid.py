@@ -11,10 +11,9 @@ from jaxdqn.types import Array, ConfigError
 
 UP, DOWN, LEFT, RIGHT = range(4)
 NUM_ACTIONS = 4
-ARROWS = "↑↓←→"
 
-_ROW_STEP = np.array([-1, 1, 0, 0], np.int32)
-_COLUMN_STEP = np.array([0, 0, -1, 1], np.int32)
+ROW_STEP = np.array([-1, 1, 0, 0], np.int32)
+COLUMN_STEP = np.array([0, 0, -1, 1], np.int32)
 SIDEWAYS = np.array([[LEFT, RIGHT], [LEFT, RIGHT], [UP, DOWN], [UP, DOWN]], np.int32)
 
 WALL, FREE, START, GOAL = "#", ".", "S", "G"
@@ -29,8 +28,8 @@ def move(walls: Array, cell: Array, action: Array) -> Array:
         action: 0 up, 1 down, 2 left, 3 right, int ``[]``.
     """
     height, width = walls.shape
-    row = jnp.clip(cell // width + jnp.asarray(_ROW_STEP)[action], 0, height - 1)
-    column = jnp.clip(cell % width + jnp.asarray(_COLUMN_STEP)[action], 0, width - 1)
+    row = jnp.clip(cell // width + jnp.asarray(ROW_STEP)[action], 0, height - 1)
+    column = jnp.clip(cell % width + jnp.asarray(COLUMN_STEP)[action], 0, width - 1)
     return jnp.where(jnp.asarray(walls)[row, column], cell, row * width + column)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 WALL_COLOUR = "#2b2b33"
 PATH_COLOUR = "#d55e00"
-_DIRECTIONS = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # x, y of each action, y downward
 
 
 def greedy_path(level: Level, q: np.ndarray) -> list[int]:
@@ -33,16 +32,14 @@ def greedy_path(level: Level, q: np.ndarray) -> list[int]:
     return path
 
 
-def draw_policy(
-    axes: "Axes", level: Level, q: np.ndarray, limits: tuple[float, float] | None = None
-) -> "AxesImage":
+def draw_policy(axes: "Axes", level: Level, q: np.ndarray, path: list[int]) -> "AxesImage":
     """Draw a maze: values as colour, greedy actions as arrows, the greedy path as a line.
 
     Args:
         axes: where.
         level: the maze.
         q: action values ``[H * W, A]``.
-        limits: of the colour scale; by default those of the values shown.
+        path: cells that the greedy policy visits, from ``greedy_path``.
 
     Returns:
         The image, for a colour bar.
@@ -51,22 +48,22 @@ def draw_policy(
     values = np.full(level.walls.size, np.nan)
     inner = level.cells[:-1]
     values[inner] = q[inner].max(axis=1)
-    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    low, high = np.nanmin(values), np.nanmax(values)
     axes.set_facecolor(WALL_COLOUR)
     axes.imshow(np.where(level.walls, np.nan, 0.0), cmap="Greys", vmin=0, vmax=1)
     image = axes.imshow(values.reshape(height, width), cmap="viridis", vmin=low, vmax=high)
     x, y = inner % width, inner // width
-    arrows = _DIRECTIONS[q[inner].argmax(axis=1)]
+    actions = q[inner].argmax(axis=1)
     # White on dark values, black on bright ones.
     bright = (values[inner] - low) / max(high - low, 1e-9) > 0.6
     axes.quiver(
-        x, y, arrows[:, 0], arrows[:, 1], np.where(bright, 0.0, 1.0),
+        x, y, grid.COLUMN_STEP[actions], grid.ROW_STEP[actions], np.where(bright, 0.0, 1.0),
         cmap="gray", clim=(0, 1), pivot="mid", angles="xy", scale_units="xy", scale=1.9,
         width=0.05 / width, headwidth=4, headlength=4, headaxislength=3.6, zorder=3,
     )  # fmt: skip
-    path = np.array(greedy_path(level, q))
+    visited = np.array(path)
     axes.plot(
-        path % width, path // width, color=PATH_COLOUR, linewidth=5, alpha=0.55, zorder=2,
+        visited % width, visited // width, color=PATH_COLOUR, linewidth=5, alpha=0.55, zorder=2,
         solid_capstyle="round", solid_joinstyle="round",
     )  # fmt: skip
     for cell, letter in ((level.start, "S"), (level.goal, "G")):
