@@ -4,11 +4,16 @@ import datetime
 import json
 import os
 import platform
+import resource
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -24,9 +29,85 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "python": platform.python_version(),
         "jax": jax.__version__,
-        "commit": commit or None,
+        # On a machine that gets the files without their history, the caller says which they are.
+        "commit": commit or os.environ.get("COMMIT"),
+        "peak_memory_bytes": _peak_memory(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+class Program(NamedTuple):
+    """A program that was traced and compiled, each timed, and is called with its arguments.
+
+    Attributes:
+        run: runs it; whoever times it must block on what it returns.
+        trace_seconds: Python to StableHLO.
+        compile_seconds: StableHLO to machine code.
+        bytes: memory for arguments, results and temporaries.
+    """
+
+    run: Callable[[], Any]
+    trace_seconds: float
+    compile_seconds: float
+    bytes: int
+
+
+def prepare(function: Callable[..., Any], *arguments: Any) -> Program:
+    """Trace and compile a function for these arguments."""
+    began = time.perf_counter()
+    lowered = jax.jit(function).lower(*arguments)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    ended = time.perf_counter()
+    use = compiled.memory_analysis()
+    size = use.argument_size_in_bytes + use.output_size_in_bytes + use.temp_size_in_bytes
+    return Program(
+        run=lambda: compiled(*arguments),
+        trace_seconds=traced - began,
+        compile_seconds=ended - traced,
+        bytes=size - use.alias_size_in_bytes,
+    )
+
+
+def interleave(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Time warm runs in turn, A B A B, so that a slow spell of the machine hits all alike.
+
+    Returns:
+        Seconds of each repeat by name; a first, untimed round is left out.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(run())
+            if repeat > 0:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def rate(work: float, seconds: list[float]) -> dict[str, float]:
+    """Return the median, lowest and highest rate of doing some work."""
+    ordered = sorted(seconds)
+    return {
+        "median": work / ordered[len(ordered) // 2],
+        "lowest": work / ordered[-1],
+        "highest": work / ordered[0],
+    }
+
+
+def say(rates: dict[str, float]) -> str:
+    """Write a rate with its spread."""
+    return f"{rates['median']:,.0f} ({rates['lowest']:,.0f} … {rates['highest']:,.0f})"
+
+
+def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table, its first column on the left."""
+    table = Table(title=f"{title}, {machine()['device']}")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=160).print(table)
 
 
 def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
@@ -54,6 +135,14 @@ def replace_in_readme(name: str, text: str) -> None:
     before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _peak_memory() -> int:
+    """Return the most memory this process held: on the accelerator, or resident on a CPU."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _processor() -> str:

@@ -1,0 +1,130 @@
+"""Ours against the standard design of DQN in JAX: the same job, side by side in one run.
+
+    python benchmarks/compare_designs.py --seeds 1 16
+
+For each network and number of seeds three programs are timed in turn: ours, seeds spread over all
+devices; the standard design (``standard_design.py``, written by us) under plain vmap; and the
+standard design spread like ours. Also runs on a GPU. Needs flashbax.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jaxdqn import devices
+
+devices.use_all_cores()
+
+import harness  # noqa: E402  (after the devices are set)
+import jax  # noqa: E402
+import job  # noqa: E402
+import limits  # noqa: E402
+import standard_design  # noqa: E402
+
+import jaxdqn  # noqa: E402
+
+
+def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, harness.Program]:
+    """Compile each design for that many seeds."""
+    standard = standard_design.make_train(config)
+    designs = {
+        "ours": job.many(job.ours(config), count),
+        "standard": jax.vmap(standard),
+        "standard, spread": job.many(standard, count),
+    }
+    if count == 1 or len(jax.devices()) == 1:
+        del designs["standard, spread"]
+    keys = job.keys(count)
+    return {name: harness.prepare(designs[name], keys) for name in designs if name in only}
+
+
+def compare(
+    config: jaxdqn.Config, count: int, options: argparse.Namespace, ceilings: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Time all designs in turn; return a row for each."""
+    compiled = programs(config, count, options.designs)
+    runs = {name: program.run for name, program in compiled.items()}
+    seconds = harness.interleave(runs, options.repeats)
+    plan = config.schedule
+    rows = []
+    for name, program in compiled.items():
+        updates = harness.rate(count * plan.updates, seconds[name])
+        flops = updates["median"] * limits.learning_flops(config)
+        traffic = updates["median"] * limits.state_bytes(config)
+        print(f"{config.widths}, {count} seeds, {name}: {harness.say(updates)} updates/s")
+        rows.append({
+            "seeds": count,
+            "widths": config.widths,
+            "batch_size": config.batch_size,
+            "design": name,
+            "env_steps_per_second": harness.rate(count * plan.env_steps, seconds[name]),
+            "updates_per_second": updates,
+            "share_of_matmul_ceiling": flops / ceilings["matmul_flops"],
+            "share_of_float32_matmul_ceiling": flops / ceilings["matmul_flops_float32"],
+            "share_of_bandwidth": traffic / ceilings["bytes_per_second"],
+            "program_bytes": program.bytes,
+            "trace_seconds": program.trace_seconds,
+            "compile_seconds": program.compile_seconds,
+            "seconds": seconds[name],
+        })  # fmt: skip
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table, each design's speed beside its ratio to ours."""
+    cells = []
+    for row in rows:
+        like = [r for r in rows if (r["seeds"], r["widths"]) == (row["seeds"], row["widths"])]
+        mine, its = (r["env_steps_per_second"]["median"] for r in (like[0], row))
+        cells.append([
+            "-".join(map(str, row["widths"])),
+            str(row["seeds"]),
+            row["design"],
+            harness.say(row["env_steps_per_second"]),
+            f"{mine / its:.2f} ×",
+            f"{row['share_of_float32_matmul_ceiling']:.1%}",
+            f"{row['share_of_bandwidth']:.1%}",
+            f"{row['program_bytes'] / 2**20:,.0f} MiB",
+            f"{row['trace_seconds']:.1f} + {row['compile_seconds']:.1f} s",
+        ])  # fmt: skip
+    columns = ["network", "seeds", "design", "env-steps/s", "ours is", "of matmuls",
+               "of bandwidth", "memory", "trace + compile"]  # fmt: skip
+    harness.show("MetaMaze-misc", columns, cells)
+
+
+def main() -> None:
+    """Print the table; write ``compare_designs_cpu.json`` or ``compare_designs_gpu.json``."""
+    designs = ["ours", "standard", "standard, spread"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
+    parser.add_argument("--env_steps", type=int, default=200_000, help="of each seed")
+    parser.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
+    parser.add_argument("--designs", nargs="+", default=designs, choices=designs)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
+    parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    options = parser.parse_args()
+    if options.quick:
+        options.env_steps, options.repeats = 4_000, 1
+    ceilings = limits.measure(options.quick)
+    rows = []
+    for network in options.networks:
+        for count in options.seeds:
+            config = job.config(
+                network,
+                total_steps=options.env_steps,
+                capacity=options.capacity,
+                epsilon_steps=min(16_000, options.env_steps - 3_200),
+            )
+            rows += compare(config, count, options, ceilings)
+            result = {"env_steps": options.env_steps, "capacity": options.capacity,
+                      "ceilings": ceilings, "rows": rows}  # fmt: skip
+            # Written after every cell: a lent machine may be taken back at any time.
+            path = harness.save(f"compare_designs_{jax.default_backend()}", result, options.out)
+    show(rows)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

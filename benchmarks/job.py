@@ -1,0 +1,57 @@
+"""The job that every comparison trains, and the programs that train it for many seeds."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+import jaxdqn
+from jaxdqn import environment as environments
+
+NETWORKS = {
+    "small": {"widths": (64, 64), "batch_size": 64},
+    "large": {"widths": (256, 256), "batch_size": 256},
+}
+
+
+def config(network: str = "small", **changes: Any) -> jaxdqn.Config:
+    """Return Double DQN on gymnax's MetaMaze: one update for each step of 16 environments."""
+    settings: dict[str, Any] = {
+        "env": "MetaMaze-misc",
+        "total_steps": 200_000,
+        "num_envs": 16,
+        "warmup_steps": 3_200,
+        "capacity": 10_000,
+        "learning_rate": 1e-3,
+        "epsilon_steps": 16_000,
+        "target_period": 200,
+        # One row at the end: evaluating is no part of the work that is compared.
+        "evaluations": 1,
+        "eval_episodes": 1,
+        "eval_steps": 1,
+    }
+    return jaxdqn.Config(**{**settings, **NETWORKS[network], **changes})
+
+
+def ours(config: jaxdqn.Config) -> Callable[[jax.Array], Any]:
+    """Return ``train(key)`` of this library."""
+    # Environments are made once and kept; what gymnax makes inside one mesh fits no other.
+    environments.make(config)
+    return partial(jaxdqn.train, config)
+
+
+def many(train: Callable[[jax.Array], Any], count: int) -> Callable[[jax.Array], Any]:
+    """Train one seed for each of ``count`` keys, spread over all devices that divide them."""
+    size = max(n for n in range(1, len(jax.devices()) + 1) if count % n == 0)
+    mesh = Mesh(np.array(jax.devices()[:size]), ("seeds",))
+    spec = PartitionSpec("seeds")
+    return jax.shard_map(jax.vmap(train), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+
+
+def keys(count: int) -> jax.Array:
+    """Return the keys of seeds 0, 1, 2, ..."""
+    return jax.vmap(jax.random.key)(jnp.arange(count))
