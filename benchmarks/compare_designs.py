@@ -8,7 +8,6 @@ standard design spread like ours. Also runs on a GPU. Needs flashbax.
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from jaxdqn import devices
@@ -95,15 +94,12 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Print the table; write ``compare_designs_cpu.json`` or ``compare_designs_gpu.json``."""
     designs = ["ours", "standard", "standard, spread"]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = harness.options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
     parser.add_argument("--env_steps", type=int, default=200_000, help="of each seed")
     parser.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
     parser.add_argument("--designs", nargs="+", default=designs, choices=designs)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
-    parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1

@@ -1,5 +1,6 @@
 """Honest timing: trace, compile and run apart, everything blocked on, the machine named."""
 
+import argparse
 import datetime
 import json
 import os
@@ -34,6 +35,15 @@ def machine() -> dict[str, Any]:
         "peak_memory_bytes": _peak_memory(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def options(doc: str, repeats: int = 5) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark takes."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=repeats, help="timed runs of each program")
+    parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON file")
+    return parser
 
 
 class Program(NamedTuple):
