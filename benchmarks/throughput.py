@@ -1,13 +1,12 @@
-"""Environment steps per second of whole trainings, over seeds and environments.
+"""Environment steps per second of whole trainings, over seeds and environments, and their price.
 
     python benchmarks/throughput.py
 
-Each cell trains the same configuration, seeds spread over all devices, and times one chunk of
-learning: warm, blocked on, compilation apart.
+Each cell trains one configuration, seeds spread over all devices, and, in turn with it, only acts
+and stores: the difference is the price of learning.
 """
 
-import argparse
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +15,102 @@ from jaxdqn import devices
 devices.use_all_cores()
 
 import harness  # noqa: E402  (after the devices are set)
-import jax  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import job  # noqa: E402
+import limits  # noqa: E402
 
-from jaxdqn import load_config, seeds  # noqa: E402
+import jaxdqn  # noqa: E402
+from jaxdqn.training import bytes_per_transition  # noqa: E402
+
+# Iterations of one timed run; a residual network takes a hundred times as long.
+ITERATIONS = {"mlp": 1_000, "residual": 20}
 
 
-def time_cell(path: Path, num_seeds: int, num_envs: int, iterations: int) -> dict[str, Any]:
-    """Time the chunks of a short training; the first is left out as a warm-up."""
-    chunks = 4
-    warmup = -(-4_000 // num_envs) * num_envs
-    config = load_config(
-        path,
-        num_envs=num_envs,
-        warmup_steps=warmup,
-        capacity=max(20_000, warmup),
-        total_steps=warmup + chunks * iterations * num_envs,
-        epsilon_steps=num_envs,
-        evaluations=chunks,
-        eval_episodes=1,
-        eval_steps=1,
+def settings(path: Path, num_envs: int, iterations: int) -> tuple[jaxdqn.Config, jaxdqn.Config]:
+    """Return a training with next to no warm-up, and one of which ``init`` runs all as warm-up."""
+    config = jaxdqn.load_config(path, num_envs=num_envs, evaluations=1, eval_episodes=1,
+                                eval_steps=1, epsilon_steps=1)  # fmt: skip
+    first = -(-config.batch_size // num_envs) * num_envs
+    steps = iterations * num_envs
+    capacity = max(config.capacity, first, steps)
+    learning = config.replace(warmup_steps=first, capacity=capacity, total_steps=first + steps)
+    return learning, learning.replace(warmup_steps=steps, total_steps=steps + num_envs)
+
+
+def time_cell(
+    path: Path, num_seeds: int, num_envs: int, options: Any, ceiling: float
+) -> dict[str, Any]:
+    """Time training, and acting alone, in turn."""
+    network = jaxdqn.load_config(path).network
+    iterations = 20 if options.quick else ITERATIONS[network]
+    learning, acting = settings(path, num_envs, iterations)
+    keys = job.keys(num_seeds)
+    train = harness.prepare(job.many(job.ours(learning), num_seeds), keys)
+    act = harness.prepare(job.many(partial(jaxdqn.init, acting), num_seeds), keys)
+    seconds = harness.interleave(
+        {"train": train.run, "act": act.run}, 1 if options.quick else options.repeats
     )
-    began = time.perf_counter()
-    chunk_seconds = []
-    for state, row in seeds.train_in_periods(config, range(num_seeds)):
-        jax.block_until_ready(state)
-        now = time.perf_counter()
-        if row is not None:
-            chunk_seconds.append(now - began)
-        else:
-            compile_seconds = now - began
-        began = now
-    warm = sorted(chunk_seconds[1:])
-    steps = num_seeds * iterations * num_envs
-    updates = num_seeds * iterations * config.updates_per_step
+    plan = learning.schedule
+    steps = harness.rate(num_seeds * plan.env_steps, seconds["train"])
+    alone = harness.rate(num_seeds * acting.schedule.warmup_env_steps, seconds["act"])
+    updates = harness.rate(num_seeds * plan.updates, seconds["train"])
     return {
+        "config": path.name,
         "seeds": num_seeds,
         "num_envs": num_envs,
-        "compile_seconds": compile_seconds,
-        "env_steps_per_second": steps / warm[len(warm) // 2],
-        "lowest": steps / warm[-1],
-        "highest": steps / warm[0],
-        "updates_per_second": updates / warm[len(warm) // 2],
-        "replayed_per_collected": updates * config.batch_size / steps,
+        "env_steps_per_second": steps,
+        "env_steps_per_second_without_learning": alone,
+        "learning_share_of_time": 1.0 - steps["median"] / alone["median"],
+        "updates_per_second": updates,
+        "replay_ratio": plan.updates * learning.batch_size / plan.env_steps,
+        "share_of_matmul_ceiling": updates["median"] * limits.learning_flops(learning) / ceiling,
+        "bytes_per_transition": bytes_per_transition(learning),
+        "program_bytes": train.bytes,
+        "trace_seconds": train.trace_seconds,
+        "compile_seconds": train.compile_seconds,
     }
+
+
+def show(cells: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    columns = ["configuration", "seeds", "environments", "env-steps/s", "without learning",
+               "updates/s", "replayed", "of matmuls", "bytes", "memory",
+               "trace + compile"]  # fmt: skip
+    rows = [
+        [
+            cell["config"],
+            str(cell["seeds"]),
+            str(cell["num_envs"]),
+            harness.say(cell["env_steps_per_second"]),
+            f"{cell['env_steps_per_second_without_learning']['median']:,.0f}",
+            f"{cell['updates_per_second']['median']:,.0f}",
+            f"{cell['replay_ratio']:.1f}",
+            f"{cell['share_of_matmul_ceiling']:.0%}",
+            str(cell["bytes_per_transition"]),
+            f"{cell['program_bytes'] / 2**20:,.0f} MiB",
+            f"{cell['trace_seconds']:.1f} + {cell['compile_seconds']:.1f} s",
+        ]
+        for cell in cells
+    ]
+    harness.show("training", columns, rows)
 
 
 def main() -> None:
     """Print the table and write ``throughput.json``."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, default=harness.ROOT / "configs" / "maze.toml")
+    parser = harness.options(__doc__)
+    configs = [harness.ROOT / "configs" / name for name in ("maze.toml", "residual_maze.toml")]
+    parser.add_argument("--configs", type=Path, nargs="+", default=configs)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--num_envs", type=int, nargs="+", default=[4, 16, 64])
-    parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
-    parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    iterations = 5 if options.quick else 300
+    ceilings = limits.measure(options.quick)
     cells = [
-        time_cell(options.config, num_seeds, num_envs, iterations)
+        time_cell(path, num_seeds, num_envs, options, ceilings["matmul_flops_float32"])
+        for path in options.configs
         for num_seeds in options.seeds
         for num_envs in options.num_envs
     ]
-    table = Table(title=f"{options.config.name}, {harness.machine()['device']}")
-    for column in ("seeds", "environments", "env-steps/s", "spread", "updates/s", "compile"):
-        table.add_column(column, justify="right")
-    for cell in cells:
-        table.add_row(
-            str(cell["seeds"]),
-            str(cell["num_envs"]),
-            f"{cell['env_steps_per_second']:,.0f}",
-            f"{cell['lowest']:,.0f} … {cell['highest']:,.0f}",
-            f"{cell['updates_per_second']:,.0f}",
-            f"{cell['compile_seconds']:.1f} s",
-        )
-    Console().print(table)
-    print(harness.save("throughput", {"config": options.config.name, "cells": cells}, options.out))
+    show(cells)
+    print(harness.save("throughput", {"ceilings": ceilings, "cells": cells}, options.out))
 
 
 if __name__ == "__main__":
