@@ -25,7 +25,8 @@ class Environment(NamedTuple):
         gymnax: the gymnax environment.
         num_actions: size of its discrete action space (A).
         obs: shape and dtype of one observation as it really is (spaces may lie).
-        categories: number of values of a discrete observation, None for arrays.
+        categories: number of values where observations are names, to be one-hot encoded; None
+            where they are quantities.
     """
 
     gymnax: Any
@@ -121,6 +122,8 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
             "use an environment that gives one array."
         )
     categories = seen.n if isinstance(seen, spaces.Discrete) else None
+    if isinstance(env, maze.Maze):
+        categories = env.observation.categories
     return Environment(env, int(actions.n), obs, categories), params
 
 
@@ -132,7 +135,7 @@ def _check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(params)} - {"levels"}
+    known = {field.name for field in dataclasses.fields(params)} - {"levels", "held_out"}
     for key, value in changes.items():
         if key not in known:
             raise unknown("env_params", key, known, f" to {name}")

@@ -16,6 +16,9 @@ from jaxdqn.types import Array, Params, PRNGKey
 class Evaluation(struct.PyTreeNode):
     """Means over the greedy episodes of one evaluation; float32 ``[]`` each.
 
+    On mazes the episodes take the levels of the bank in their order, so that ``eval_episodes``
+    equal to ``num_levels`` walks each once.
+
     Attributes:
         eval_return: undiscounted return; of an episode cut at ``eval_steps``, up to the cut.
         eval_length: steps; of an episode that was cut, ``eval_steps``.
@@ -25,6 +28,7 @@ class Evaluation(struct.PyTreeNode):
         regret: see ``oracle.Oracle``, as are the following; on mazes only, else None.
         q_error: root mean square of Q - Q*.
         q_bias: mean overestimation.
+        held_out: the same measures on the levels that training never sees; None without such.
     """
 
     eval_return: Array
@@ -34,6 +38,7 @@ class Evaluation(struct.PyTreeNode):
     regret: Array | None = None
     q_error: Array | None = None
     q_bias: Array | None = None
+    held_out: "Evaluation | None" = None
 
 
 class _Episodes(struct.PyTreeNode):
@@ -76,11 +81,51 @@ def rollouts(
     key: PRNGKey,
 ) -> Evaluation:
     """Walk greedily and measure, inside a compiled program; the key is consumed."""
-    count = config.eval_episodes
-    key_reset, key_env = jax.random.split(key)
-    first_obs, first_state = jax.vmap(environment.reset, (0, None))(
-        jax.random.split(key_reset, count), env_params
+    if not environment.is_maze:
+        return _walk(config, agent, environment, env_params, params, key)[0]
+    on_train = _on_bank(config, agent, environment, env_params, params, key)
+    if env_params.held_out is None:
+        return on_train
+    unseen = env_params.replace(levels=env_params.held_out)
+    return on_train.replace(held_out=_on_bank(config, agent, environment, unseen, params, key))
+
+
+def _on_bank(
+    config: Config,
+    agent: agents.Agent,
+    environment: environments.Environment,
+    env_params: maze.MazeParams,
+    params: Params,
+    key: PRNGKey,
+) -> Evaluation:
+    """Measure on the levels of one bank, also against the exact values."""
+    result, first, episodes = _walk(config, agent, environment, env_params, params, key)
+    shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first)
+    efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
+    exact = oracle.consult(config, agent, environment.gymnax, env_params, params)
+    return result.replace(
+        success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **vars(exact)
     )
+
+
+def _walk(
+    config: Config,
+    agent: agents.Agent,
+    environment: environments.Environment,
+    env_params: Any,
+    params: Params,
+    key: PRNGKey,
+) -> tuple[Evaluation, Any, _Episodes]:
+    """Return means, first states and ends of ``eval_episodes`` greedy episodes."""
+    count = config.eval_episodes
+    key_start, key_env = jax.random.split(key)
+    keys = jax.random.split(key_start, count)
+    if environment.is_maze:
+        level = jnp.arange(count) % len(env_params.levels)
+        start = jax.vmap(environment.gymnax.start_on, (0, 0, None))
+        first_obs, first_state = start(keys, level, env_params)
+    else:
+        first_obs, first_state = jax.vmap(environment.reset, (0, None))(keys, env_params)
     fresh = _Episodes(
         alive=jnp.ones(count, bool),
         returns=jnp.zeros(count),
@@ -105,15 +150,8 @@ def rollouts(
 
     steps = jnp.arange(config.eval_steps)
     (_, _, episodes), _ = jax.lax.scan(step, (first_obs, first_state, fresh), steps)
-    result = Evaluation(jnp.mean(episodes.returns), jnp.mean(episodes.lengths))
-    if not environment.is_maze:
-        return result
-    shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first_state)
-    efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
-    exact = oracle.consult(config, agent, environment.gymnax, env_params, params)
-    return result.replace(
-        success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **vars(exact)
-    )
+    means = Evaluation(jnp.mean(episodes.returns), jnp.mean(episodes.lengths))
+    return means, first_state, episodes
 
 
 def _shortest_path(env_params: maze.MazeParams, state: maze.MazeState) -> Array:

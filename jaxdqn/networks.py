@@ -41,8 +41,8 @@ class Dense(nn.Module):
 class MLP(nn.Module):
     """A multilayer perceptron over the flattened observation.
 
-    ``categories`` is the number of values of a discrete observation, which is one-hot encoded;
-    None for arrays.
+    ``categories`` is the number of values where the observation consists of names (a cell, or
+    tokens), each of which is one-hot encoded; None where it consists of quantities.
     """
 
     dense: Dense

@@ -51,6 +51,6 @@ def consult(
             q_bias=jnp.mean(learned.max(axis=1) - exact.max(axis=1), where=counts),
         )
 
-    count = min(config.oracle_levels, len(env_params.levels.num_cells))
+    count = min(config.oracle_levels, len(env_params.levels))
     means = jax.tree.map(jnp.mean, jax.vmap(of_level)(jnp.arange(count)))
     return means.replace(q_error=jnp.sqrt(means.q_error))

@@ -12,6 +12,7 @@ from flax import serialization
 import jaxdqn
 from jaxdqn import statistics
 from jaxdqn.config import Config, to_toml
+from jaxdqn.evaluation import Evaluation
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params
 
@@ -45,7 +46,7 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
         seeds: numbers of the seeds.
         seconds: of training, compilation apart.
     """
-    final = {name: rows[:, -1] for name, rows in _arrays(metrics).items()}
+    final = {name: rows[:, -1] for name, rows in arrays(metrics).items()}
     env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates")[0])
     summary = {
         "env": config.env,
@@ -72,15 +73,22 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
-    arrays: dict[str, Any] = _arrays(metrics)
-    np.savez_compressed(path / "metrics.npz", **arrays)
+    named: dict[str, Any] = arrays(metrics)
+    np.savez_compressed(path / "metrics.npz", **named)
     text = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False)
     (path / "summary.json").write_text(text + "\n", encoding="utf-8")
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
-def _arrays(metrics: Metrics) -> dict[str, np.ndarray]:
-    return {name: np.asarray(rows) for name, rows in vars(metrics).items() if rows is not None}
+def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
+    """Return what was measured by name; measures on held-out levels are ``held_out_*``."""
+    named: dict[str, np.ndarray] = {}
+    for name, rows in vars(metrics).items():
+        if isinstance(rows, Evaluation):
+            named |= arrays(rows, f"{name}_")
+        elif rows is not None:
+            named[prefix + name] = np.asarray(rows)
+    return named
 
 
 def _without_nan(value: Any) -> Any:

@@ -72,6 +72,7 @@ class Metrics(struct.PyTreeNode):
         regret: value lost at the start by acting greedily.
         q_error: root mean square of Q - Q*.
         q_bias: mean overestimation.
+        held_out: the same measures on levels that training never sees; None without such.
     """
 
     env_steps: Array
@@ -89,6 +90,7 @@ class Metrics(struct.PyTreeNode):
     regret: Array | None
     q_error: Array | None
     q_bias: Array | None
+    held_out: Evaluation | None
 
 
 class _Parts(NamedTuple):

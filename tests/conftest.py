@@ -1,16 +1,21 @@
 """Tests run strictly: two CPU devices, rank promotion raises, warnings are errors."""
 
 import os
+from collections import deque
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 
-import jaxdqn  # noqa: E402  (after the devices are set)
+import gymnax  # noqa: E402  (after the devices are set)
+
+import jaxdqn  # noqa: E402
 from jaxdqn import Config  # noqa: E402
 
+MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 ROOT = Path(__file__).parent.parent
 os.environ["COLUMNS"] = "200"
 
@@ -41,6 +46,28 @@ def small(**changes) -> Config:
     return Config(**{**settings, **changes})
 
 
+def maze_env(**kwargs):
+    """Return the maze and its parameters, as gymnax makes them."""
+    return gymnax.make("Maze-jaxdqn", **kwargs)
+
+
+def breadth_first(walls: np.ndarray, goal: int) -> np.ndarray:
+    """Distances to the goal in plain Python; ``H * W`` where there is no way."""
+    height, width = walls.shape
+    far = walls.size
+    distance = np.full(walls.size, far)
+    distance[goal], queue = 0, deque([divmod(goal, width)])
+    while queue:
+        row, column = queue.popleft()
+        for dr, dc in MOVES:
+            r, c = row + dr, column + dc
+            inside = 0 <= r < height and 0 <= c < width
+            if inside and not walls[r, c] and distance[r * width + c] == far:
+                distance[r * width + c] = distance[row * width + column] + 1
+                queue.append((r, c))
+    return distance
+
+
 def assert_same_bits(one, other) -> None:
     """Two pytrees hold the same arrays, bit for bit (NaN equals NaN)."""
     one, other = (jax.tree.map(_data, tree) for tree in (one, other))
@@ -57,4 +84,4 @@ def _data(leaf):
     return jax.device_get(leaf)
 
 
-__all__ = ["ROOT", "assert_same_bits", "jaxdqn", "small"]
+__all__ = ["MOVES", "ROOT", "assert_same_bits", "breadth_first", "jaxdqn", "maze_env", "small"]

@@ -1,12 +1,10 @@
 """The maze against plain Python, gymnasium and its own spaces."""
 
-from collections import deque
-
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import MOVES, maze_env
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnax.environments import spaces
 from scipy import stats
@@ -15,78 +13,6 @@ from jaxdqn import maze
 from jaxdqn.maze import grid
 
 KEY = jax.random.key(0)
-MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
-
-
-def bfs(walls: np.ndarray, goal: int) -> np.ndarray:
-    height, width = walls.shape
-    far = walls.size
-    distance = np.full(walls.size, far)
-    distance[goal], queue = 0, deque([divmod(goal, width)])
-    while queue:
-        row, column = queue.popleft()
-        for dr, dc in MOVES:
-            r, c = row + dr, column + dc
-            inside = 0 <= r < height and 0 <= c < width
-            if inside and not walls[r, c] and distance[r * width + c] == far:
-                distance[r * width + c] = distance[row * width + column] + 1
-                queue.append((r, c))
-    return distance
-
-
-def make(**kwargs):
-    return gymnax.make("Maze-jaxdqn", **kwargs)
-
-
-@pytest.mark.parametrize("generator", ["empty", "scatter", "corridors"])
-@pytest.mark.parametrize(("height", "width"), [(5, 5), (7, 13), (9, 3)])
-def test_distances_equal_breadth_first_search(generator, height, width):
-    levels = maze.bank(generator, height, width, count=20, seed=1)
-    goal = height * width - 1
-    found = jax.vmap(maze.distances, (0, None))(levels.walls, goal)
-    for index in range(20):
-        np.testing.assert_array_equal(found[index], bfs(np.asarray(levels.walls[index]), goal))
-
-
-@pytest.mark.parametrize("generator", ["empty", "scatter", "corridors"])
-def test_every_level_is_solvable_and_lists_its_connected_cells(generator):
-    levels = maze.bank(generator, 9, 7, count=50, seed=2, density=0.4)
-    for index in range(50):
-        level = maze.level(levels, index)
-        reach = np.flatnonzero(bfs(level.walls, level.goal) < level.walls.size)
-        assert sorted(level.cells) == list(reach)
-        assert (level.start, level.goal) == (0, 62)
-        assert maze.shortest_path(level) == bfs(level.walls, level.goal)[0] < 63
-
-
-def test_scatter_has_the_density_asked_for():
-    walls = np.asarray(maze.bank("scatter", 20, 20, count=500, density=0.1).walls)
-    assert walls.mean() == pytest.approx(0.1 * (400 - 2) / 400, abs=0.005)
-
-
-def test_corridors_are_trees():
-    levels = maze.bank("corridors", 11, 7, count=100, seed=3)
-    free = ~np.asarray(levels.walls)
-    nodes = free.sum((1, 2))
-    edges = (free[:, 1:] & free[:, :-1]).sum((1, 2)) + (free[:, :, 1:] & free[:, :, :-1]).sum(
-        (1, 2)
-    )
-    assert (nodes == 6 * 4 * 2 - 1).all()
-    assert (edges == nodes - 1).all()
-    assert (np.asarray(levels.num_cells) == nodes).all()
-
-
-def test_corridors_are_uniform_over_spanning_trees():
-    levels = maze.bank("corridors", 3, 5, count=15_000, seed=4)
-    _, counts = np.unique(np.asarray(levels.walls).reshape(15_000, -1), axis=0, return_counts=True)
-    assert len(counts) == 15, "a 2×3 lattice has 15 spanning trees"
-    assert stats.chisquare(counts).pvalue > 1e-4
-
-
-def test_the_same_seed_gives_the_same_bank_and_another_another():
-    one, same, other = (maze.bank("scatter", 8, 8, count=5, seed=s).walls for s in (0, 0, 1))
-    assert (one == same).all()
-    assert (one != other).any()
 
 
 def test_ascii_round_trips_and_marks_start_and_goal():
@@ -94,15 +20,15 @@ def test_ascii_round_trips_and_marks_start_and_goal():
     walls, start, goal = maze.parse(text)
     assert (start, goal) == (0, 5)
     assert maze.to_text(walls, start, goal) == text
-    env, params = make(generator="layout", layout="\n  ..S\n  #..\n  G..\n")
+    env, params = maze_env(generator="layout", layout="\n  ..S\n  #..\n  G..\n")
     _, state = env.reset(KEY, params)
     assert (int(state.agent), int(state.goal)) == (2, 6)
 
 
-@pytest.mark.parametrize("observation", ["position", "coordinates", "planes"])
+@pytest.mark.parametrize("observation", maze.observe.OBSERVATIONS)
 @pytest.mark.parametrize("ends", ["corner", "random"])
 def test_spaces_are_true(observation, ends):
-    env, params = make(
+    env, params = maze_env(
         height=5, width=4, observation=observation, start=ends, goal=ends, num_levels=3
     )
     space = env.observation_space(params)
@@ -133,7 +59,7 @@ def test_observations_say_where_agent_and_goal_are():
     layout = "S.#.\n....\n.#.G"
     seen = {}
     for observation in ("position", "coordinates", "planes"):
-        env, params = make(generator="layout", layout=layout, observation=observation)
+        env, params = maze_env(generator="layout", layout=layout, observation=observation)
         seen[observation] = np.asarray(env.get_obs(state, params))
     assert seen["position"] == 7
     np.testing.assert_allclose(seen["coordinates"], [0.5, 1.0, 1.0, 1.0])
@@ -151,7 +77,7 @@ def step_from(env, params, cell, action, key=KEY, time=0):
 
 def test_moves_follow_the_grid_and_bumps_stay():
     layout = "S.#\n...\n#.G"
-    env, params = make(generator="layout", layout=layout)
+    env, params = maze_env(generator="layout", layout=layout)
     walls, _, _ = maze.parse(layout)
     for cell in np.flatnonzero(~walls.reshape(-1)):
         for action, (dr, dc) in enumerate(MOVES):
@@ -164,16 +90,16 @@ def test_moves_follow_the_grid_and_bumps_stay():
 
 def test_rewards_are_goal_cost_and_cell():
     cells = np.arange(9.0).reshape(3, 3)
-    env, params = make(height=3, width=3, generator="empty")
+    env, params = maze_env(height=3, width=3, generator="empty")
     params = params.replace(step_cost=0.25, cell_rewards=jnp.asarray(cells), goal_reward=7.0)
     assert float(step_from(env, params, 0, grid.RIGHT)[2]) == 1.0 - 0.25
     assert float(step_from(env, params, 3, grid.LEFT)[2]) == 3.0 - 0.25, "a bump pays its cell"
     assert float(step_from(env, params, 7, grid.RIGHT)[2]) == 8.0 - 0.25 + 7.0
-    assert make(height=3, width=3)[1].goal_reward == 10.0
+    assert maze_env(height=3, width=3)[1].goal_reward == 10.0
 
 
 def test_the_goal_terminates_and_the_clock_truncates():
-    env, params = make(height=3, width=3, generator="empty")
+    env, params = maze_env(height=3, width=3, generator="empty")
     params = params.replace(max_steps_in_episode=5)
 
     def ending(cell, action, time):
@@ -189,7 +115,7 @@ def test_the_goal_terminates_and_the_clock_truncates():
 def test_slipping_has_the_dynamics_of_frozen_lake():
     """Action order differs (ours up, down, left, right; theirs left, down, right, up)."""
     lake = FrozenLakeEnv(desc=["SFFF", "FFFF", "FFFF", "FFFG"], is_slippery=True).P
-    env, params = make(height=4, width=4, generator="empty")
+    env, params = maze_env(height=4, width=4, generator="empty")
     params = params.replace(slip=2 / 3)
     keys = jax.random.split(KEY, 6_000)
     step = jax.jit(jax.vmap(lambda k, c, a: step_from(env, params, c, a, k)[5], (0, None, None)))
@@ -208,7 +134,7 @@ def test_slipping_has_the_dynamics_of_frozen_lake():
 
 
 def test_random_ends_cover_all_connected_cells_and_never_coincide():
-    env, params = make(height=4, width=4, start="random", goal="random", level_seed=3)
+    env, params = maze_env(height=4, width=4, start="random", goal="random", level_seed=3)
     level = maze.level(params.levels, 0)
     _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 8_000), params)
     starts, goals = np.asarray(state.agent), np.asarray(state.goal)
@@ -222,7 +148,7 @@ def test_random_ends_cover_all_connected_cells_and_never_coincide():
 
 @pytest.mark.parametrize(("start", "goal"), [("random", "corner"), ("corner", "random")])
 def test_one_random_end_leaves_the_other_in_its_corner(start, goal):
-    env, params = make(height=4, width=4, start=start, goal=goal, level_seed=3)
+    env, params = maze_env(height=4, width=4, start=start, goal=goal, level_seed=3)
     level = maze.level(params.levels, 0)
     _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 2_000), params)
     starts, goals = set(np.asarray(state.agent).tolist()), set(np.asarray(state.goal).tolist())
@@ -232,6 +158,6 @@ def test_one_random_end_leaves_the_other_in_its_corner(start, goal):
 
 
 def test_resets_draw_every_level():
-    env, params = make(height=4, width=4, num_levels=7)
+    env, params = maze_env(height=4, width=4, num_levels=7)
     _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 500), params)
     assert set(np.asarray(state.level).tolist()) == set(range(7))

@@ -6,11 +6,13 @@ Importing this module registers the environment, so that ``gymnax.make`` finds i
 import gymnax
 
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
-from jaxdqn.maze.generate import Level, Levels, bank, level
 from jaxdqn.maze.grid import parse, to_text
+from jaxdqn.maze.levels import Level, Levels, bank, level
+from jaxdqn.maze.observe import TOKENS
 from jaxdqn.maze.solve import distances, shortest_path
 
 __all__ = [
+    "TOKENS",
     "Level",
     "Levels",
     "Maze",

@@ -8,11 +8,9 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxdqn.maze import generate, grid, solve
+from jaxdqn.maze import check, grid, observe, solve
+from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
 from jaxdqn.types import Array, ConfigError, PRNGKey
-
-GENERATORS = ("empty", "scatter", "corridors", "layout")
-OBSERVATIONS = ("position", "coordinates", "planes")
 
 
 class MazeState(struct.PyTreeNode):
@@ -29,6 +27,7 @@ class MazeParams(struct.PyTreeNode):
 
     Attributes:
         levels: the bank that episodes draw from.
+        held_out: levels that no training episode sees, for evaluation; None if there are none.
         goal_reward: reward for entering the goal, which ends the episode.
         step_cost: subtracted at every step.
         cell_rewards: reward for being in a cell after a step, ``[H, W]``, or one number for all.
@@ -37,7 +36,8 @@ class MazeParams(struct.PyTreeNode):
         max_steps_in_episode: time limit; reaching it truncates, it doesn't terminate.
     """
 
-    levels: generate.Levels
+    levels: Levels
+    held_out: Levels | None = None
     goal_reward: float | Array = 10.0
     step_cost: float | Array = 0.0
     cell_rewards: float | Array = 0.0
@@ -52,11 +52,6 @@ class Maze(environment.Environment):
     Actions are 0 up, 1 down, 2 left, 3 right. The reward of a step is ``cell_rewards`` of the
     cell the agent is in after it, minus ``step_cost``, plus ``goal_reward`` at the goal, plus or
     minus ``reward_noise``.
-
-    Observations:
-        ``position``: the agent's cell, int32 ``[]``, to be one-hot encoded.
-        ``coordinates``: row and column of agent and goal, scaled to [0, 1], float32 ``[4]``.
-        ``planes``: walls, agent, goal, booleans ``[H, W, 3]``.
     """
 
     def __init__(
@@ -65,26 +60,39 @@ class Maze(environment.Environment):
         width: int = 10,
         generator: str = "scatter",
         density: float = 0.3,
+        carver: str = "uniform",
+        loops: float = 0.5,
+        room_size: int = 3,
         layout: str | None = None,
+        difficulty: tuple[int, int] | None = None,
         num_levels: int = 1,
+        num_held_out: int = 0,
         level_seed: int = 0,
         start: str = "corner",
         goal: str = "corner",
         observation: str = "position",
+        view_size: int = 5,
     ) -> None:
         """Choose the structure; numbers are in ``MazeParams``.
 
         Args:
             height: rows (H), 1 to 128.
             width: columns (W), 1 to 128; at least two cells in all.
-            generator: ``"empty"``, ``"scatter"``, ``"corridors"`` or ``"layout"``.
+            generator: kind of maze, see ``levels.bank``, as are the arguments down to
+                ``difficulty``.
             density: probability of a wall, for ``"scatter"``.
+            carver: ``"uniform"`` or ``"depth_first"``, for ``"corridors"`` and ``"braid"``.
+            loops: share of dead ends that are opened, for ``"braid"``.
+            room_size: largest side of a room, for ``"rooms"``.
             layout: the maze as text, with generator ``"layout"``; gives height and width.
-            num_levels: levels in the bank (L).
+            difficulty: fewest and most moves from corner to corner on the shortest path.
+            num_levels: levels to train on (L).
+            num_held_out: further levels, for evaluation only; none is among the former.
             level_seed: seed of the bank.
             start: ``"corner"`` (0, 0), or ``"random"`` in each episode.
             goal: ``"corner"`` (H-1, W-1), or ``"random"`` in each episode.
-            observation: ``"position"``, ``"coordinates"`` or ``"planes"``.
+            observation: what the agent sees, see ``observe.make``.
+            view_size: side of what is seen with ``"view"`` (R), odd.
 
         Raises:
             ConfigError: an argument that can't be honoured.
@@ -92,32 +100,49 @@ class Maze(environment.Environment):
         super().__init__()
         if layout is not None and generator == "layout":
             height, width = grid.parse(layout)[0].shape
-        _check_choice("generator", generator, GENERATORS)
-        _check_choice("observation", observation, OBSERVATIONS)
-        _check_choice("start", start, ("corner", "random"))
-        _check_choice("goal", goal, ("corner", "random"))
-        _check_whole("height", height, 1, 128)
-        _check_whole("width", width, 1, 128)
-        _check_whole("num_levels", num_levels, 1, 10_000_000)
-        _check_whole("level_seed", level_seed, 0, 2**63)
-        _check_generator(generator, height, width, density, layout)
+        check.choice("generator", generator, GENERATORS)
+        check.choice("carver", carver, CARVERS)
+        check.choice("observation", observation, observe.OBSERVATIONS)
+        check.choice("start", start, ("corner", "random"))
+        check.choice("goal", goal, ("corner", "random"))
+        check.whole("height", height, 1, 128)
+        check.whole("width", width, 1, 128)
+        check.whole("num_levels", num_levels, 1, 10_000_000)
+        check.whole("num_held_out", num_held_out, 0, 10_000_000)
+        check.whole("level_seed", level_seed, 0, 2**63)
+        check.whole("room_size", room_size, 2, 128)
+        check.whole("view_size", view_size, 1, 255)
+        check.share("density", density, 0.99)
+        check.share("loops", loops, 1.0)
+        check.size(generator, height, width, layout)
+        check.difficulty(difficulty)
+        if view_size % 2 == 0:
+            raise ConfigError(
+                f"env_kwargs.view_size ({view_size}) must be odd, with the agent in the middle: "
+                f"use {view_size + 1}."
+            )
         self.height, self.width = int(height), int(width)
         self.random_start, self.random_goal = start == "random", goal == "random"
-        self.observation = observation
-        self._levels = generate.bank(
+        self.observation = observe.make(observation, self.height, self.width, view_size)
+        drawn = bank(
             generator,
             self.height,
             self.width,
-            count=num_levels,
+            count=num_levels + num_held_out,
             seed=level_seed,
             density=density,
+            carver=carver,
+            loops=loops,
+            room_size=room_size,
             layout=layout,
+            difficulty=difficulty,
         )
+        self._levels, self._held_out = split(drawn, num_levels)
 
     @property
     def default_params(self) -> MazeParams:
         """The bank of levels and the default numbers."""
-        return MazeParams(levels=self._levels)
+        return MazeParams(self._levels, self._held_out if len(self._held_out) else None)
 
     def check_params(self, params: MazeParams) -> None:
         """Refuse numbers that make no maze; traced ones are let through.
@@ -125,10 +150,10 @@ class Maze(environment.Environment):
         Raises:
             ConfigError: naming the parameter.
         """
-        _check_number("slip", params.slip, 0.0, 1.0)
-        _check_number("max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
+        check.parameter("slip", params.slip, 0.0, 1.0)
+        check.parameter("max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
         for name in ("goal_reward", "step_cost", "cell_rewards", "reward_noise"):
-            _check_number(name, getattr(params, name), -np.inf, np.inf)
+            check.parameter(name, getattr(params, name), -np.inf, np.inf)
         shape = np.shape(params.cell_rewards)
         if shape[-2:] not in ((), (self.height, self.width)):
             raise ConfigError(
@@ -137,10 +162,15 @@ class Maze(environment.Environment):
             )
 
     def reset_env(self, key: PRNGKey, params: MazeParams) -> tuple[Array, MazeState]:
-        """Draw a level and, if random, start and goal among its connected cells."""
-        key_level, key_start, key_goal = jax.random.split(key, 3)
-        num_levels = params.levels.num_cells.shape[0]
-        level = jax.random.randint(key_level, (), 0, num_levels)
+        """Draw a level and start on it."""
+        key_level, key_ends = jax.random.split(key)
+        return self.start_on(
+            key_ends, jax.random.randint(key_level, (), 0, len(params.levels)), params
+        )
+
+    def start_on(self, key: PRNGKey, level: Array, params: MazeParams) -> tuple[Array, MazeState]:
+        """Start an episode on a level; start and goal, if random, are any two connected cells."""
+        key_start, key_goal = jax.random.split(key)
         count = params.levels.num_cells[level]
         # Indices into cells, where the start is first and the goal last; never the same one.
         goal = count - 1
@@ -170,18 +200,7 @@ class Maze(environment.Environment):
     def get_obs(self, state: MazeState, params: MazeParams, key: PRNGKey | None = None) -> Array:
         """Return what the agent sees."""
         del key
-        if self.observation == "position":
-            return state.agent
-        if self.observation == "coordinates":
-            cells = jnp.stack([state.agent, state.goal])
-            rows, columns = cells // self.width, cells % self.width
-            places = jnp.stack(
-                [rows / max(self.height - 1, 1), columns / max(self.width - 1, 1)], axis=1
-            )
-            return places.reshape(-1).astype(jnp.float32)
-        cells = jnp.arange(self.height * self.width).reshape(self.height, self.width)
-        planes = [params.levels.walls[state.level], cells == state.agent, cells == state.goal]
-        return jnp.stack(planes, axis=-1)
+        return self.observation.observe(params.levels.walls[state.level], state.agent, state.goal)
 
     def rewards(self, params: MazeParams, goal: Array) -> Array:
         """Return the mean reward of being in each cell after a step, ``[H * W]``."""
@@ -233,67 +252,16 @@ class Maze(environment.Environment):
     def observation_space(self, params: MazeParams) -> spaces.Space:
         """Shape and dtype of what ``get_obs`` returns."""
         del params
-        if self.observation == "position":
-            return spaces.Discrete(self.height * self.width)
-        if self.observation == "coordinates":
-            return spaces.Box(0.0, 1.0, (4,), jnp.float32)
-        return spaces.Box(False, True, (self.height, self.width, 3), jnp.bool_)
+        return self.observation.space
 
     def state_space(self, params: MazeParams) -> spaces.Dict:
         """Ranges of the state's integers."""
         cells = spaces.Discrete(self.height * self.width)
         return spaces.Dict(
             {
-                "level": spaces.Discrete(params.levels.num_cells.shape[0]),
+                "level": spaces.Discrete(len(params.levels)),
                 "agent": cells,
                 "goal": cells,
                 "time": spaces.Discrete(params.max_steps_in_episode + 1),
             }
-        )
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"env_kwargs.{name} ({value!r}) is not one of {', '.join(choices)}.")
-
-
-def _check_whole(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(
-            f"env_kwargs.{name} ({value!r}) must be a whole number from {low} to {high}: change it."
-        )
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, jax.core.Tracer):
-        return
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in "iuf" or not np.all((numbers >= low) & (numbers <= high)):
-        raise ConfigError(
-            f"env_params.{name} ({value!r}) must be a number from {low:g} to {high:g}: change it."
-        )
-
-
-def _check_generator(
-    generator: str, height: int, width: int, density: Any, layout: str | None
-) -> None:
-    if (layout is None) == (generator == "layout"):
-        raise ConfigError(
-            f"env_kwargs.generator ({generator!r}) and env_kwargs.layout "
-            f"({'not given' if layout is None else 'given'}) contradict each other: "
-            "give a layout with generator = 'layout' only."
-        )
-    if height * width < 2:
-        raise ConfigError(
-            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) leave one cell, "
-            "and start and goal need two: raise one."
-        )
-    if generator == "corridors" and not (height % 2 and width % 2):
-        raise ConfigError(
-            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) must be odd for "
-            f"corridors: use {height | 1} and {width | 1}."
-        )
-    if isinstance(density, bool) or not isinstance(density, int | float) or not 0 <= density < 1:
-        raise ConfigError(
-            f"env_kwargs.density ({density!r}) must be a number from 0 to below 1: change it."
         )

@@ -1,165 +1,114 @@
-"""Banks of levels, generated once from a seed, in NumPy, before anything is compiled.
+"""Walls drawn at random, many mazes at a time, in NumPy: what ``levels.bank`` chooses from.
 
-A reset then only draws an index, which matters since gymnax computes a reset at every step.
+Every function takes ``(rng, count, height, width, ...)`` and returns booleans ``[count, H, W]``
+in which the top left and the bottom right cell are free.
 """
 
-from typing import NamedTuple
-
-import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from jaxdqn.maze import grid
-from jaxdqn.types import Array, ConfigError
+
+LATTICE = 2
+"""Corridors join cells of even row and column, which lie this far apart."""
 
 
-class Levels(struct.PyTreeNode):
-    """A bank of L mazes of one size, each solvable.
-
-    Attributes:
-        walls: booleans ``[L, H, W]``.
-        cells: int32 ``[L, C]``: the cells from which the goal can be reached, the start first,
-            the goal last, then padding (the goal again).
-        num_cells: int32 ``[L]``: how many of ``cells`` count.
-    """
-
-    walls: Array
-    cells: Array
-    num_cells: Array
+def empty(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+    """Return no walls at all."""
+    del rng
+    return np.zeros((count, height, width), bool)
 
 
-class Level(NamedTuple):
-    """One maze of a bank, on the host.
-
-    Attributes:
-        walls: booleans ``[H, W]``.
-        cells: the cells from which the goal can be reached, start first, goal last.
-    """
-
-    walls: np.ndarray
-    cells: np.ndarray
-
-    @property
-    def start(self) -> int:
-        """Cell of the start."""
-        return int(self.cells[0])
-
-    @property
-    def goal(self) -> int:
-        """Cell of the goal."""
-        return int(self.cells[-1])
+def scatter(
+    rng: np.random.Generator, count: int, height: int, width: int, density: float
+) -> np.ndarray:
+    """Make each cell but the corners a wall with probability ``density``; not always solvable."""
+    walls = rng.random((count, height, width)) < density
+    walls[:, 0, 0] = walls[:, -1, -1] = False
+    return walls
 
 
-def level(levels: Levels, index: int) -> Level:
-    """Take one maze out of a bank."""
-    cells = np.asarray(levels.cells[index])[: int(levels.num_cells[index])]
-    return Level(np.asarray(levels.walls[index]), cells)
-
-
-def bank(
-    generator: str,
-    height: int,
-    width: int,
-    *,
-    count: int = 1,
-    seed: int = 0,
-    density: float = 0.3,
-    layout: str | None = None,
-) -> Levels:
-    """Generate ``count`` solvable levels from the top left to the bottom right corner.
+def corridors(
+    rng: np.random.Generator, count: int, height: int, width: int, carver: str
+) -> np.ndarray:
+    """Carve perfect mazes, in which one path joins any two cells; sizes are odd.
 
     Args:
-        generator: ``"empty"``, ``"scatter"`` (each other cell a wall with probability
-            ``density``, given that the level is solvable), ``"corridors"`` (perfect mazes,
-            uniform over spanning trees) or ``"layout"`` (read from text).
-        height: rows (H).
-        width: columns (W).
-        count: levels (L).
-        seed: the same seed gives the same bank everywhere.
-        density: probability of a wall, for ``"scatter"``.
-        layout: text, for ``"layout"``; see ``grid.parse``.
-
-    Raises:
-        ConfigError: nothing solvable can be generated from these.
+        rng: source of chance.
+        count: mazes.
+        height: rows (H), odd.
+        width: columns (W), odd.
+        carver: ``"uniform"``, every spanning tree equally likely, or ``"depth_first"``, fewer and
+            longer corridors.
     """
-    start, goal = 0, height * width - 1
-    rng = np.random.default_rng(seed)
-    if generator == "layout":
-        drawn, start, goal = grid.parse(layout or "")
-        walls = np.repeat(drawn[None], count, axis=0)
-    elif generator == "scatter":
-        walls = _scatter(rng, height, width, count, density)
-    elif generator == "corridors":
-        walls = _corridors(rng, height, width, count)
-    else:
-        walls = np.zeros((count, height, width), bool)
-    reached = flood(walls, goal)
-    if not reached[:, start].all():
-        raise ConfigError("layout has no way from start to goal: open one.")
-    return _levels(walls, reached, start, goal)
-
-
-def flood(walls: np.ndarray, goal: int) -> np.ndarray:
-    """Return which cells, ``[L, H * W]``, can reach ``goal`` in levels ``[L, H, W]``."""
-    reached = np.zeros_like(walls)
-    reached.reshape(len(walls), -1)[:, goal] = True
-    while True:
-        wider = reached.copy()
-        wider[:, 1:] |= reached[:, :-1]
-        wider[:, :-1] |= reached[:, 1:]
-        wider[:, :, 1:] |= reached[:, :, :-1]
-        wider[:, :, :-1] |= reached[:, :, 1:]
-        wider &= ~walls
-        if (wider == reached).all():
-            return reached.reshape(len(walls), -1)
-        reached = wider
-
-
-def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Levels:
-    order = np.arange(reached.shape[1])
-    # Sort keys: the start, the other reachable cells, the goal, the unreachable ones.
-    rank = np.where(reached, 1, 3)
-    rank[:, start], rank[:, goal] = 0, 2
-    cells = np.argsort(rank * order.size + order, axis=1)
-    num_cells = reached.sum(axis=1)
-    cells = np.where(order < num_cells[:, None], cells, goal)[:, : num_cells.max()]
-    return Levels(
-        walls=jnp.asarray(walls),
-        cells=jnp.asarray(cells, jnp.int32),
-        num_cells=jnp.asarray(num_cells, jnp.int32),
-    )
-
-
-def _scatter(
-    rng: np.random.Generator, height: int, width: int, count: int, density: float
-) -> np.ndarray:
-    """Rejection sampling: independent walls, conditioned on a way from corner to corner."""
-    found = np.zeros((0, height, width), bool)
-    tries, draws = 20, max(count, 1_000)
-    for _ in range(tries):
-        walls = rng.random((draws, height, width)) < density
-        walls[:, 0, 0] = walls[:, -1, -1] = False
-        found = np.concatenate([found, walls[flood(walls, height * width - 1)[:, 0]]])
-        if len(found) >= count:
-            return found[:count]
-    raise ConfigError(
-        f"env_kwargs.density ({density}) leaves a way through only {len(found)} of "
-        f"{tries * draws} mazes of {height}×{width} cells, and {count} are wanted: lower density."
-    )
-
-
-def _corridors(rng: np.random.Generator, height: int, width: int, count: int) -> np.ndarray:
-    """Uniform spanning trees over the cells of even row and column (Aldous, 1990; Broder, 1989).
-
-    A random walk that opens the wall before each cell it enters for the first time draws every
-    spanning tree with equal probability. All levels walk at once.
-    """
-    rows, columns = (height + 1) // 2, (width + 1) // 2
     walls = np.ones((count, height, width), bool)
-    walls[:, ::2, ::2] = False
-    seen = np.zeros((count, rows, columns), bool)
-    level = np.arange(count)
-    row, column = rng.integers(rows, size=count), rng.integers(columns, size=count)
+    walls[:, ::LATTICE, ::LATTICE] = False
+    carve = _random_walk if carver == "uniform" else _depth_first
+    carve(rng, walls)
+    return walls
+
+
+def braid(
+    rng: np.random.Generator, count: int, height: int, width: int, carver: str, loops: float
+) -> np.ndarray:
+    """Carve corridors, then open a further side of each dead end with probability ``loops``."""
+    walls = corridors(rng, count, height, width, carver)
+    rows, columns = (height + 1) // LATTICE, (width + 1) // LATTICE
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    # Sides of every lattice cell, [4, rows * columns]; those off the grid count as closed.
+    beside = LATTICE * row + grid.ROW_STEP[:, None], LATTICE * column + grid.COLUMN_STEP[:, None]
+    inside = (beside[0] >= 0) & (beside[0] < height) & (beside[1] >= 0) & (beside[1] < width)
+    side = np.where(inside, beside[0], 0), np.where(inside, beside[1], 0)
+    closed = walls[:, side[0], side[1]] | ~inside
+    opened = (closed.sum(axis=1) == 3) & (rng.random((count, rows * columns)) < loops)
+    # Of the sides that can be opened, the one with the highest lot.
+    lots = np.where(closed & inside, rng.random(closed.shape), -1.0)
+    level, cell = np.nonzero(opened)
+    chosen = lots.argmax(axis=1)[level, cell]
+    walls[level, side[0][chosen, cell], side[1][chosen, cell]] = False
+    return walls
+
+
+def rooms(
+    rng: np.random.Generator, count: int, height: int, width: int, room_size: int
+) -> np.ndarray:
+    """Divide the grid into rooms by walls with one door each, until none is over ``room_size``.
+
+    Walls stand in odd rows and columns and doors in even ones, so no wall blocks a door.
+    """
+    walls = np.zeros((count, height, width), bool)
+    for maze in walls:
+        chambers = [(0, 0, height, width)]
+        while chambers:
+            top, left, bottom, right = chambers.pop()
+            rows, columns = bottom - top, right - left
+            across = rows > columns or (rows == columns and bool(rng.integers(2)))
+            low, high = (top, bottom) if across else (left, right)
+            if high - low <= max(room_size, 2):
+                continue
+            wall = low + 1 + 2 * int(rng.integers((high - low - 1) // 2))
+            begin, end = (left, right) if across else (top, bottom)
+            door = begin + 2 * int(rng.integers((end - begin + 1) // 2))
+            line = np.ones(end - begin, bool)
+            line[door - begin] = False
+            if across:
+                maze[wall, begin:end] = line
+                chambers += [(top, left, wall, right), (wall + 1, left, bottom, right)]
+            else:
+                maze[begin:end, wall] = line
+                chambers += [(top, left, bottom, wall), (top, wall + 1, bottom, right)]
+    return walls
+
+
+def _random_walk(rng: np.random.Generator, walls: np.ndarray) -> None:
+    """Open the wall before each cell that a random walk enters for the first time.
+
+    That draws every spanning tree with equal probability (Aldous, 1990; Broder, 1989). All mazes
+    walk at once.
+    """
+    seen = np.zeros_like(walls[:, ::LATTICE, ::LATTICE])
+    _, rows, columns = seen.shape
+    level = np.arange(len(walls))
+    row, column = rng.integers(rows, size=len(walls)), rng.integers(columns, size=len(walls))
     seen[level, row, column] = True
     while len(level):
         step = rng.integers(grid.NUM_ACTIONS, size=len(level))
@@ -174,4 +123,29 @@ def _corridors(rng: np.random.Generator, height: int, width: int, count: int) ->
         row, column = to_row, to_column
         going = ~seen[level].all(axis=(1, 2))
         level, row, column = level[going], row[going], column[going]
-    return walls
+
+
+def _depth_first(rng: np.random.Generator, walls: np.ndarray) -> None:
+    """Go on to a cell not seen before, chosen uniformly; where there is none, go back."""
+    seen = np.pad(walls[:, ::LATTICE, ::LATTICE], ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    rows, columns = seen.shape[1] - 2, seen.shape[2] - 2
+    level = np.arange(len(walls))
+    trail = np.zeros((len(walls), rows * columns), np.int64)
+    trail[:, 0] = rng.integers(rows * columns, size=len(walls))
+    depth = np.zeros(len(walls), np.int64)
+    row, column = np.divmod(trail[:, 0], columns)
+    seen[level, row + 1, column + 1] = True
+    while (depth >= 0).any():
+        row, column = np.divmod(trail[level, np.maximum(depth, 0)], columns)
+        to_row = row[:, None] + grid.ROW_STEP
+        to_column = column[:, None] + grid.COLUMN_STEP
+        new = ~seen[level[:, None], to_row + 1, to_column + 1]
+        chosen = np.where(new, rng.random(new.shape), -1.0).argmax(axis=1)
+        on = np.flatnonzero(new.any(axis=1))
+        going, chosen = level[on], chosen[on]
+        to_row, to_column = to_row[on, chosen], to_column[on, chosen]
+        walls[going, row[on] + to_row, column[on] + to_column] = False
+        seen[going, to_row + 1, to_column + 1] = True
+        depth = depth - 1
+        depth[on] += 2
+        trail[going, depth[on]] = to_row * columns + to_column

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn.maze import grid
-from jaxdqn.maze.generate import Level
+from jaxdqn.maze.levels import Level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

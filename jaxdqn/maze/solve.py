@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jaxdqn.maze import grid
-from jaxdqn.maze.generate import Level
+from jaxdqn.maze.levels import Level
 from jaxdqn.types import Array
 
 TOLERANCE = 1e-9
@@ -42,6 +42,7 @@ def successors(walls: Array) -> Array:
     return moves(walls, jnp.arange(walls.size), jnp.arange(grid.NUM_ACTIONS))
 
 
+@jax.jit
 def distances(walls: Array, goal: Array) -> Array:
     """Return the fewest moves from every cell to the goal, int32 ``[H * W]``.
 
@@ -66,6 +67,7 @@ def shortest_path(level: Level) -> int:
     return int(distances(jnp.asarray(level.walls), jnp.int32(level.goal))[level.start])
 
 
+@jax.jit
 def optimal_q(model: Model) -> Array:
     """Return Q*, float32 ``[H * W, A]``, by value iteration (Bellman, 1957).
 
@@ -81,6 +83,7 @@ def optimal_q(model: Model) -> Array:
     return backup(model, values)
 
 
+@jax.jit
 def policy_value(model: Model, actions: Array) -> Array:
     """Return the exact value of a deterministic policy, float32 ``[H * W]``.
 

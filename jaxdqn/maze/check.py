@@ -1,0 +1,76 @@
+"""Refusals: arguments and parameters that make no maze, in the words of the configuration."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdqn.types import ConfigError
+
+
+def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse a name that isn't one of ``choices``."""
+    if value not in choices:
+        raise ConfigError(
+            f"env_kwargs.{name} ({value!r}) is not one of {', '.join(choices)}: choose one."
+        )
+
+
+def whole(name: str, value: Any, low: int, high: int) -> None:
+    """Refuse what isn't a whole number in a range."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(
+            f"env_kwargs.{name} ({value!r}) must be a whole number from {low} to {high}: change it."
+        )
+
+
+def share(name: str, value: Any, high: float) -> None:
+    """Refuse what isn't a number from 0 to ``high``, 1 at most."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= high:
+        raise ConfigError(
+            f"env_kwargs.{name} ({value!r}) must be a number from 0 to {high:g}: change it."
+        )
+
+
+def parameter(name: str, value: Any, low: float, high: float) -> None:
+    """Refuse a number out of range; a traced one is let through."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "iuf" or not np.all((numbers >= low) & (numbers <= high)):
+        raise ConfigError(
+            f"env_params.{name} ({value!r}) must be a number from {low:g} to {high:g}: change it."
+        )
+
+
+def size(generator: str, height: int, width: int, layout: str | None) -> None:
+    """Refuse sizes that the generator can't make, and a layout where none is read."""
+    if (layout is None) == (generator == "layout"):
+        raise ConfigError(
+            f"env_kwargs.generator ({generator!r}) and env_kwargs.layout "
+            f"({'not given' if layout is None else 'given'}) contradict each other: "
+            "give a layout with generator = 'layout' only."
+        )
+    if height * width < 2:
+        raise ConfigError(
+            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) leave one cell, "
+            "and start and goal need two: raise one."
+        )
+    if generator in ("corridors", "braid") and not (height % 2 and width % 2):
+        raise ConfigError(
+            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) must be odd for "
+            f"{generator}: use {height | 1} and {width | 1}."
+        )
+
+
+def difficulty(value: Any) -> None:
+    """Refuse what isn't two lengths, the shorter one first."""
+    if value is None:
+        return
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    if not pair or not all(type(moves) is int for moves in value) or not 1 <= value[0] <= value[1]:
+        raise ConfigError(
+            f"env_kwargs.difficulty ({value!r}) must be the fewest and the most moves of a "
+            "shortest path, such as [10, 20]: change it."
+        )

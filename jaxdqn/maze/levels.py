@@ -1,0 +1,218 @@
+"""Banks of distinct, solvable levels, made once from a seed, before anything is compiled.
+
+A reset then only draws an index, which matters since gymnax computes a reset at every step.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxdqn.maze import generate, grid
+from jaxdqn.types import Array, ConfigError
+
+GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
+CARVERS = ("uniform", "depth_first")
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+class Levels(struct.PyTreeNode):
+    """A bank of L mazes of one size, each solvable, no two alike.
+
+    Attributes:
+        walls: booleans ``[L, H, W]``.
+        cells: int32 ``[L, C]``: the cells from which the goal can be reached, the start first,
+            the goal last, then padding (the goal again).
+        num_cells: int32 ``[L]``: how many of ``cells`` count.
+    """
+
+    walls: Array
+    cells: Array
+    num_cells: Array
+
+    def __len__(self) -> int:
+        """How many levels there are (L)."""
+        return len(self.num_cells)
+
+
+class Level(NamedTuple):
+    """One maze of a bank, on the host.
+
+    Attributes:
+        walls: booleans ``[H, W]``.
+        cells: the cells from which the goal can be reached, start first, goal last.
+    """
+
+    walls: np.ndarray
+    cells: np.ndarray
+
+    @property
+    def start(self) -> int:
+        """Cell of the start."""
+        return int(self.cells[0])
+
+    @property
+    def goal(self) -> int:
+        """Cell of the goal."""
+        return int(self.cells[-1])
+
+
+def level(levels: Levels, index: int) -> Level:
+    """Take one maze out of a bank."""
+    cells = np.asarray(levels.cells[index])[: int(levels.num_cells[index])]
+    return Level(np.asarray(levels.walls[index]), cells)
+
+
+def split(levels: Levels, count: int) -> tuple[Levels, Levels]:
+    """Cut a bank into its first ``count`` levels and the others."""
+    first = jax.tree.map(lambda x: x[:count], levels)
+    return first, jax.tree.map(lambda x: x[count:], levels)
+
+
+def bank(
+    generator: str,
+    height: int,
+    width: int,
+    *,
+    count: int = 1,
+    seed: int = 0,
+    density: float = 0.3,
+    carver: str = "uniform",
+    loops: float = 0.5,
+    room_size: int = 3,
+    layout: str | None = None,
+    difficulty: tuple[int, int] | None = None,
+) -> Levels:
+    """Make ``count`` distinct levels from the top left to the bottom right corner.
+
+    Levels are drawn until there are enough; one that isn't solvable, isn't as difficult as asked
+    for, or was there already is passed over. Two levels are the same if the same cells are
+    connected to the goal: walls around a sealed-off room make no difference. A larger bank begins
+    with the levels of a smaller one.
+
+    Args:
+        generator: ``"empty"``; ``"scatter"``, each other cell a wall with probability
+            ``density``; ``"corridors"``, perfect mazes; ``"braid"``, corridors with loops;
+            ``"rooms"``, joined by doors; or ``"layout"``, read from text.
+        height: rows (H); odd for corridors and braid, as is ``width``.
+        width: columns (W).
+        count: levels (L).
+        seed: the same seed gives the same bank everywhere.
+        density: probability of a wall, for ``"scatter"``.
+        carver: ``"uniform"`` (over spanning trees) or ``"depth_first"``, for ``"corridors"`` and
+            ``"braid"``.
+        loops: share of dead ends that get a second way out, for ``"braid"``.
+        room_size: largest side of a room, for ``"rooms"``.
+        layout: text, for ``"layout"``; see ``grid.parse``.
+        difficulty: fewest and most moves that the shortest path from start to goal may take.
+
+    Raises:
+        ConfigError: there are too few such levels.
+    """
+    start, goal = 0, height * width - 1
+    if generator == "layout":
+        drawn, start, goal = grid.parse(layout or "")
+        if moves_to(drawn[None], goal)[0, start] == drawn.size:
+            raise ConfigError("layout has no way from start to goal: open one.")
+    draws: dict[str, Draw] = {
+        "empty": partial(generate.empty, height=height, width=width),
+        "scatter": partial(generate.scatter, height=height, width=width, density=density),
+        "corridors": partial(generate.corridors, height=height, width=width, carver=carver),
+        "braid": partial(generate.braid, height=height, width=width, carver=carver, loops=loops),
+        "rooms": partial(generate.rooms, height=height, width=width, room_size=room_size),
+        "layout": lambda _, count: np.repeat(drawn[None], count, axis=0),
+    }
+    low, high = difficulty or (1, height * width - 1)
+    what = f"{generator!r} mazes of {height}×{width} cells"
+    if difficulty:
+        what += f" with a shortest path of {low} to {high} moves"
+    walls, distances = _choose(draws[generator], count, seed, (height, width), start, goal,
+                               (low, high), what)  # fmt: skip
+    return _levels(walls, distances < height * width, start, goal)
+
+
+def _choose(
+    draw: Draw,
+    count: int,
+    seed: int,
+    shape: tuple[int, int],
+    start: int,
+    goal: int,
+    difficulty: tuple[int, int],
+    what: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw until there are ``count`` levels; return their walls and distances to the goal."""
+    rng = np.random.default_rng(seed)
+    cells = shape[0] * shape[1]
+    known: set[bytes] = set()
+    walls, distances = [np.zeros((0, *shape), bool)], [np.zeros((0, cells), np.int32)]
+    # Sizes of draws don't depend on count, so that a larger bank begins with the smaller one.
+    size, drawn = int(np.clip(100_000 // cells, 16, 1_000)), 0
+    while len(known) < count:
+        if drawn >= 20 * max(count, 1_000):
+            raise ConfigError(_too_few(count, len(known), f"{drawn} draws of {what}"))
+        new = draw(rng, size)
+        far = moves_to(new, goal)
+        fits = np.flatnonzero((far[:, start] >= difficulty[0]) & (far[:, start] <= difficulty[1]))
+        marks = np.packbits(far[fits] < cells, axis=1)
+        chosen = []
+        for index, mark in zip(fits, map(bytes, marks), strict=True):
+            if mark not in known:
+                known.add(mark)
+                chosen.append(index)
+        walls.append(new[chosen])
+        distances.append(far[chosen])
+        drawn += size
+        size = min(2 * size, max(1_000, 10_000_000 // cells))
+    return np.concatenate(walls)[:count], np.concatenate(distances)[:count]
+
+
+def _too_few(count: int, found: int, draws: str) -> str:
+    remedy = "enlarge the maze or change generator, density, carver, loops or difficulty"
+    if not found:
+        return f"env_kwargs: none of {draws} is solvable: {remedy}."
+    return (
+        f"env_kwargs.num_levels + env_kwargs.num_held_out ({count}) exceeds the {found} distinct "
+        f"levels among {draws}: lower it, {remedy}."
+    )
+
+
+def moves_to(walls: np.ndarray, goal: int) -> np.ndarray:
+    """Return the fewest moves from every cell to ``goal``, int32 ``[L, H * W]``, of walls
+    ``[L, H, W]``; ``H * W`` where there is no way.
+    """
+    count, cells = len(walls), walls[0].size
+    distances = np.full((count, cells), cells, np.int32)
+    reached = np.zeros_like(walls)
+    reached.reshape(count, -1)[:, goal] = ~walls.reshape(count, -1)[:, goal]
+    new, moves = reached, 0
+    while new.any():
+        distances[new.reshape(count, -1)] = moves
+        wider = reached.copy()
+        wider[:, 1:] |= reached[:, :-1]
+        wider[:, :-1] |= reached[:, 1:]
+        wider[:, :, 1:] |= reached[:, :, :-1]
+        wider[:, :, :-1] |= reached[:, :, 1:]
+        wider &= ~walls
+        new, reached, moves = wider & ~reached, wider, moves + 1
+    return distances
+
+
+def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Levels:
+    order = np.arange(reached.shape[1])
+    # Sort keys: the start, the other reachable cells, the goal, the unreachable ones.
+    rank = np.where(reached, 1, 3)
+    rank[:, start], rank[:, goal] = 0, 2
+    cells = np.argsort(rank * order.size + order, axis=1)
+    num_cells = reached.sum(axis=1)
+    cells = np.where(order < num_cells[:, None], cells, goal)[:, : num_cells.max()]
+    return Levels(
+        walls=jnp.asarray(walls),
+        cells=jnp.asarray(cells, jnp.int32),
+        num_cells=jnp.asarray(num_cells, jnp.int32),
+    )

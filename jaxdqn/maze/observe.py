@@ -1,0 +1,80 @@
+"""What an agent sees of a maze: one pure function of walls, agent and goal for each kind."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from gymnax.environments import spaces
+
+from jaxdqn.types import Array
+
+OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens")
+
+TOKENS = ("free", "wall", "goal", "agent")
+"""The vocabulary of ``tokens``: a cell's token is its place in this list, the last that applies."""
+
+
+class Observation(NamedTuple):
+    """One kind of observation.
+
+    Attributes:
+        observe: ``(walls [H, W], agent [], goal []) -> observation``.
+        space: its shape and dtype.
+        categories: number of values, where they are names rather than quantities.
+    """
+
+    observe: Callable[[Array, Array, Array], Array]
+    space: spaces.Space
+    categories: int | None = None
+
+
+def make(kind: str, height: int, width: int, view_size: int) -> Observation:
+    """Return what ``kind`` means in mazes of ``height`` × ``width`` cells.
+
+    Args:
+        kind: ``"position"``, the agent's cell, int32 ``[]``; ``"coordinates"``, row and column of
+            agent and goal scaled to [0, 1], float32 ``[4]``; ``"planes"``, walls, agent and goal,
+            booleans ``[H, W, 3]``; ``"view"``, walls and goal around the agent, who stands in the
+            middle, booleans ``[R, R, 2]``, all wall beyond the border; ``"tokens"``, the cells
+            row by row as places in ``TOKENS``, uint8 ``[H * W]``.
+        height: rows (H).
+        width: columns (W).
+        view_size: side of the view (R), odd.
+    """
+    cells = jnp.arange(height * width)
+
+    def position(walls: Array, agent: Array, goal: Array) -> Array:
+        del walls, goal
+        return agent
+
+    def coordinates(walls: Array, agent: Array, goal: Array) -> Array:
+        del walls
+        ends = jnp.stack([agent, goal])
+        scale = jnp.array([max(height - 1, 1), max(width - 1, 1)], jnp.float32)
+        return (jnp.stack([ends // width, ends % width], axis=1) / scale[None]).reshape(-1)
+
+    def planes(walls: Array, agent: Array, goal: Array) -> Array:
+        grid = cells.reshape(height, width)
+        return jnp.stack([walls, grid == agent, grid == goal], axis=-1)
+
+    def view(walls: Array, agent: Array, goal: Array) -> Array:
+        around = jnp.arange(view_size) - view_size // 2
+        row, column = agent // width + around[:, None], agent % width + around[None, :]
+        outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
+        seen = walls[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
+        return jnp.stack([seen | outside, ~outside & (row * width + column == goal)], axis=-1)
+
+    def tokens(walls: Array, agent: Array, goal: Array) -> Array:
+        at_goal = jnp.where(cells == goal, TOKENS.index("goal"), walls.reshape(-1))
+        return jnp.where(cells == agent, TOKENS.index("agent"), at_goal).astype(jnp.uint8)
+
+    kinds = {
+        "position": Observation(position, spaces.Discrete(cells.size), cells.size),
+        "coordinates": Observation(coordinates, spaces.Box(0.0, 1.0, (4,), jnp.float32)),
+        "planes": Observation(planes, spaces.Box(False, True, (height, width, 3), jnp.bool_)),
+        "view": Observation(view, spaces.Box(False, True, (view_size, view_size, 2), jnp.bool_)),
+        "tokens": Observation(
+            tokens, spaces.Box(0, len(TOKENS) - 1, (cells.size,), jnp.uint8), len(TOKENS)
+        ),
+    }
+    return kinds[kind]

@@ -1,0 +1,205 @@
+"""Banks of levels: every kind solvable, distinct, reproducible, and split without overlap."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import breadth_first, maze_env
+from scipy import stats
+
+from jaxdqn import ConfigError, maze
+from jaxdqn.maze import generate, levels
+
+KINDS = {
+    "empty": {"generator": "empty", "count": 1},
+    "scatter": {"generator": "scatter", "density": 0.4},
+    "corridors": {"generator": "corridors"},
+    "depth_first": {"generator": "corridors", "carver": "depth_first"},
+    "braid": {"generator": "braid"},
+    "rooms": {"generator": "rooms"},
+}
+
+
+def bank(kind, height, width, count=50, **options):
+    return maze.bank(height=height, width=width, **{"count": count, **KINDS[kind], **options})
+
+
+def raw(kind, height, width, count, **options):
+    draw = {"corridors": generate.corridors, "braid": generate.braid, "rooms": generate.rooms}[kind]
+    return draw(np.random.default_rng(0), count, height, width, **options)
+
+
+def nodes_and_edges(walls):
+    free = ~np.asarray(walls)
+    down, right = free[:, 1:] & free[:, :-1], free[:, :, 1:] & free[:, :, :-1]
+    return free.sum((1, 2)), down.sum((1, 2)) + right.sum((1, 2))
+
+
+def dead_ends(walls):
+    walls = np.pad(walls, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    closed = sum(np.roll(walls, by, axis).astype(int) for by in (1, -1) for axis in (1, 2))
+    return (~walls & (closed == 3)).sum()
+
+
+def reachable(bank):
+    far = levels.moves_to(np.asarray(bank.walls), bank.walls[0].size - 1)
+    return {mark.tobytes() for mark in np.packbits(far < far.shape[1], axis=1)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("height", "width"), [(9, 7), (15, 21)])
+def test_every_level_is_solvable_and_lists_its_connected_cells(kind, height, width):
+    bank_ = bank(kind, height, width, seed=2)
+    distances = jax.vmap(maze.distances, (0, None))(bank_.walls, height * width - 1)
+    for index in range(len(bank_)):
+        level = maze.level(bank_, index)
+        far = breadth_first(level.walls, level.goal)
+        np.testing.assert_array_equal(distances[index], far)
+        np.testing.assert_array_equal(levels.moves_to(level.walls[None], level.goal)[0], far)
+        assert sorted(level.cells) == list(np.flatnonzero(far < level.walls.size))
+        assert (level.start, level.goal) == (0, height * width - 1)
+        assert maze.shortest_path(level) == far[0] < level.walls.size
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_size_of_each_kind_is_made(kind):
+    level = maze.level(bank(kind, 63, 63, count=1, density=0.3), 0)
+    assert level.walls.shape == (63, 63)
+    assert maze.shortest_path(level) >= 124
+
+
+def test_no_two_levels_of_a_bank_have_the_same_connected_cells():
+    for kind in ("scatter", "corridors", "depth_first", "braid", "rooms"):
+        assert len(reachable(bank(kind, 7, 7, count=200))) == 200
+
+
+def test_a_larger_bank_begins_with_the_smaller_one():
+    for kind in ("scatter", "corridors", "braid", "rooms"):
+        few, many = bank(kind, 7, 7, count=3), bank(kind, 7, 7, count=1_500)
+        np.testing.assert_array_equal(few.walls, many.walls[:3])
+
+
+def test_train_and_held_out_levels_are_as_many_as_asked_and_never_the_same():
+    _, params = maze_env(height=7, width=7, generator="corridors", num_levels=900, num_held_out=100)
+    assert (len(params.levels), len(params.held_out)) == (900, 100)
+    assert not reachable(params.levels) & reachable(params.held_out)
+    assert maze_env(height=7, width=7)[1].held_out is None
+
+
+def test_held_out_levels_leave_the_training_levels_as_they_are():
+    options = {"height": 7, "width": 7, "generator": "rooms", "num_levels": 20}
+    alone, split = maze_env(**options)[1], maze_env(**options, num_held_out=20)[1]
+    np.testing.assert_array_equal(alone.levels.walls, split.levels.walls)
+
+
+def test_episodes_never_start_on_held_out_levels():
+    env, params = maze_env(height=5, width=5, num_levels=3, num_held_out=4)
+    _, state = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(0), 200), params)
+    assert set(np.asarray(state.level).tolist()) == {0, 1, 2}
+
+
+def test_difficulty_bounds_the_shortest_path():
+    bank_ = bank("corridors", 9, 9, count=100, difficulty=(24, 28))
+    paths = [maze.shortest_path(maze.level(bank_, index)) for index in range(100)]
+    assert set(paths) == {24, 28}, "parity allows 16, 20, 24, 28 ... in corridors"
+
+
+def test_scatter_has_the_density_asked_for():
+    walls = generate.scatter(np.random.default_rng(0), 500, 20, 20, density=0.1)
+    assert walls.mean() == pytest.approx(0.1 * (400 - 2) / 400, abs=0.002)
+
+
+@pytest.mark.parametrize("carver", ["uniform", "depth_first"])
+def test_corridors_are_trees(carver):
+    nodes, edges = nodes_and_edges(raw("corridors", 11, 7, 100, carver=carver))
+    assert (nodes == 6 * 4 * 2 - 1).all()
+    assert (edges == nodes - 1).all()
+
+
+def test_corridors_are_uniform_over_spanning_trees():
+    walls = raw("corridors", 3, 5, 15_000, carver="uniform")
+    _, counts = np.unique(walls.reshape(15_000, -1), axis=0, return_counts=True)
+    assert len(counts) == 15, "a 2×3 lattice has 15 spanning trees"
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_depth_first_corridors_have_fewer_dead_ends():
+    uniform, depth_first = (
+        dead_ends(raw("corridors", 15, 15, 200, carver=carver))
+        for carver in ("uniform", "depth_first")
+    )
+    assert depth_first < 0.6 * uniform
+
+
+@pytest.mark.parametrize("loops", [0.0, 0.5, 1.0])
+def test_braids_open_the_share_of_dead_ends_asked_for(loops):
+    trees = raw("corridors", 13, 13, 300, carver="uniform")
+    braids = raw("braid", 13, 13, 300, carver="uniform", loops=loops)
+    nodes, edges = nodes_and_edges(braids)
+    assert (edges - nodes + 1 >= 0).all(), "still connected"
+    assert (loops > 0) == (edges - nodes + 1 > 0).any(), "loops are cycles"
+    # One opening may serve two neighbouring dead ends, so at least the share asked for goes.
+    left = dead_ends(braids) / dead_ends(trees)
+    assert 1 - loops - 0.25 * loops <= left <= 1 - loops + 0.02
+
+
+@pytest.mark.parametrize("room_size", [2, 3, 5])
+def test_rooms_are_no_larger_than_asked_and_all_connected(room_size):
+    walls = raw("rooms", 15, 13, 50, room_size=room_size)
+    for maze_ in walls:
+        far = levels.moves_to(maze_[None], maze_.size - 1)[0]
+        assert ((far < maze_.size) == ~maze_.reshape(-1)).all()
+        # A square of free cells larger than a room would span a wall.
+        side = max(room_size, 2) + 1
+        for row in range(15 - side + 1):
+            for column in range(13 - side + 1):
+                assert maze_[row : row + side, column : column + side].any()
+
+
+def test_the_same_seed_gives_the_same_bank_and_another_another():
+    one, same, other = (bank("scatter", 8, 8, count=5, seed=seed).walls for seed in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"generator": "empty", "count": 2}, ["num_held_out (2)", "the 1 distinct", "lower it"]),
+        ({"generator": "scatter", "density": 0.97}, ["none of", "is solvable", "density"]),
+        (
+            {"generator": "corridors", "height": 3, "width": 5, "count": 16},
+            ["(16) exceeds the 15 distinct levels", "enlarge the maze"],
+        ),
+        (
+            {"generator": "corridors", "difficulty": (1, 3)},
+            ["none of", "with a shortest path of 1 to 3 moves", "difficulty"],
+        ),
+        ({"generator": "layout", "layout": "S#G", "height": 1, "width": 3}, ["no way from start"]),
+    ],
+)
+def test_too_few_levels_are_refused_with_what_was_found(options, words):
+    with pytest.raises(ConfigError) as refusal:
+        maze.bank(**{"height": 7, "width": 7, **options})
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_view_is_the_surroundings_of_the_agent():
+    layout = "S.#.\n..#.\n...G"
+    env, params = maze_env(generator="layout", layout=layout, observation="view", view_size=3)
+    state = maze.MazeState(*map(jnp.int32, (0, 6 + 4, 11, 0)))  # agent (2, 2)
+    walls, goal = np.moveaxis(np.asarray(env.get_obs(state, params)), -1, 0)
+    np.testing.assert_array_equal(walls, [[0, 1, 0], [0, 0, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(goal, [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
+    corner = state.replace(agent=jnp.int32(0))
+    walls, goal = np.moveaxis(np.asarray(env.get_obs(corner, params)), -1, 0)
+    np.testing.assert_array_equal(walls, [[1, 1, 1], [1, 0, 0], [1, 0, 0]])
+    assert not goal.any(), "what is out of sight is not seen"
+
+
+def test_tokens_are_the_maze_cell_by_cell():
+    env, params = maze_env(generator="layout", layout="S.#\n#.G", observation="tokens")
+    state = maze.MazeState(*map(jnp.int32, (0, 4, 5, 0)))
+    names = [maze.TOKENS[token] for token in np.asarray(env.get_obs(state, params))]
+    assert names == ["free", "free", "wall", "wall", "agent", "goal"]
