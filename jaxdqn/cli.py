@@ -1,5 +1,6 @@
 """The command line; it says something before the heavy imports start."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -10,9 +11,13 @@ Double DQN in JAX: many agents, exact mazes, honest statistics.
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
                     train one agent per seed and write a run folder
+  plot RUN          draw the pictures of a run folder again
 
 jaxdqn COMMAND --help lists every option.
 """
+
+
+COMMANDS = ("train", "plot")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
-    if command != "train":
-        print(f"jaxdqn: command {command!r} is not known: use train.", file=sys.stderr)
+    if command not in COMMANDS:
+        known = " or ".join(COMMANDS)
+        print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
@@ -33,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         devices.use_all_cores()
-        from jaxdqn.commands import train
-
-        return train.main(rest)
+        return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
         return 1

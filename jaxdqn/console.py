@@ -18,10 +18,10 @@ from jaxdqn.training import Metrics
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ROWS = {
     "success": "success rate",
-    "spl": "success weighted by path length",
-    "regret": "regret (value lost at the start)",
-    "q_error": "error of Q (RMS of Q - Q*)",
-    "q_bias": "overestimation (max Q - max Q*)",
+    "spl": "success by path length (SPL)",
+    "regret": "regret at the start",
+    "q_error": "RMS of Q - Q*",
+    "q_bias": "max Q - max Q*",
     "eval_return": "return (greedy)",
     "eval_length": "steps to the end (greedy)",
     "episode_return": "return (exploring)",
@@ -113,6 +113,8 @@ class Progress:
         measures = f"ε {np.mean(row.epsilon):.2f}  return {np.mean(row.eval_return):.2f}"
         if row.success is not None:
             measures += f"  success {np.mean(row.success):.0%}"
+        if row.held_out is not None and row.held_out.success is not None:
+            measures += f"  held-out {np.mean(row.held_out.success):.0%}"
         self._bar.update(self._task, speed=speed, measures=measures)
         tenth = max(self._plan.evaluations // 10, 1)
         if not _CONSOLE.is_terminal and self._done % tenth == 0:
@@ -130,24 +132,32 @@ class Progress:
 def report(summary: dict[str, Any], out: Path) -> None:
     """Print the table of final measures and say where everything is."""
     title = f"after {summary['env_steps_per_seed']:,} steps, {summary['seed_count']} seeds"
+    final = summary["final"]
     table = Table(title=title, title_justify="left")
     table.add_column("measure")
-    table.add_column("mean", justify="right")
-    table.add_column("95 % interval", justify="right")
+    held_out = "held_out_success" in final
+    table.add_column("mean [95 % interval]", justify="right")
+    if held_out:
+        table.add_column("held-out levels", justify="right")
     for name, label in _ROWS.items():
-        if (measure := summary["final"].get(name)) is None:
-            continue
-        if not measure["seeds"]:
-            table.add_row(label, "not measured", "")
-            continue
-        interval = f"[{measure['low']:.3g}, {measure['high']:.3g}]"
-        table.add_row(label, f"{measure['mean']:.3g}", interval)
+        if name in final:
+            unseen = [_cell(final.get(f"held_out_{name}"))] if held_out else []
+            table.add_row(label, _cell(final[name]), *unseen)
     if (optimal := summary.get("shortest_path_seeds")) is not None:
-        interval = f"[{optimal['low']:.3g}, {optimal['high']:.3g}]"
         share = f"{optimal['count']} of {summary['seed_count']} seeds"
-        table.add_row("walk the shortest path", share, interval)
+        table.add_row(
+            "always the shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]"
+        )
     _CONSOLE.print(table)
     _CONSOLE.print(
         f"{summary['train_seconds']:.1f} s of training, "
         f"{summary['env_steps_per_second']:,} env-steps/s; everything is in {out}"
     )
+
+
+def _cell(measure: dict[str, Any] | None) -> str:
+    if measure is None:
+        return ""
+    if not measure["seeds"]:
+        return "not measured"
+    return f"{measure['mean']:.3g} [{measure['low']:.3g}, {measure['high']:.3g}]"

@@ -1,9 +1,10 @@
 """Run folders: what a training leaves on disk."""
 
+import dataclasses
 import json
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,10 +12,41 @@ from flax import serialization
 
 import jaxdqn
 from jaxdqn import statistics
-from jaxdqn.config import Config, to_toml
+from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.evaluation import Evaluation
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params
+
+
+class Run(NamedTuple):
+    """A run folder, read.
+
+    Attributes:
+        name: of the configuration that was trained.
+        config: the settings.
+        metrics: leaves ``[S, T]``.
+        seeds: numbers of the seeds (S).
+        params: online networks, leaves ``[S, ...]``.
+    """
+
+    name: str
+    config: Config
+    metrics: Metrics
+    seeds: range
+    params: Params
+
+    def params_of(self, seed: int) -> Params:
+        """Return one seed's network.
+
+        Raises:
+            ConfigError: the run has no such seed.
+        """
+        if seed not in self.seeds:
+            raise ConfigError(
+                f"seed ({seed}) is not in this run: choose one from {self.seeds.start} to "
+                f"{self.seeds.stop - 1}."
+            )
+        return jax.tree.map(lambda x: x[seed - self.seeds.start], self.params)
 
 
 def create(path: Path, config: Config) -> None:
@@ -37,10 +69,13 @@ def create(path: Path, config: Config) -> None:
         ) from None
 
 
-def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) -> dict[str, Any]:
+def summarise(
+    name: str, config: Config, metrics: Metrics, seeds: range, seconds: float
+) -> dict[str, Any]:
     """Return what a run came to: final measures over seeds, speed, versions.
 
     Args:
+        name: of the run.
         config: the settings.
         metrics: leaves ``[S, T]``.
         seeds: numbers of the seeds.
@@ -49,6 +84,7 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
     final = {name: rows[:, -1] for name, rows in arrays(metrics).items()}
     env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates")[0])
     summary = {
+        "name": name,
         "env": config.env,
         "seed_count": len(seeds),
         "seeds": [seeds.start, seeds.stop - 1],
@@ -80,6 +116,40 @@ def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: 
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
+def load(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        ConfigError: it is missing, incomplete or damaged.
+    """
+    config = load_config(path / "config.toml")
+    try:
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+        with np.load(path / "metrics.npz") as named:
+            metrics = _from_arrays(dict(named))
+        params = serialization.msgpack_restore((path / "params.msgpack").read_bytes())
+        first, last = summary["seeds"]
+        return Run(summary["name"], config, metrics, range(first, last + 1), params)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"run folder ('{path}') has no {Path(str(error.filename)).name}: "
+            "choose the folder of a training that has ended."
+        ) from None
+    except Exception as error:
+        raise ConfigError(
+            f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
+        ) from None
+
+
+def _from_arrays(named: dict[str, np.ndarray]) -> Metrics:
+    """Invert ``arrays``."""
+    fields: dict[str, Any] = {name: named.get(name) for name in _fields(Metrics)}
+    unseen: dict[str, Any] = {name: named.get(f"held_out_{name}") for name in _fields(Evaluation)}
+    if any(rows is not None for rows in unseen.values()):
+        fields["held_out"] = Evaluation(**unseen)
+    return Metrics(**fields)
+
+
 def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
     """Return what was measured by name; measures on held-out levels are ``held_out_*``."""
     named: dict[str, np.ndarray] = {}
@@ -89,6 +159,10 @@ def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndar
         elif rows is not None:
             named[prefix + name] = np.asarray(rows)
     return named
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _without_nan(value: Any) -> Any:

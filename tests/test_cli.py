@@ -17,7 +17,10 @@ import jaxdqn
 from jaxdqn import training
 from jaxdqn.config import to_toml
 
-FILES = ["config.toml", "curves.png", "metrics.npz", "params.msgpack", "policy.png", "summary.json"]
+FILES = [
+    "config.toml", "curves.png", "greedy.gif", "metrics.npz", "params.msgpack", "policy.png",
+    "summary.json", "visits.png",
+]  # fmt: skip
 
 
 def start(*arguments, cwd, **options):
@@ -59,7 +62,7 @@ def test_a_training_says_what_it_does_and_leaves_a_run_folder(finished):
     assert out.index("compiling …") < out.index("compiled and warmed up in") < out.index("100%")
     for word in ("env-steps/s", "updates/s", "ε ", "return ", "success ", "ETA "):
         assert word in next(line for line in lines if "100%" in line)
-    for word in ("success rate", "95 % interval", "walk the shortest path", "of 3 seeds"):
+    for word in ("success rate", "95 % interval", "always the shortest path", "of 3 seeds"):
         assert word in out
     assert sorted(path.name for path in (folder / "run").iterdir()) == FILES
 
@@ -84,7 +87,7 @@ def test_the_run_folder_holds_what_train_returns(finished):
     assert summary["final"]["eval_return"]["mean"] == pytest.approx(final.mean())
     assert summary["seeds"] == [0, 2]
     assert summary["env_steps_per_seed"] == 224
-    for name in ("curves.png", "policy.png"):
+    for name in ("curves.png", "policy.png", "visits.png", "greedy.gif"):
         picture = np.asarray(Image.open(folder / "run" / name).convert("L"))
         assert picture.std() > 10, f"{name} is empty"
 
@@ -136,7 +139,7 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    assert (code, err) == (2, "jaxdqn: command 'trian' is not known: use train.\n")
+    assert (code, err) == (2, "jaxdqn: command 'trian' is not known: use train or plot.\n")
 
 
 def test_ctrl_c_keeps_what_was_learned(finished):

@@ -113,3 +113,30 @@ def test_reward_noise_has_mean_zero_and_its_size():
     rewards = jax.vmap(environment.step, (0, None, None, None))(keys, state, 0, noisy)[2]
     assert set(np.asarray(rewards).tolist()) == {-3.0, 3.0}
     assert abs(float(rewards.mean())) < 0.1
+
+
+def test_held_out_levels_are_measured_apart_and_each_once():
+    """A network that is exact on the one training level is wrong on the others."""
+    kwargs = {"height": 5, "width": 5, "generator": "corridors", "num_held_out": 3}
+    config = tabular(**kwargs).replace(eval_episodes=3, eval_steps=40)
+    q, _ = exact_q(config)
+    result = jaxdqn.evaluate(config, table(config, q), KEY)
+    assert (float(result.success), float(result.q_error)) == (1.0, pytest.approx(0.0, abs=1e-5))
+    environment, params = environments.make(config)
+    solved, errors = [], []
+    for level in range(3):
+        cells = np.unique(params.held_out.cells[level])[:-1]
+        unseen = params.replace(levels=params.held_out)
+        model = environment.gymnax.model(unseen, jnp.int32(level), 24, config.discount)
+        errors.append(((solve.optimal_q(model) - q)[cells] ** 2).mean())
+        value = solve.policy_value(model, q.argmax(1))[0]
+        solved.append(float(value) > 0)
+    assert float(result.held_out.success) == pytest.approx(np.mean(solved))
+    assert float(result.held_out.q_error) == pytest.approx(np.sqrt(np.mean(errors)), rel=1e-4)
+    assert 0 < np.mean(solved) < 1 or float(result.held_out.q_error) > 0
+
+
+def test_without_held_out_levels_there_are_no_such_measures():
+    config = tabular()
+    q, _ = exact_q(config)
+    assert jaxdqn.evaluate(config, table(config, q), KEY).held_out is None

@@ -10,7 +10,7 @@ import tyro
 
 from jaxdqn import console, environment, plots, runs, seeds
 from jaxdqn.config import Config, check, load_config
-from jaxdqn.training import Metrics, State
+from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError
 
 
@@ -61,9 +61,10 @@ def main(arguments: list[str]) -> int:
     if not rows:
         raise KeyboardInterrupt
     metrics = seeds.concatenate(rows)
-    summary = runs.summarise(config, metrics, numbers, time.perf_counter() - began)
+    name = chosen.config_file.stem
+    summary = runs.summarise(name, config, metrics, numbers, time.perf_counter() - began)
     runs.save_results(out, metrics, summary, final.agent.params)
-    _draw(out, chosen.config_file.stem, config, metrics, final, first)
+    plots.draw(out, name, config, metrics, seeds.parameters_of(final, 0), first)
     console.report(summary, out)
     return 0
 
@@ -108,14 +109,3 @@ def _changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
 
 def _default_folder(config_file: Path) -> Path:
     return Path("runs") / f"{config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _draw(
-    out: Path, name: str, config: Config, metrics: Metrics, state: State, first_seed: int
-) -> None:
-    shortest = plots.shortest_path(config)
-    plots.curves(metrics, name, shortest).savefig(out / "curves.png", dpi=120)
-    if metrics.success is not None:
-        params = seeds.parameters_of(state, 0)
-        figure = plots.policy(config, params, f"{name}, seed {first_seed}")
-        figure.savefig(out / "policy.png", dpi=120)

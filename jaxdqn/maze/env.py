@@ -140,6 +140,11 @@ class Maze(environment.Environment):
         self._levels, self._held_out = split(drawn, num_levels)
 
     @property
+    def num_levels(self) -> int:
+        """Levels in all, held-out ones among them."""
+        return len(self._levels) + len(self._held_out)
+
+    @property
     def default_params(self) -> MazeParams:
         """The bank of levels and the default numbers."""
         return MazeParams(self._levels, self._held_out if len(self._held_out) else None)

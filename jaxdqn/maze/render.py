@@ -1,5 +1,9 @@
-"""Pictures of mazes."""
+"""Pictures of mazes: values, visits, paths, and an animation.
 
+Colours are those of Okabe and Ito (2008) and viridis, which colour-blind people can tell apart.
+"""
+
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -11,9 +15,11 @@ from jaxdqn.maze.levels import Level
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
+    from PIL.Image import Image
 
 WALL_COLOUR = "#2b2b33"
 PATH_COLOUR = "#d55e00"
+REACHED_COLOUR = "#0072b2"
 
 
 def greedy_path(level: Level, q: np.ndarray) -> list[int]:
@@ -32,46 +38,129 @@ def greedy_path(level: Level, q: np.ndarray) -> list[int]:
     return path
 
 
-def draw_policy(axes: "Axes", level: Level, q: np.ndarray, path: list[int]) -> "AxesImage":
-    """Draw a maze: values as colour, greedy actions as arrows, the greedy path as a line.
+def draw_values(
+    axes: "Axes", level: Level, q: np.ndarray, limits: tuple[float, float] | None = None
+) -> "AxesImage":
+    """Draw the best value of each cell as a colour and the best action as an arrow.
 
     Args:
         axes: where.
         level: the maze.
         q: action values ``[H * W, A]``.
-        path: cells that the greedy policy visits, from ``greedy_path``.
+        limits: ends of the colour scale; by default the smallest and largest value.
 
     Returns:
         The image, for a colour bar.
     """
-    height, width = level.walls.shape
-    values = np.full(level.walls.size, np.nan)
     inner = level.cells[:-1]
+    values = np.full(level.walls.size, np.nan)
     values[inner] = q[inner].max(axis=1)
-    low, high = np.nanmin(values), np.nanmax(values)
-    axes.set_facecolor(WALL_COLOUR)
-    axes.imshow(np.where(level.walls, np.nan, 0.0), cmap="Greys", vmin=0, vmax=1)
-    image = axes.imshow(values.reshape(height, width), cmap="viridis", vmin=low, vmax=high)
-    x, y = inner % width, inner // width
+    low, high = limits or value_limits(level, q)
+    draw_walls(axes, level.walls)
+    image = axes.imshow(values.reshape(level.walls.shape), cmap="viridis", vmin=low, vmax=high)
+    width = level.walls.shape[1]
     actions = q[inner].argmax(axis=1)
     # White on dark values, black on bright ones.
     bright = (values[inner] - low) / max(high - low, 1e-9) > 0.6
     axes.quiver(
-        x, y, grid.COLUMN_STEP[actions], grid.ROW_STEP[actions], np.where(bright, 0.0, 1.0),
-        cmap="gray", clim=(0, 1), pivot="mid", angles="xy", scale_units="xy", scale=1.9,
-        width=0.05 / width, headwidth=4, headlength=4, headaxislength=3.6, zorder=3,
+        inner % width, inner // width, grid.COLUMN_STEP[actions], grid.ROW_STEP[actions],
+        np.where(bright, 0.0, 1.0), cmap="gray", clim=(0, 1), pivot="mid", angles="xy",
+        scale_units="xy", scale=1.9, width=0.05 / width, headwidth=4, headlength=4,
+        headaxislength=3.6, zorder=3,
     )  # fmt: skip
-    visited = np.array(path)
+    draw_end(axes, level, level.start, "S")
+    draw_end(axes, level, level.goal, "G")
+    return image
+
+
+def value_limits(level: Level, *tables: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest best value in tables of action values."""
+    values = [q[level.cells[:-1]].max(axis=1) for q in tables]
+    return float(np.min(values)), float(np.max(values))
+
+
+def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
+    """Draw how often each cell was visited, in shares on a logarithmic scale.
+
+    Args:
+        axes: where.
+        level: the maze.
+        visits: counts ``[H * W]``.
+    """
+    shares = np.where(visits > 0, visits / max(visits.sum(), 1), np.nan)
+    draw_walls(axes, level.walls)
+    image = axes.imshow(shares.reshape(level.walls.shape), cmap="cividis", norm="log")
+    draw_end(axes, level, level.start, "S")
+    draw_end(axes, level, level.goal, "G")
+    return image
+
+
+def draw_path(axes: "Axes", level: Level, path: Sequence[int], colour: str) -> None:
+    """Draw a path over a maze; parts walked again are not drawn darker.
+
+    Args:
+        axes: where.
+        level: the maze.
+        path: cells in their order.
+        colour: of the line.
+    """
+    width = level.walls.shape[1]
+    cells = np.asarray(path)
     axes.plot(
-        visited % width, visited // width, color=PATH_COLOUR, linewidth=5, alpha=0.55, zorder=2,
+        cells % width, cells // width, color=colour, linewidth=5, alpha=0.55, zorder=2,
         solid_capstyle="round", solid_joinstyle="round",
     )  # fmt: skip
-    for cell, letter in ((level.start, "S"), (level.goal, "G")):
-        axes.text(
-            cell % width, cell // width, letter, ha="center", va="center", fontsize=11,
-            fontweight="bold", color="white", zorder=4,
-            bbox={"boxstyle": "circle,pad=0.25", "facecolor": PATH_COLOUR, "edgecolor": "white"},
-        )  # fmt: skip
+
+
+def draw_walls(axes: "Axes", walls: np.ndarray) -> None:
+    """Draw walls dark on white, without ticks."""
+    axes.set_facecolor(WALL_COLOUR)
+    axes.imshow(np.where(walls, np.nan, 0.0), cmap="Greys", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])
-    return image
+
+
+def draw_end(axes: "Axes", level: Level, cell: int, letter: str, size: float = 11) -> None:
+    """Mark a cell with a letter in a circle."""
+    width = level.walls.shape[1]
+    axes.text(
+        cell % width, cell // width, letter, ha="center", va="center", fontsize=size,
+        fontweight="bold", color="white", zorder=4,
+        bbox={"boxstyle": "circle,pad=0.25", "facecolor": PATH_COLOUR, "edgecolor": "white"},
+    )  # fmt: skip
+
+
+def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> "list[Image]":
+    """Return the frames of an agent that walks a path, for ``Image.save(save_all=True)``.
+
+    Args:
+        level: the maze.
+        path: cells in their order, the first frame's first.
+        goal: cell of the goal.
+        pixels: of the longer side, about.
+    """
+    from PIL import Image, ImageDraw
+
+    height, width = level.walls.shape
+    side = max(pixels // max(height, width), 4)
+
+    def circle(pen: ImageDraw.ImageDraw, cell: int, radius: float, colour: str) -> None:
+        x, y = (cell % width + 0.5) * side, (cell // width + 0.5) * side
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+
+    def square(pen: ImageDraw.ImageDraw, cell: int, colour: str) -> None:
+        x, y = cell % width * side, cell // width * side
+        pen.rectangle([x, y, x + side - 1, y + side - 1], fill=colour)
+
+    frames = []
+    for count in range(1, len(path) + 1):
+        frame = Image.new("RGB", (width * side, height * side), "white")
+        pen = ImageDraw.Draw(frame)
+        for wall in np.flatnonzero(level.walls).tolist():
+            square(pen, wall, WALL_COLOUR)
+        square(pen, goal, PATH_COLOUR)
+        for cell in path[:count]:
+            circle(pen, cell, 0.12 * side, REACHED_COLOUR)
+        circle(pen, path[count - 1], 0.36 * side, REACHED_COLOUR)
+        frames.append(frame)
+    return frames

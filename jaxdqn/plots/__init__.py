@@ -1,0 +1,42 @@
+"""Pictures of a run."""
+
+from pathlib import Path
+
+import matplotlib
+
+from jaxdqn import environment as environments
+from jaxdqn.config import Config
+from jaxdqn.plots import mazes
+from jaxdqn.plots.curves import curves
+from jaxdqn.training import Metrics
+from jaxdqn.types import Params
+
+__all__ = ["curves", "draw", "mazes"]
+
+matplotlib.use("Agg")
+
+
+def draw(
+    folder: Path, name: str, config: Config, metrics: Metrics, params: Params, seed: int
+) -> list[str]:
+    """Draw everything there is to see of a run into its folder; return the files' names.
+
+    Args:
+        folder: where the pictures go.
+        name: of the run, for titles.
+        config: its settings.
+        metrics: leaves ``[S, T]``.
+        params: the network of one seed.
+        seed: number of that seed.
+    """
+    title = f"{name}, seed {seed}"
+    figures = {"curves.png": curves(config, metrics, name)}
+    if metrics.success is not None:
+        figures["policy.png"] = mazes.policy(config, params, title)
+        figures["visits.png"] = mazes.visits(config, params, title)
+        if environments.make(config)[0].gymnax.num_levels > 1:
+            figures["levels.png"] = mazes.sheet(config, params, title)
+        mazes.animation(config, params, folder / "greedy.gif")
+    for file, figure in figures.items():
+        figure.savefig(folder / file, dpi=120)
+    return [*figures, *(["greedy.gif"] if metrics.success is not None else [])]

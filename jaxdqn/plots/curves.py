@@ -1,0 +1,97 @@
+"""Learning curves."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxdqn import environment as environments
+from jaxdqn import maze, statistics
+from jaxdqn.config import Config
+from jaxdqn.training import Metrics
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
+_TITLES = {
+    "success": "success rate (greedy)",
+    "eval_return": "return (greedy)",
+    "eval_length": "steps to the end (greedy)",
+    "episode_return": "return (exploring)",
+    "regret": "regret: value lost at the start",
+    "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
+    "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
+    "loss": "loss",
+    "q_mean": "mean Q of replayed actions",
+}
+_ON_MAZES = ("success", "eval_length", "regret", "q_error", "q_bias", "loss")
+_ELSEWHERE = ("eval_return", "episode_return", "loss", "q_mean")
+
+
+def curves(config: Config, metrics: Metrics, title: str) -> Figure:
+    """Draw measures against environment steps: seeds thin, their mean thick, its interval shaded.
+
+    Args:
+        config: the settings.
+        metrics: leaves ``[S, T]``.
+        title: above all.
+    """
+    names = _ON_MAZES if metrics.success is not None else _ELSEWHERE
+    columns = len(names) // 2
+    figure = Figure(figsize=(4.4 * columns, 6), layout="constrained")
+    steps = np.asarray(metrics.env_steps)[0]
+    for axes, name in zip(figure.subplots(2, columns).flat, names, strict=True):
+        both = metrics.held_out is not None and hasattr(metrics.held_out, name)
+        _draw(axes, steps, getattr(metrics, name), BLUE, "training levels" if both else None)
+        if both:
+            _draw(axes, steps, getattr(metrics.held_out, name), ORANGE, "held-out levels")
+        if name == "success" and both:
+            axes.legend(frameon=False, loc="lower right")
+        if name == "loss":
+            axes.set_yscale("log")
+        elif name == "eval_length" and (shortest := shortest_path(config)) is not None:
+            _reference(axes, steps, shortest, f"shortest path: {shortest}")
+        elif name == "q_bias":
+            _reference(axes, steps, 0, "exact")
+        axes.set_title(_TITLES[name], fontsize=10)
+        axes.set_xlabel("environment steps")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_formatter(_short)
+    count = len(np.asarray(metrics.loss))
+    seeds = "1 seed" if count == 1 else f"{count} seeds, their mean and its 95 % bootstrap interval"
+    figure.suptitle(f"{title}: {seeds}")
+    return figure
+
+
+def shortest_path(config: Config) -> int | None:
+    """Return the length of the shortest path where every episode has the same one, else None."""
+    environment, env_params = environments.make(config)
+    if not environment.is_maze or len(env_params.levels) > 1:
+        return None
+    if environment.gymnax.random_start or environment.gymnax.random_goal:
+        return None
+    return maze.shortest_path(maze.level(env_params.levels, 0))
+
+
+def _draw(axes: Axes, steps: np.ndarray, measure: object, colour: str, label: str | None) -> None:
+    values = np.asarray(measure, np.float64)
+    axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.25)
+    rows = [statistics.summarise(column) for column in values.T]
+    axes.plot(steps, [row["mean"] for row in rows], color=colour, linewidth=2, label=label)
+    axes.fill_between(
+        steps, [row["low"] for row in rows], [row["high"] for row in rows],
+        color=colour, alpha=0.25, linewidth=0,
+    )  # fmt: skip
+
+
+def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
+    above = value < np.mean(axes.get_ylim())
+    axes.axhline(value, color=GREY, linestyle="--", linewidth=1.2)
+    axes.annotate(
+        text, (steps[-1], value), xytext=(0, 3 if above else -3), textcoords="offset points",
+        color=GREY, ha="right", va="bottom" if above else "top",
+    )  # fmt: skip
+
+
+def _short(steps: float, _: int) -> str:
+    if steps >= 1e6:
+        return f"{steps / 1e6:g} M"
+    return f"{steps / 1e3:g} k" if steps else "0"

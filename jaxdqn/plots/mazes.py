@@ -1,0 +1,145 @@
+"""Pictures of what one trained agent does in its mazes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
+from jaxdqn import maze, walks
+from jaxdqn.config import Config
+from jaxdqn.maze import render, solve
+from jaxdqn.types import Params
+
+KEY = jax.random.key(0)
+VISIT_WALKS = 64
+SHEET = (4, 6)
+
+
+def policy(config: Config, params: Params, title: str) -> Figure:
+    """Draw learned values beside exact ones on the first level, with greedy arrows and path.
+
+    Args:
+        config: settings of a run on a maze.
+        params: the network of one seed.
+        title: above the picture; what the policy loses and how far it walks is added.
+    """
+    environment, env_params = environments.make(config)
+    level = maze.level(env_params.levels, 0)
+    index, goal = jnp.int32(0), jnp.int32(level.goal)
+    obs = environment.gymnax.observe_everywhere(env_params, index, goal)
+    q_values = agents.make(config, environment).q_values
+    learned = np.asarray(jax.vmap(q_values, (None, 0))(params, obs))
+    model = environment.gymnax.model(env_params, index, goal, config.discount)
+    exact = np.asarray(solve.optimal_q(model))
+    worth = solve.policy_value(model, jnp.asarray(learned.argmax(axis=1)))
+    regret = float(exact[level.start].max() - worth[level.start])
+    path = render.greedy_path(level, learned)
+    limits = render.value_limits(level, learned, exact)
+    figure = Figure(figsize=(11.5, 5.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    image = render.draw_values(left, level, learned, limits)
+    render.draw_path(left, level, path, render.PATH_COLOUR)
+    render.draw_values(right, level, exact, limits)
+    left.set_title(r"learned  $\max_a\, Q_\theta(s, a)$")
+    right.set_title(r"exact  $\max_a\, Q^*(s, a)$")
+    figure.colorbar(image, ax=[left, right], label="value", shrink=0.85)
+    walked = f"walks {len(path) - 1}" if path[-1] == level.goal else "doesn't reach the goal"
+    figure.suptitle(
+        f"{title}: regret {max(regret, 0.0):.3g} at the start; "
+        f"shortest path {maze.shortest_path(level)} moves, {walked}"
+    )
+    return figure
+
+
+def visits(config: Config, params: Params, title: str) -> Figure:
+    """Draw how often the first level's cells are visited with the final exploration.
+
+    Args:
+        config: settings of a run on a maze.
+        params: the network of one seed.
+        title: above the picture.
+    """
+    _, env_params = environments.make(config)
+    level = maze.level(env_params.levels, 0)
+    on_first = jnp.zeros(VISIT_WALKS, jnp.int32)
+    found = walks.walk(
+        config, env_params, params, KEY, on_first, config.epsilon_end, config.eval_steps
+    )
+    under_way = np.arange(config.eval_steps + 1) <= np.asarray(found.steps)[:, None]
+    counts = np.bincount(np.asarray(found.cells)[under_way], minlength=level.walls.size)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    image = render.draw_visits(axes, level, counts)
+    figure.colorbar(image, ax=axes, label="share of steps (white: never visited)", shrink=0.85)
+    epsilon = float(np.min(np.asarray(config.epsilon_end)))
+    axes.set_title(f"{title}: {VISIT_WALKS} episodes, $\\epsilon$ = {epsilon:g}", fontsize=11)
+    return figure
+
+
+def sheet(config: Config, params: Params, title: str) -> Figure:
+    """Draw a contact sheet of held-out levels: up to half of it failed ones, then solved ones.
+
+    Args:
+        config: settings of a run on mazes; without held-out levels, training levels are drawn.
+        params: the network of one seed.
+        title: above the picture; how many levels were solved is added.
+    """
+    unseen, found, kind = _on_unseen(config, params)
+    reached = np.asarray(found.reached)
+    failed, solved = np.flatnonzero(~reached), np.flatnonzero(reached)
+    room = SHEET[0] * SHEET[1]
+    failed = failed[: max(room // 2, room - len(solved))]
+    chosen = np.concatenate([failed, solved[: room - len(failed)]])
+    rows = -(-len(chosen) // SHEET[1])
+    figure = Figure(figsize=(1.9 * SHEET[1], 2.15 * rows + 0.5), layout="constrained")
+    for axes in (panels := figure.subplots(rows, SHEET[1], squeeze=False)).flat:
+        axes.set_axis_off()
+    for axes, index in zip(panels.flat, chosen.tolist(), strict=False):
+        level = maze.level(unseen.levels, index)
+        steps, goal = int(found.steps[index]), int(found.goals[index])
+        path = np.asarray(found.cells[index])[: steps + 1].tolist()
+        needed = int(maze.distances(jnp.asarray(level.walls), goal)[path[0]])
+        colour = render.REACHED_COLOUR if reached[index] else render.PATH_COLOUR
+        axes.set_axis_on()
+        render.draw_walls(axes, level.walls)
+        render.draw_path(axes, level, path, colour)
+        render.draw_end(axes, level, path[0], "S", size=7)
+        render.draw_end(axes, level, goal, "G", size=7)
+        if not reached[index]:
+            render.draw_end(axes, level, path[-1], "×", size=7)
+        verdict = f"{steps} moves" if reached[index] else "failed"
+        axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
+    figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {kind} levels solved")
+    return figure
+
+
+def animation(config: Config, params: Params, path: Path) -> None:
+    """Write an animated GIF of the greedy agent's longest walk that arrives, if any does.
+
+    Args:
+        config: settings of a run on a maze; held-out levels are walked, if there are any.
+        params: the network of one seed.
+        path: the file.
+    """
+    unseen, found, _ = _on_unseen(config, params)
+    index = int(jnp.argmax(jnp.where(found.reached, found.steps, 0)))
+    level = maze.level(unseen.levels, index)
+    cells = np.asarray(found.cells[index])[: int(found.steps[index]) + 1].tolist()
+    first, *others = render.animate(level, cells, int(found.goals[index]))
+    lasting = [120] * len(others) + [1_200]
+    first.save(path, save_all=True, append_images=others, duration=lasting, loop=0)
+
+
+def _on_unseen(config: Config, params: Params) -> tuple[maze.MazeParams, walks.Walks, str]:
+    """Walk greedily on as many levels as are evaluated: held-out ones, if there are any."""
+    _, env_params = environments.make(config)
+    kind = "training"
+    if env_params.held_out is not None:
+        env_params, kind = env_params.replace(levels=env_params.held_out), "held-out"
+    count = min(len(env_params.levels), max(config.eval_episodes, SHEET[0] * SHEET[1]))
+    found = walks.walk(config, env_params, params, KEY, jnp.arange(count), 0.0, config.eval_steps)
+    return env_params, found, kind

@@ -1,0 +1,112 @@
+"""Pictures show what is there, and can be drawn again from a run folder."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import small
+from PIL import Image
+
+import jaxdqn
+from jaxdqn import ConfigError, maze, runs, seeds, walks
+from jaxdqn import environment as environments
+from jaxdqn.commands import plot
+from jaxdqn.maze import render
+
+KEY = jax.random.key(0)
+LEVELS = {
+    "height": 5, "width": 5, "generator": "corridors", "num_levels": 4, "num_held_out": 6,
+    "start": "random",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run on several levels, two seeds, as ``jaxdqn train`` leaves it but for the pictures."""
+    path = tmp_path_factory.mktemp("runs") / "levels"
+    config = small(env_kwargs=LEVELS, eval_episodes=6)
+    runs.create(path, config)
+    rows = []
+    for state, row in seeds.train_in_periods(config, range(5, 7)):
+        final = state
+        rows += [] if row is None else [row]
+    metrics = seeds.concatenate(rows)
+    summary = runs.summarise("corridors", config, metrics, range(5, 7), 1.0)
+    runs.save_results(path, metrics, summary, final.agent.params)
+    return path
+
+
+def test_a_run_folder_reads_back_what_was_trained(run_folder):
+    run = runs.load(run_folder)
+    _, metrics = jaxdqn.train(run.config, jax.random.key(6))
+    assert (run.name, run.seeds) == ("corridors", range(5, 7))
+    for name in ("loss", "success", "q_error"):
+        np.testing.assert_allclose(
+            getattr(run.metrics, name)[1], getattr(metrics, name), rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        run.metrics.held_out.regret[1], metrics.held_out.regret, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_every_picture_is_drawn_again(run_folder, capsys):
+    assert plot.main([str(run_folder), "--seed", "6"]) == 0
+    names = ["curves.png", "policy.png", "visits.png", "levels.png", "greedy.gif"]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+    for name in names:
+        picture = np.asarray(Image.open(run_folder / name).convert("L"))
+        assert picture.std() > 10, f"{name} is empty"
+
+
+def test_a_seed_that_was_not_trained_is_refused(run_folder):
+    with pytest.raises(
+        ConfigError, match="seed \\(7\\) is not in this run: choose one from 5 to 6"
+    ):
+        plot.main([str(run_folder), "--seed", "7"])
+
+
+def test_damaged_and_unfinished_runs_are_refused(run_folder, tmp_path):
+    with pytest.raises(ConfigError, match="can't be read"):
+        runs.load(tmp_path / "nowhere")
+    config = runs.load(run_folder).config
+    runs.create(tmp_path / "unfinished", config)
+    with pytest.raises(ConfigError, match="has no summary.json: choose"):
+        runs.load(tmp_path / "unfinished")
+    for name in ("metrics.npz", "params.msgpack", "summary.json"):
+        broken = tmp_path / name
+        broken.mkdir()
+        for file in ("config.toml", "metrics.npz", "params.msgpack", "summary.json"):
+            content = (run_folder / file).read_bytes()
+            (broken / file).write_bytes(content[:-20] if file == name else content)
+        with pytest.raises(ConfigError, match="is damaged"):
+            runs.load(broken)
+
+
+def test_walks_follow_the_greedy_policy_to_their_end():
+    config = small(env_kwargs={"height": 4, "width": 4, "generator": "empty"}, widths=())
+    params = jaxdqn.init(config, KEY).agent.params
+    down_then_right = jnp.zeros((16, 4)).at[:12, 1].set(1.0).at[12:, 3].set(1.0)
+    layer = {"kernel": down_then_right, "bias": jnp.zeros(4)}
+    params = {"params": {"dense": {"Dense_0": layer}}}
+    _, env_params = environments.make(config)
+    found = walks.walk(config, env_params, params, KEY, jnp.zeros(2, jnp.int32), 0.0, 9)
+    assert found.cells[0].tolist() == [0, 4, 8, 12, 13, 14, 15, 15, 15, 15]
+    assert (found.steps.tolist(), found.reached.tolist()) == ([6, 6], [True, True])
+    cut = walks.walk(config, env_params, params, KEY, jnp.zeros(1, jnp.int32), 0.0, 4)
+    assert (cut.steps.tolist(), cut.reached.tolist()) == ([4], [False])
+
+
+def test_learned_and_exact_values_share_one_colour_scale():
+    level = maze.level(maze.bank("empty", 3, 3), 0)
+    low, high = np.zeros((9, 4)), np.full((9, 4), 7.0)
+    assert render.value_limits(level, low, high) == (0.0, 7.0)
+
+
+def test_an_animation_has_a_frame_for_each_cell_of_the_path():
+    level = maze.level(maze.bank("empty", 3, 3), 0)
+    frames = render.animate(level, [0, 1, 2, 5, 8], level.goal, pixels=90)
+    assert len(frames) == 5
+    assert frames[0].size == (90, 90)
+    assert frames[0].getpixel((15, 15)) == frames[4].getpixel((75, 75)), "the agent moved"
+    assert frames[0].getpixel((75, 75)) != frames[4].getpixel((75, 75))
