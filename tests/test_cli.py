@@ -88,8 +88,8 @@ def test_the_run_folder_holds_what_train_returns(finished):
     assert summary["seeds"] == [0, 2]
     assert summary["env_steps_per_seed"] == 224
     for name in ("curves.png", "policy.png", "visits.png", "greedy.gif"):
-        picture = np.asarray(Image.open(folder / "run" / name).convert("L"))
-        assert picture.std() > 10, f"{name} is empty"
+        with Image.open(folder / "run" / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10, f"{name} is empty"
 
 
 def test_a_run_folder_is_never_overwritten(finished):

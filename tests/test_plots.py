@@ -55,14 +55,12 @@ def test_every_picture_is_drawn_again(run_folder, capsys):
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
     for name in names:
-        picture = np.asarray(Image.open(run_folder / name).convert("L"))
-        assert picture.std() > 10, f"{name} is empty"
+        with Image.open(run_folder / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10, f"{name} is empty"
 
 
 def test_a_seed_that_was_not_trained_is_refused(run_folder):
-    with pytest.raises(
-        ConfigError, match="seed \\(7\\) is not in this run: choose one from 5 to 6"
-    ):
+    with pytest.raises(ConfigError, match=r"seed \(7\) is not in this run: choose"):
         plot.main([str(run_folder), "--seed", "7"])
 
 
@@ -71,7 +69,7 @@ def test_damaged_and_unfinished_runs_are_refused(run_folder, tmp_path):
         runs.load(tmp_path / "nowhere")
     config = runs.load(run_folder).config
     runs.create(tmp_path / "unfinished", config)
-    with pytest.raises(ConfigError, match="has no summary.json: choose"):
+    with pytest.raises(ConfigError, match=r"has no summary\.json: choose"):
         runs.load(tmp_path / "unfinished")
     for name in ("metrics.npz", "params.msgpack", "summary.json"):
         broken = tmp_path / name
