@@ -28,9 +28,15 @@ def move(walls: Array, cell: Array, action: Array) -> Array:
         action: 0 up, 1 down, 2 left, 3 right, int ``[]``.
     """
     height, width = walls.shape
+    cell_ahead = neighbour(height, width, cell, action)
+    return jnp.where(jnp.asarray(walls).reshape(-1)[cell_ahead], cell, cell_ahead)
+
+
+def neighbour(height: int, width: int, cell: Array, action: Array) -> Array:
+    """Return the cell that lies in a direction, walls or not; at the border, the cell itself."""
     row = jnp.clip(cell // width + jnp.asarray(ROW_STEP)[action], 0, height - 1)
     column = jnp.clip(cell % width + jnp.asarray(COLUMN_STEP)[action], 0, width - 1)
-    return jnp.where(jnp.asarray(walls)[row, column], cell, row * width + column)
+    return row * width + column
 
 
 def slip(action: Array, uniform: Array, probability: float | Array) -> Array:
