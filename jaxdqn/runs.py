@@ -125,7 +125,8 @@ def load(path: Path) -> Run:
     config = load_config(path / "config.toml")
     try:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        with np.load(path / "metrics.npz") as named:
+        # NumPy leaves a file open that it can't read; one that we opened is closed.
+        with (path / "metrics.npz").open("rb") as file, np.load(file) as named:
             metrics = _from_arrays(dict(named))
         params = serialization.msgpack_restore((path / "params.msgpack").read_bytes())
         first, last = summary["seeds"]

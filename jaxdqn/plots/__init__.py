@@ -34,9 +34,10 @@ def draw(
     if metrics.success is not None:
         figures["policy.png"] = mazes.policy(config, params, title)
         figures["visits.png"] = mazes.visits(config, params, title)
+        unseen = mazes.walk_unseen(config, params)
         if environments.make(config)[0].gymnax.num_levels > 1:
-            figures["levels.png"] = mazes.sheet(config, params, title)
-        mazes.animation(config, params, folder / "greedy.gif")
+            figures["levels.png"] = mazes.sheet(unseen, title)
+        mazes.animation(unseen, folder / "greedy.gif")
     for file, figure in figures.items():
         figure.savefig(folder / file, dpi=120)
     return [*figures, *(["greedy.gif"] if metrics.success is not None else [])]

@@ -1,6 +1,7 @@
 """Pictures of what one trained agent does in its mazes."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jaxdqn.types import Params
 
 KEY = jax.random.key(0)
 VISIT_WALKS = 64
+MOST_WALKS = 64
 SHEET = (4, 6)
 
 
@@ -80,15 +82,44 @@ def visits(config: Config, params: Params, title: str) -> Figure:
     return figure
 
 
-def sheet(config: Config, params: Params, title: str) -> Figure:
-    """Draw a contact sheet of held-out levels: up to half of it failed ones, then solved ones.
+class Unseen(NamedTuple):
+    """Greedy walks on levels that training didn't see, or on training levels if there are none.
+
+    Attributes:
+        env_params: with the bank that was walked.
+        walks: one on each of its first levels.
+        kind: what to call them.
+    """
+
+    env_params: maze.MazeParams
+    walks: walks.Walks
+    kind: str
+
+
+def walk_unseen(config: Config, params: Params) -> Unseen:
+    """Walk greedily on the first held-out levels, at most ``MOST_WALKS``.
 
     Args:
-        config: settings of a run on mazes; without held-out levels, training levels are drawn.
+        config: settings of a run on mazes.
         params: the network of one seed.
+    """
+    _, env_params = environments.make(config)
+    kind = "training"
+    if env_params.held_out is not None:
+        env_params, kind = env_params.replace(levels=env_params.held_out), "held-out"
+    levels = jnp.arange(min(len(env_params.levels), MOST_WALKS))
+    found = walks.walk(config, env_params, params, KEY, levels, 0.0, config.eval_steps)
+    return Unseen(env_params, found, kind)
+
+
+def sheet(unseen: Unseen, title: str) -> Figure:
+    """Draw a contact sheet of levels: up to half of it failed ones, then solved ones.
+
+    Args:
+        unseen: greedy walks, from ``walk_unseen``.
         title: above the picture; how many levels were solved is added.
     """
-    unseen, found, kind = _on_unseen(config, params)
+    found = unseen.walks
     reached = np.asarray(found.reached)
     failed, solved = np.flatnonzero(~reached), np.flatnonzero(reached)
     room = SHEET[0] * SHEET[1]
@@ -99,7 +130,7 @@ def sheet(config: Config, params: Params, title: str) -> Figure:
     for axes in (panels := figure.subplots(rows, SHEET[1], squeeze=False)).flat:
         axes.set_axis_off()
     for axes, index in zip(panels.flat, chosen.tolist(), strict=False):
-        level = maze.level(unseen.levels, index)
+        level = maze.level(unseen.env_params.levels, index)
         steps, goal = int(found.steps[index]), int(found.goals[index])
         path = np.asarray(found.cells[index])[: steps + 1].tolist()
         needed = int(maze.distances(jnp.asarray(level.walls), goal)[path[0]])
@@ -113,33 +144,21 @@ def sheet(config: Config, params: Params, title: str) -> Figure:
             render.draw_end(axes, level, path[-1], "×", size=7)
         verdict = f"{steps} moves" if reached[index] else "failed"
         axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
-    figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {kind} levels solved")
+    figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {unseen.kind} levels solved")
     return figure
 
 
-def animation(config: Config, params: Params, path: Path) -> None:
-    """Write an animated GIF of the greedy agent's longest walk that arrives, if any does.
+def animation(unseen: Unseen, path: Path) -> None:
+    """Write an animated GIF of the longest walk that arrives, if any does.
 
     Args:
-        config: settings of a run on a maze; held-out levels are walked, if there are any.
-        params: the network of one seed.
+        unseen: greedy walks, from ``walk_unseen``.
         path: the file.
     """
-    unseen, found, _ = _on_unseen(config, params)
+    found = unseen.walks
     index = int(jnp.argmax(jnp.where(found.reached, found.steps, 0)))
-    level = maze.level(unseen.levels, index)
+    level = maze.level(unseen.env_params.levels, index)
     cells = np.asarray(found.cells[index])[: int(found.steps[index]) + 1].tolist()
     first, *others = render.animate(level, cells, int(found.goals[index]))
     lasting = [120] * len(others) + [1_200]
     first.save(path, save_all=True, append_images=others, duration=lasting, loop=0)
-
-
-def _on_unseen(config: Config, params: Params) -> tuple[maze.MazeParams, walks.Walks, str]:
-    """Walk greedily on as many levels as are evaluated: held-out ones, if there are any."""
-    _, env_params = environments.make(config)
-    kind = "training"
-    if env_params.held_out is not None:
-        env_params, kind = env_params.replace(levels=env_params.held_out), "held-out"
-    count = min(len(env_params.levels), max(config.eval_episodes, SHEET[0] * SHEET[1]))
-    found = walks.walk(config, env_params, params, KEY, jnp.arange(count), 0.0, config.eval_steps)
-    return env_params, found, kind

@@ -1,0 +1,297 @@
+"""Sweeps: settings × seeds, trained on every device, in chunks that fit into memory."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxdqn import memory
+from jaxdqn.config import Config, check
+from jaxdqn.config.check import FIELDS, unknown
+from jaxdqn.training import Metrics, train
+from jaxdqn.types import Array, ArrayTree, ConfigError, Params
+
+_TABLES = ("env_kwargs", "env_params")
+WIDEST = {"mlp": 32, "residual": 1}
+"""Agents trained side by side on one CPU core; on other devices only memory bounds them."""
+
+
+class Sweep(NamedTuple):
+    """What a sweep measured.
+
+    Attributes:
+        axes: names of the axes and the values along them, in order; the last is ``"seed"``.
+        metrics: leaves ``[*axes, T]``; None where not every setting measures it.
+        params: online networks, one pytree for each combination of structure swept over (one, if
+            only numbers were), leaves ``[*axes, ...]`` with length 1 along the axes of structure.
+    """
+
+    axes: dict[str, list[Any]]
+    metrics: Metrics
+    params: list[Params]
+
+    def at(self, **where: Any) -> Metrics:
+        """Return the metrics of some coordinates, e.g. ``at(learning_rate=1e-3, seed=0)``.
+
+        Raises:
+            ConfigError: an axis or a value that isn't there.
+        """
+        index: list[Any] = [slice(None)] * len(self.axes)
+        for name, value in where.items():
+            if name not in self.axes:
+                raise unknown("axis", name, self.axes)
+            if value not in self.axes[name]:
+                raise ConfigError(
+                    f"axis {name} has no value {value!r}: choose from {self.axes[name]}."
+                )
+            index[list(self.axes).index(name)] = self.axes[name].index(value)
+        return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
+
+
+class Plan(NamedTuple):
+    """How the agents of one compiled program are laid out.
+
+    Attributes:
+        devices: over which they are spread.
+        chunks: trained one after the other on each device.
+        width: agents side by side in a chunk.
+        bytes_per_agent: estimate of what one takes.
+        bytes_free: on the fullest device, as much as may be used.
+    """
+
+    devices: int
+    chunks: int
+    width: int
+    bytes_per_agent: int
+    bytes_free: int
+
+
+def sweep(
+    config: Config,
+    seeds: int | Sequence[int] = 16,
+    *,
+    zipped: bool = False,
+    say: Callable[[str], Any] | None = print,
+    **swept: Any,
+) -> Sweep:
+    """Train every setting with every seed; one compiled call for each structure among them.
+
+    >>> result = jaxdqn.sweep(config, seeds=64, learning_rate=[1e-4, 3e-4])
+    >>> result.metrics.eval_return.shape  # learning rates, seeds, evaluations
+    (2, 64, 20)
+
+    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
+    spread over all devices, and over all processes of ``jax.distributed``; no device talks to
+    another before the end.
+
+    Args:
+        config: the settings that are not swept.
+        seeds: how many, from 0 on, or their numbers.
+        zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
+        say: told what is going to be run before it starts; None for silence.
+        **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of
+            the environment, ``env_kwargs`` likewise its structure.
+
+    Returns:
+        Results with named axes. In several processes all of them get all results.
+
+    Raises:
+        ConfigError: a setting that can't be honoured, or one agent that doesn't fit into memory.
+    """
+    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not numbers or min(numbers) < 0:
+        raise ConfigError(f"seeds ({seeds!r}) must be 1 or more numbers from 0 on: change it.")
+    lists = _lists(swept)
+    grid, axes = _grid(lists, zipped)
+    for setting in grid:
+        check(_with(config, setting))
+    groups = _by_structure(grid)
+    plans = [plan(_with(config, cells[0][1]), len(cells) * len(numbers)) for cells in groups]
+    if say is not None:
+        say(_announcement(axes, len(numbers), plans))
+    results, cells_of = [], []
+    for cells, how in zip(groups, plans, strict=True):
+        results.append(_train_cells(config, [cell for _, cell in cells], numbers, how))
+        cells_of.append([index for index, _ in cells])
+    shape = [len(values) for values in axes.values()]
+    metrics = _assemble([metrics for _, metrics in results], cells_of, shape, len(numbers))
+    return Sweep(
+        axes={**axes, "seed": numbers},
+        metrics=metrics,
+        params=[params for params, _ in results],
+    )
+
+
+def plan(config: Config, agents: int) -> Plan:
+    """Lay ``agents`` out over all devices of all processes, in chunks that fit into memory.
+
+    Raises:
+        ConfigError: not even one fits.
+    """
+    devices = jax.local_devices()
+    per_agent, free = memory.per_agent(config), min(map(memory.free, devices))
+    fitting = free // per_agent
+    if fitting < 1:
+        raise ConfigError(
+            f"capacity ({config.capacity}) makes one agent take {_gigabytes(per_agent)}, and "
+            f"{_gigabytes(free)} are free: lower capacity, num_envs or batch_size."
+        )
+    used = min(len(devices), -(-agents // jax.process_count()))
+    each = -(-agents // (used * jax.process_count()))
+    widest = WIDEST[config.network] if devices[0].platform == "cpu" else each
+    chunks = -(-each // min(widest, fitting))
+    return Plan(used, chunks, -(-each // chunks), per_agent, free)
+
+
+def _lists(swept: Mapping[str, Any]) -> dict[str, list[Any]]:
+    lists: dict[str, list[Any]] = {}
+    for name, values in swept.items():
+        if name not in FIELDS:
+            raise unknown("field", name, FIELDS)
+        if name == "evaluations":
+            raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
+        entries = (
+            {f"{name}.{key}": inner for key, inner in dict(values).items()}
+            if name in _TABLES
+            else {name: values}
+        )
+        for entry, items in entries.items():
+            if np.ndim(items) == 0 and not isinstance(items, list | tuple):
+                raise ConfigError(f"{entry} ({items!r}) must be a list of values: write [{items}].")
+            if not len(items):
+                raise ConfigError(f"{entry} ([]) has no values: give one or more, or leave it out.")
+            lists[entry] = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
+                            for item in items]  # fmt: skip
+    return lists
+
+
+def _grid(
+    lists: Mapping[str, list[Any]], zipped: bool
+) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
+    """Return the settings in the order of the axes, and the axes."""
+    if not zipped:
+        grid = itertools.product(*lists.values())
+        return [dict(zip(lists, values, strict=True)) for values in grid], dict(lists)
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise ConfigError(f"zipped lists have lengths {lengths}: make them equal.")
+    settings = [
+        dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)
+    ]
+    return settings, {"setting": settings}
+
+
+def _with(config: Config, setting: Mapping[str, Any]) -> Config:
+    changes: dict[str, Any] = {}
+    for name, value in setting.items():
+        table, _, key = name.partition(".")
+        if key:
+            changes[table] = {**changes.get(table, getattr(config, table)), key: value}
+        else:
+            changes[name] = value
+    return config.replace(**changes)
+
+
+def _is_number(name: str) -> bool:
+    """Whether a field is a leaf, so that all its values share one program."""
+    table, _, key = name.partition(".")
+    return table == "env_params" if key else FIELDS[name].metadata.get("pytree_node", True)
+
+
+def _by_structure(grid: list[dict[str, Any]]) -> list[list[tuple[int, dict[str, Any]]]]:
+    """Group numbered settings by what they need compiled."""
+    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for index, setting in enumerate(grid):
+        structure = {name: value for name, value in setting.items() if not _is_number(name)}
+        groups.setdefault(repr(structure), []).append((index, setting))
+    return list(groups.values())
+
+
+def _announcement(axes: Mapping[str, list[Any]], seeds: int, plans: list[Plan]) -> str:
+    settings = math.prod(len(values) for values in axes.values())
+    names = " × ".join(f"{len(values)} {name}" for name, values in axes.items())
+    need = max(how.bytes_per_agent for how in plans) * settings * seeds
+    how = plans[0]
+    chunks = "" if how.chunks == 1 else f", {how.chunks} times one after the other"
+    fit = (
+        f", since all at once need {_gigabytes(need)}; a device has {_gigabytes(how.bytes_free)}"
+        if need > how.bytes_free * how.devices
+        else f"; about {_gigabytes(how.bytes_per_agent * how.width * how.devices)} at a time"
+    )
+    return (
+        f"sweep: {names + ' × ' if names else ''}{seeds} seeds = {settings * seeds} agents, "
+        f"{len(plans)} compilation{'s' * (len(plans) > 1)}; {how.width} side by side on "
+        f"{how.devices} device{'s' * (how.devices > 1)}{chunks}{fit}"
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.3g} GB"
+
+
+def _train_cells(
+    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: Plan
+) -> tuple[Params, Metrics]:
+    """Train settings of one structure with all seeds; leaves ``[len(cells) · S, ...]``."""
+    count = len(cells) * len(seeds)
+    share = how.devices * how.chunks * how.width
+    padded = share * jax.process_count()
+    # The last agent again and again, to make the shares of all devices equal.
+    agents = np.minimum(np.arange(padded), count - 1)
+    mine = agents[share * jax.process_index() :][:share]
+    numbers = {
+        name: np.asarray([cell[name] for cell in cells])[mine // len(seeds)]
+        for name in cells[0]
+        if _is_number(name)
+    }
+    keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
+    base = _with(config, cells[0])
+    result = jax.device_get(_spread(how)(base, numbers, keys))
+    if jax.process_count() > 1:
+        result = multihost_utils.process_allgather(result, tiled=True)
+    return jax.tree.map(lambda x: x[:count], result)
+
+
+def _spread(how: Plan) -> Callable[..., tuple[Params, Metrics]]:
+    """Return the compiled program of a plan: devices × chunks × agents, without communication."""
+    mesh = Mesh(np.array(jax.local_devices()[: how.devices]), ("agents",))
+
+    def one(config: Config, numbers: dict[str, Array], key: Array) -> tuple[Params, Metrics]:
+        state, metrics = train(_with(config, numbers), key)
+        return state.agent.params, metrics
+
+    def on_device(config: Config, numbers: dict[str, Array], keys: Array) -> ArrayTree:
+        # A chunk of one is not vmapped: that would turn matrices into batches of one matrix.
+        batch = None if how.width == 1 else how.width
+        return jax.lax.map(lambda agent: one(config, *agent), (numbers, keys), batch_size=batch)
+
+    per_agent, shared = PartitionSpec("agents"), PartitionSpec()
+    return jax.jit(
+        partial(
+            jax.shard_map, mesh=mesh, in_specs=(shared, per_agent, per_agent),
+            out_specs=per_agent, check_vma=False,
+        )(on_device)
+    )  # fmt: skip
+
+
+def _assemble(
+    parts: list[Metrics], cells_of: list[list[int]], shape: list[int], seeds: int
+) -> Metrics:
+    """Put the rows of all cells in the order of the axes, leaves ``[*shape, S, T]``."""
+
+    def place(*leaves: Any) -> np.ndarray | None:
+        if any(leaf is None for leaf in leaves):
+            return None
+        rows = [leaf.reshape(len(cells), seeds, *leaf.shape[1:]) for leaf, cells in
+                zip(leaves, cells_of, strict=True)]  # fmt: skip
+        whole = np.concatenate(rows)[np.argsort(np.concatenate(cells_of))]
+        return whole.reshape(*shape, *whole.shape[1:])
+
+    return jax.tree.map(place, *parts, is_leaf=lambda x: x is None)
