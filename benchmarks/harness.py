@@ -129,12 +129,20 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
-def provenance(script: str) -> str:
-    """Return the sentence that says where and when figures were measured, and how to redo them."""
-    here = machine()
+def provenance(script: str, where: dict[str, Any] | None = None) -> str:
+    """Return the sentence that says where and when figures were measured, and how to redo them.
+
+    Args:
+        script: the command after ``python``.
+        where: the machine, as a result names it; this one by default.
+    """
+    where = where or machine()
+    place = f"{where['cores']} cores of an {where['processor']}"
+    if "cpu" not in where["device"]:
+        place = f"{where['device']}, {place}"
     return (
-        f"Measured on {here['date']}: {here['cores']} cores of an {here['processor']}, "
-        f"JAX {here['jax']}, Python {here['python']}. Regenerate with `python {script}`."
+        f"Measured on {where['date']}: {place}, JAX {where['jax']}, Python {where['python']}. "
+        f"Regenerate with `python {script}`."
     )
 
 

@@ -3,7 +3,10 @@
 python train.py {ours,rejax,sb3,sbx}
 """
 
+import os
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from serve import Work, compiled, serve
@@ -58,24 +61,34 @@ def rejax(settings: dict[str, Any]) -> Work:
 
 
 def sb3(settings: dict[str, Any]) -> Work:
-    """Train with Stable-Baselines3, on one thread of PyTorch, which is its fastest here."""
+    """Train with Stable-Baselines3, on as many threads of PyTorch as it is fastest with."""
     import torch
     from stable_baselines3 import DQN
 
-    torch.set_num_threads(1)
-    return _stable_baselines(
-        DQN, settings, {"max_grad_norm": settings["told"]["max_grad_norm"], "device": "cpu"}
-    )
+    extra = {"max_grad_norm": settings["told"]["max_grad_norm"], "device": "cpu"}
+    tried = {}
+    for threads in (1, os.cpu_count() or 1):
+        torch.set_num_threads(threads)
+        work, short = _stable_baselines(DQN, settings, extra)
+        began = time.perf_counter()
+        short()
+        tried[threads] = time.perf_counter() - began
+    fastest = min(tried, key=lambda threads: tried[threads])
+    torch.set_num_threads(fastest)
+    return work._replace(facts={**work.facts, "threads": fastest})
 
 
 def sbx(settings: dict[str, Any]) -> Work:
     """Train with SBX."""
     from sbx import DQN
 
-    return _stable_baselines(DQN, settings, {})
+    return _stable_baselines(DQN, settings, {})[0]
 
 
-def _stable_baselines(algorithm: Any, settings: dict[str, Any], extra: dict[str, Any]) -> Work:
+def _stable_baselines(
+    algorithm: Any, settings: dict[str, Any], extra: dict[str, Any]
+) -> tuple[Work, Callable[[], Any]]:
+    """Return the whole training, and a short one."""
     from stable_baselines3.common.env_util import make_vec_env
 
     told = settings["told"]
@@ -97,16 +110,17 @@ def _stable_baselines(algorithm: Any, settings: dict[str, Any], extra: dict[str,
         seed=0,
         **extra,
     )
-    model.learn(told["warmup_steps"] + 10 * num_envs)  # whatever is compiled is compiled now
+    learning = 50  # steps of all environments
+
+    def short() -> None:
+        model.learn(told["warmup_steps"] + learning * num_envs)
+
+    short()  # whatever is compiled is compiled now
     already = model._n_updates
-    model.learn(told["warmup_steps"] + 10 * num_envs)
-    each = model._n_updates - already
-    updates = each + (steps - told["warmup_steps"] - 10 * num_envs) // num_envs
-
-    def run() -> None:
-        model.learn(steps)
-
-    return Work(run, {"updates": updates, "env_steps": steps})
+    short()
+    updates = model._n_updates - already
+    updates += (steps - told["warmup_steps"]) // num_envs - learning
+    return Work(lambda: model.learn(steps), {"updates": updates, "env_steps": steps}), short
 
 
 def _relu(algorithm: Any) -> Any:
