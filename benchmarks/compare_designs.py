@@ -81,7 +81,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             row["design"],
             harness.say(row["env_steps_per_second"]),
             f"{mine / its:.2f} ×",
-            f"{row['share_of_float32_matmul_ceiling']:.1%}",
+            f"{row['share_of_matmul_ceiling']:.1%}",
             f"{row['share_of_bandwidth']:.1%}",
             f"{row['program_bytes'] / 2**20:,.0f} MiB",
             f"{row['trace_seconds']:.1f} + {row['compile_seconds']:.1f} s",

@@ -63,12 +63,14 @@ def main() -> None:
     """Print the table and write ``peers.json``."""
     parser = harness.options(__doc__, repeats=3)
     parser.add_argument("--env_steps", type=int, default=200_000, help="of each seed")
+    environments = list(dict.fromkeys(env for env, _, _ in TASKS))
+    parser.add_argument("--envs", nargs="+", default=environments, choices=environments)
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--venvs", type=Path, default=rivals.CACHE, help="virtual environments")
     options = parser.parse_args()
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1
-    rows = [row for task in TASKS for row in compare(*task, options)]
+    rows = [row for task in TASKS if task[0] in options.envs for row in compare(*task, options)]
     cells = []
     for row in rows:
         like = [r for r in rows if (r["env"], r["seeds"]) == (row["env"], row["seeds"])]

@@ -105,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     ceilings = limits.measure(options.quick)
     cells = [
-        time_cell(name, num_seeds, num_envs, options, ceilings["matmul_flops_float32"])
+        time_cell(name, num_seeds, num_envs, options, ceilings["matmul_flops"])
         for name in options.configs
         for num_seeds in options.seeds
         for num_envs in options.num_envs

@@ -65,8 +65,8 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/compile.py --quick --configs maze --seeds 1",
         # Without the libraries that would have to be fetched.
-        "benchmarks/environments.py --quick --only ours gymnax --batches 8",
-        "benchmarks/peers.py --quick --only ours",
+        "benchmarks/environments.py --quick --only ours --batches 8",
+        "benchmarks/peers.py --quick --only ours --envs CartPole-v1",
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
     ],
