@@ -37,7 +37,6 @@ TOLD = ["env", "total_steps", "num_envs", "warmup_steps", "capacity", "batch_siz
 def compare(env: str, count: int, libraries: list[str], options: Any) -> list[dict[str, Any]]:
     """Let all libraries train in turn."""
     changes = {"env": env, "total_steps": options.env_steps}
-    changes["epsilon_steps"] = min(16_000, options.env_steps - 3_200)
     config = job.config(**changes)
     settings = {
         "config": changes,

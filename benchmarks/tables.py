@@ -32,7 +32,12 @@ def design(name: str) -> str:
         lines.append([network, f"{seeds:,}", f"{mine:,.0f}", *ratios, *shares])
     columns = ["MLP", "seeds", "env-steps/s", "to the standard design", "to it, spread likewise",
                *limits.values()]  # fmt: skip
-    return _markdown(columns, lines, 1) + _measured("compare_designs.py", result)
+    lead = (
+        "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
+        "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
+        "`lax.cond`, metrics of every step, `jax.vmap` over seeds):\n\n"
+    )
+    return lead + _markdown(columns, lines, 1) + _measured(result)
 
 
 def peers() -> str:
@@ -45,7 +50,13 @@ def peers() -> str:
         lines.append([row["env"], row["library"], str(row["seeds"]), f"{its:,.0f}",
                       f"{mine / its:.1f} ×"])  # fmt: skip
     columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
-    return _markdown(columns, lines, 2) + _measured("peers.py", result)
+    lead = (
+        "Other libraries, each in its own environment, in turn, the same networks, batches, replay "
+        "and updates per step. Not equal: Stable-Baselines3 and SBX have no Double DQN and step "
+        "CartPole in Python; rejax draws without replacement and spreads no seeds over cores; "
+        "`benchmarks/peers.py` says the rest:\n\n"
+    )
+    return lead + _markdown(columns, lines, 2) + _measured(result)
 
 
 def environments() -> str:
@@ -56,7 +67,11 @@ def environments() -> str:
         for row in result["rows"]
     ]
     columns = [f"{result['size']} × {result['size']}", "batch", "steps/s"]
-    return _markdown(columns, lines, 1) + _measured("environments.py", result)
+    lead = (
+        "Stepping mazes of one size with the same actions, resets included. Not equal: what is "
+        "observed, and that gymnax has one layout, Jumanji a new maze in each episode:\n\n"
+    )
+    return lead + _markdown(columns, lines, 1) + _measured(result)
 
 
 def replay() -> str:
@@ -70,7 +85,7 @@ def replay() -> str:
     ]  # fmt: skip
     columns = ["observation", "buffer", "capacity", "bytes", f"add {result['num_envs']}, µs",
                f"sample {result['batch_size']}, µs"]  # fmt: skip
-    return _markdown(columns, lines, 2) + _measured("replay.py", result)
+    return _markdown(columns, lines, 2) + _measured(result)
 
 
 def start() -> str:
@@ -82,7 +97,7 @@ def start() -> str:
         for cell in result["cells"]
     ]
     columns = ["start to first update", "seeds", *result["cells"][0]["starts"]]
-    return _markdown(columns, lines, 1) + _measured("compile.py", result)
+    return _markdown(columns, lines, 1) + _measured(result)
 
 
 def throughput() -> str:
@@ -98,7 +113,7 @@ def throughput() -> str:
     ]  # fmt: skip
     columns = ["configuration", "seeds", "environments", "env-steps/s", "without learning",
                "updates/s", "of the matmul ceiling"]  # fmt: skip
-    return _markdown(columns, lines, 1) + _measured("throughput.py", result)
+    return _markdown(columns, lines, 1) + _measured(result)
 
 
 TABLES = {
@@ -134,8 +149,8 @@ def _markdown(columns: list[str], rows: list[list[str]], left: int) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, rule, *rows))
 
 
-def _measured(script: str, result: dict[str, Any]) -> str:
-    return "\n\n" + harness.provenance(f"benchmarks/{script}", result["machine"])
+def _measured(result: dict[str, Any]) -> str:
+    return "\n\n" + harness.provenance(result["command"], result["machine"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks count by hand is what the program does."""
+"""What benchmarks count by hand is what programs do, and the README says what they measured."""
 
 import math
 import sys
@@ -17,6 +17,7 @@ from jaxdqn.types import Transition
 sys.path.append(str(ROOT / "benchmarks"))
 
 import limits
+import tables
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -40,6 +41,13 @@ def test_counted_operations_are_those_of_the_program(double, changes):
 def test_a_one_hot_first_layer_is_not_counted():
     config = small(widths=(16, 8))
     assert limits.layers(config) == [(1, 16, 8), (1, 8, 4)]
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_the_tables_of_the_readme_are_the_results(name):
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0].strip()
+    assert not shown or shown == tables.TABLES[name]()
 
 
 def _learn(config):
