@@ -55,6 +55,7 @@ def compare(
             "seeds": count,
             "widths": config.widths,
             "batch_size": config.batch_size,
+            "env_steps": plan.env_steps,
             "design": name,
             "env_steps_per_second": harness.rate(count * plan.env_steps, seconds[name]),
             "updates_per_second": updates,
@@ -81,7 +82,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             row["design"],
             harness.say(row["env_steps_per_second"]),
             f"{mine / its:.2f} ×",
-            f"{row['share_of_float32_matmul_ceiling']:.1%}",
+            f"{row['share_of_matmul_ceiling']:.1%}",
             f"{row['share_of_bandwidth']:.1%}",
             f"{row['program_bytes'] / 2**20:,.0f} MiB",
             f"{row['trace_seconds']:.1f} + {row['compile_seconds']:.1f} s",
@@ -97,7 +98,7 @@ def main() -> None:
     parser = harness.options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
-    parser.add_argument("--env_steps", type=int, default=200_000, help="of each seed")
+    parser.add_argument("--env_steps", type=int, help="of each seed; else as job.NETWORKS says")
     parser.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
     parser.add_argument("--designs", nargs="+", default=designs, choices=designs)
     options = parser.parse_args()
@@ -107,15 +108,12 @@ def main() -> None:
     rows = []
     for network in options.networks:
         for count in options.seeds:
-            config = job.config(
-                network,
-                total_steps=options.env_steps,
-                capacity=options.capacity,
-                epsilon_steps=min(16_000, options.env_steps - 3_200),
-            )
+            changes = {"capacity": options.capacity}
+            if options.env_steps:
+                changes["total_steps"] = options.env_steps
+            config = job.config(network, **changes)
             rows += compare(config, count, options, ceilings)
-            result = {"env_steps": options.env_steps, "capacity": options.capacity,
-                      "ceilings": ceilings, "rows": rows}  # fmt: skip
+            result = {"capacity": options.capacity, "ceilings": ceilings, "rows": rows}
             # Written after every cell: a lent machine may be taken back at any time.
             path = harness.save(f"compare_designs_{jax.default_backend()}", result, options.out)
     show(rows)

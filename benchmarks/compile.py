@@ -85,8 +85,8 @@ def _summary(found: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     """Print the table and write ``compile.json``."""
     parser = harness.options(__doc__, repeats=3)
-    configs = [harness.ROOT / "configs" / name for name in ("maze.toml", "residual_maze.toml")]
-    parser.add_argument("--configs", type=Path, nargs="+", default=configs)
+    configs = ["maze", "residual_maze"]
+    parser.add_argument("--configs", nargs="+", default=configs, help="names in configs/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -95,8 +95,8 @@ def main() -> None:
         return child(path, int(count), float(began))
     repeats = 1 if options.quick else options.repeats
     cells = [
-        measure(path.resolve(), count, repeats)
-        for path in options.configs
+        measure(harness.ROOT / "configs" / f"{name}.toml", count, repeats)
+        for name in options.configs
         for count in options.seeds
     ]
     rows = [

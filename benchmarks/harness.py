@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,17 +125,26 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     """Write a result with the machine beside it; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    text = json.dumps({"machine": machine(), **result}, indent=2, ensure_ascii=False)
+    whole = {"command": _command(), "machine": machine(), **result}
+    text = json.dumps(whole, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
 
-def provenance(script: str) -> str:
-    """Return the sentence that says where and when figures were measured, and how to redo them."""
-    here = machine()
+def provenance(script: str, where: dict[str, Any] | None = None) -> str:
+    """Return the sentence that says where and when figures were measured, and how to redo them.
+
+    Args:
+        script: the command after ``python``.
+        where: the machine, as a result names it; this one by default.
+    """
+    where = where or machine()
+    place = f"{where['cores']} cores of an {where['processor']}"
+    if "cpu" not in where["device"]:
+        place = f"{where['device']}, {place}"
     return (
-        f"Measured on {here['date']}: {here['cores']} cores of an {here['processor']}, "
-        f"JAX {here['jax']}, Python {here['python']}. Regenerate with `python {script}`."
+        f"Measured on {where['date']}: {place}, JAX {where['jax']}, Python {where['python']}. "
+        f"Regenerate with `python {script}`."
     )
 
 
@@ -145,6 +155,16 @@ def replace_in_readme(name: str, text: str) -> None:
     before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _command() -> str:
+    """Return how this script was called, less the folders, which mean nothing elsewhere."""
+    words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    for option in ("--out", "--venvs"):
+        if option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+    return " ".join(words)
 
 
 def _peak_memory() -> int:

@@ -1,6 +1,7 @@
 """Regenerate the README's results: every shipped configuration, run by its own command.
 
-    python benchmarks/readme.py
+    python benchmarks/readme.py          # those results
+    python benchmarks/readme.py --all    # every table and figure of the README; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
 time it; the table and the pictures in the README are then replaced.
@@ -19,6 +20,16 @@ from typing import Any
 import harness
 
 RUNS = {"maze": 16, "seed_maze": 16, "residual_maze": 4, "cartpole": 8, "four_rooms": 8}
+OTHERS = [
+    "overestimation.py",
+    "compare_designs.py --networks small large",
+    "peers.py",
+    "throughput.py",
+    "environments.py",
+    "replay.py",
+    "compile.py",
+    "tables.py",
+]
 QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1000",
          "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
 
@@ -68,6 +79,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, README left alone")
     parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     options = parser.parse_args()
     extra = QUICK if options.quick else []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,6 +95,10 @@ def main() -> None:
     print(text)
     if not options.quick and set(options.only) == set(RUNS):
         harness.replace_in_readme("results", text)
+    if options.all:
+        for script, *arguments in map(str.split, OTHERS):
+            path = harness.ROOT / "benchmarks" / script
+            subprocess.run([sys.executable, path, *arguments], check=True)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,10 @@ def settings(path: Path, num_envs: int, iterations: int) -> tuple[jaxdqn.Config,
 
 
 def time_cell(
-    path: Path, num_seeds: int, num_envs: int, options: Any, ceiling: float
+    name: str, num_seeds: int, num_envs: int, options: Any, ceiling: float
 ) -> dict[str, Any]:
     """Time training, and acting alone, in turn."""
+    path = harness.ROOT / "configs" / f"{name}.toml"
     network = jaxdqn.load_config(path).network
     iterations = 20 if options.quick else ITERATIONS[network]
     learning, acting = settings(path, num_envs, iterations)
@@ -97,15 +98,15 @@ def show(cells: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Print the table and write ``throughput.json``."""
     parser = harness.options(__doc__)
-    configs = [harness.ROOT / "configs" / name for name in ("maze.toml", "residual_maze.toml")]
-    parser.add_argument("--configs", type=Path, nargs="+", default=configs)
+    configs = ["maze", "residual_maze"]
+    parser.add_argument("--configs", nargs="+", default=configs, help="names in configs/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--num_envs", type=int, nargs="+", default=[4, 16, 64])
     options = parser.parse_args()
     ceilings = limits.measure(options.quick)
     cells = [
-        time_cell(path, num_seeds, num_envs, options, ceilings["matmul_flops_float32"])
-        for path in options.configs
+        time_cell(name, num_seeds, num_envs, options, ceilings["matmul_flops"])
+        for name in options.configs
         for num_seeds in options.seeds
         for num_envs in options.num_envs
     ]

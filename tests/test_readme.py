@@ -60,7 +60,13 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
 @pytest.mark.parametrize(
     "command",
     [
-        "benchmarks/throughput.py --quick --seeds 1 3 --num_envs 4",
+        "benchmarks/throughput.py --quick --configs maze --seeds 3 --num_envs 4",
+        "benchmarks/compare_designs.py --quick --seeds 2",
+        "benchmarks/replay.py --quick --capacities 1024",
+        "benchmarks/compile.py --quick --configs maze --seeds 1",
+        # Without the libraries that would have to be fetched.
+        "benchmarks/environments.py --quick --only ours --batches 8",
+        "benchmarks/peers.py --quick --only ours --envs CartPole-v1",
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
     ],

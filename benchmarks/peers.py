@@ -1,0 +1,93 @@
+"""The same training by other libraries, each in its own virtual environment, in one run.
+
+    python benchmarks/peers.py
+
+Equal: environment, 16 of them, MLP 64-64 with ReLU, batch 64, capacity 10,000, one update for each
+step of all environments after 3,200 random steps, Adam, hard target copies; libraries take turns,
+A B A B, and evaluate nothing. What can't be made equal: Stable-Baselines3 and SBX have no Double
+DQN (one forward pass less), step gymnasium's CartPole in Python, have no MetaMaze, and train one
+seed; rejax draws batches without replacement, clips gradients by element and has the squared loss;
+it uses ``jax.vmap`` over seeds, ours is spread over all cores; SBX doesn't clip.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import harness
+import rivals
+
+from jaxdqn import devices
+
+devices.use_all_cores()
+
+import job  # noqa: E402  (after the devices are set)
+
+# Environment, seeds, libraries.
+TASKS = [
+    ("MetaMaze-misc", 1, ["ours", "rejax"]),
+    ("MetaMaze-misc", 16, ["ours", "rejax"]),
+    ("CartPole-v1", 1, ["ours", "rejax", "sb3", "sbx"]),
+]
+NAMES = {"ours": "ours", "rejax": "rejax", "sb3": "Stable-Baselines3", "sbx": "SBX"}
+TOLD = ["env", "total_steps", "num_envs", "warmup_steps", "capacity", "batch_size", "widths",
+        "learning_rate", "discount", "max_grad_norm", "target_period", "epsilon_steps",
+        "epsilon_end"]  # fmt: skip
+
+
+def compare(env: str, count: int, libraries: list[str], options: Any) -> list[dict[str, Any]]:
+    """Let all libraries train in turn."""
+    changes = {"env": env, "total_steps": options.env_steps}
+    config = job.config(**changes)
+    settings = {
+        "config": changes,
+        "seeds": count,
+        "told": {name: getattr(config, name) for name in TOLD},
+    }
+    chosen = [(library,) for library in libraries if library in options.only]
+    with rivals.several("train.py", chosen, options.venvs) as running:
+        facts = {each: worker.ask(prepare=settings) for each, worker in running.items()}
+        seconds = rivals.interleave(running, options.repeats)
+    rows = []
+    for each, found in facts.items():
+        rates = {
+            f"{work}_per_second": harness.rate(count * found[work], seconds[each])
+            for work in ("env_steps", "updates")
+        }
+        rows.append({"env": env, "seeds": count, "library": NAMES[each[0]], **rates, **found})
+        print(env, count, NAMES[each[0]], harness.say(rates["env_steps_per_second"]), "env-steps/s")
+    return rows
+
+
+def main() -> None:
+    """Print the table and write ``peers.json``."""
+    parser = harness.options(__doc__, repeats=3)
+    parser.add_argument("--env_steps", type=int, default=200_000, help="of each seed")
+    environments = list(dict.fromkeys(env for env, _, _ in TASKS))
+    parser.add_argument("--envs", nargs="+", default=environments, choices=environments)
+    parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES))
+    parser.add_argument("--venvs", type=Path, default=rivals.CACHE, help="virtual environments")
+    options = parser.parse_args()
+    if options.quick:
+        options.env_steps, options.repeats = 4_000, 1
+    rows = [row for task in TASKS if task[0] in options.envs for row in compare(*task, options)]
+    cells = []
+    for row in rows:
+        like = [r for r in rows if (r["env"], r["seeds"]) == (row["env"], row["seeds"])]
+        mine, its = (r["env_steps_per_second"]["median"] for r in (like[0], row))
+        cells.append([
+            row["env"],
+            str(row["seeds"]),
+            row["library"],
+            harness.say(row["env_steps_per_second"]),
+            f"{row['updates_per_second']['median']:,.0f}",
+            f"{mine / its:.2f} ×",
+        ])  # fmt: skip
+    columns = ["environment", "seeds", "library", "env-steps/s", "updates/s",
+               f"{rows[0]['library']} is"]  # fmt: skip
+    harness.show("training", columns, cells)
+    result = {"env_steps": options.env_steps, "pins": rivals.PINS, "rows": rows}
+    print(harness.save("peers", result, options.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The README's tables of speed, made of the results and of nothing else.
+
+    python benchmarks/tables.py
+
+Only rewrites text: what the tables show was measured by the scripts that they name.
+"""
+
+import json
+from typing import Any
+
+import harness
+
+
+def design(name: str) -> str:
+    """Return ours against the standard design, one line for each network and number of seeds."""
+    result = _read(name)
+    limits = {"share_of_matmul_ceiling": "of the matmul ceiling"}
+    if name.endswith("gpu"):  # a CPU keeps such small networks in its caches
+        limits["share_of_bandwidth"] = "of the memory's bandwidth"
+    cells: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in result["rows"]:
+        network = "-".join(map(str, row["widths"])) + f", batch {row['batch_size']}"
+        cells.setdefault((network, row["seeds"]), {})[row["design"]] = row
+    lines = []
+    for (network, seeds), found in cells.items():
+        mine = found["ours"]["env_steps_per_second"]["median"]
+        ratios = [
+            f"{mine / found[other]['env_steps_per_second']['median']:.2f} ×" if other in found
+            else "" for other in ("standard", "standard, spread")
+        ]  # fmt: skip
+        shares = [f"{found['ours'][name]:.0%}" for name in limits]
+        lines.append([network, f"{seeds:,}", f"{mine:,.0f}", *ratios, *shares])
+    columns = ["MLP", "seeds", "env-steps/s", "to the standard design", "to it, spread likewise",
+               *limits.values()]  # fmt: skip
+    lead = (
+        "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
+        "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
+        "`lax.cond`, metrics of every step, `jax.vmap` over seeds):\n\n"
+    )
+    return lead + _markdown(columns, lines, 1) + _measured(result)
+
+
+def peers() -> str:
+    """Return whole trainings by other libraries."""
+    result = _read("peers")
+    lines = []
+    for row in result["rows"]:
+        mine = _first(result["rows"], row, ("env", "seeds"))["env_steps_per_second"]["median"]
+        its = row["env_steps_per_second"]["median"]
+        lines.append([row["env"], row["library"], str(row["seeds"]), f"{its:,.0f}",
+                      f"{mine / its:.1f} ×"])  # fmt: skip
+    columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
+    lead = (
+        "Other libraries, each in its own environment, in turn, the same networks, batches, replay "
+        "and updates per step. Not equal: Stable-Baselines3 and SBX have no Double DQN and step "
+        "CartPole in Python; rejax draws without replacement and spreads no seeds over cores; "
+        "`benchmarks/peers.py` says the rest:\n\n"
+    )
+    return lead + _markdown(columns, lines, 2) + _measured(result)
+
+
+def environments() -> str:
+    """Return the speed of stepping mazes."""
+    result = _read("environments")
+    lines = [
+        [row["environment"], f"{row['batch']:,}", f"{row['steps_per_second']['median']:,.0f}"]
+        for row in result["rows"]
+    ]
+    columns = [f"{result['size']} × {result['size']}", "batch", "steps/s"]
+    lead = (
+        "Stepping mazes of one size with the same actions, resets included. Not equal: what is "
+        "observed, and that gymnax has one layout, Jumanji a new maze in each episode:\n\n"
+    )
+    return lead + _markdown(columns, lines, 1) + _measured(result)
+
+
+def replay() -> str:
+    """Return bytes and microseconds of replay buffers."""
+    result = _read("replay")
+    lines = [
+        [row["observation"], row["buffer"], f"{row['capacity']:,}",
+         f"{row['bytes_per_transition']:.0f}", f"{row['add_microseconds']['median']:.1f}",
+         f"{row['sample_microseconds']['median']:.1f}"]
+        for row in result["rows"]
+    ]  # fmt: skip
+    columns = ["observation", "buffer", "capacity", "bytes", f"add {result['num_envs']}, µs",
+               f"sample {result['batch_size']}, µs"]  # fmt: skip
+    return _markdown(columns, lines, 2) + _measured(result)
+
+
+def start() -> str:
+    """Return the seconds to the first update."""
+    result = _read("compile")
+    lines = [
+        [f"`{cell['config']}`", str(cell["seeds"])]
+        + [f"{stages['total']:.1f} s" for stages in cell["starts"].values()]
+        for cell in result["cells"]
+    ]
+    columns = ["start to first update", "seeds", *result["cells"][0]["starts"]]
+    return _markdown(columns, lines, 1) + _measured(result)
+
+
+def throughput() -> str:
+    """Return trainings over seeds and environments."""
+    result = _read("throughput")
+    lines = [
+        [f"`{cell['config']}`", str(cell["seeds"]), str(cell["num_envs"]),
+         f"{cell['env_steps_per_second']['median']:,.0f}",
+         f"{cell['env_steps_per_second_without_learning']['median']:,.0f}",
+         f"{cell['updates_per_second']['median']:,.0f}",
+         f"{cell['share_of_matmul_ceiling']:.0%}"]
+        for cell in result["cells"]
+    ]  # fmt: skip
+    columns = ["configuration", "seeds", "environments", "env-steps/s", "without learning",
+               "updates/s", "of the matmul ceiling"]  # fmt: skip
+    return _markdown(columns, lines, 1) + _measured(result)
+
+
+TABLES = {
+    "compare_designs_cpu": lambda: design("compare_designs_cpu"),
+    "compare_designs_gpu": lambda: design("compare_designs_gpu"),
+    "peers": peers,
+    "throughput": throughput,
+    "environments": environments,
+    "replay": replay,
+    "compile": start,
+}
+
+
+def main() -> None:
+    """Replace every table whose result is there and whose markers the README has."""
+    readme = (harness.ROOT / "README.md").read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        if f"<!-- {name} -->" in readme and (harness.RESULTS / f"{name}.json").exists():
+            harness.replace_in_readme(name, table())
+            print(f"README.md: {name}")
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((harness.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _first(rows: list[dict[str, Any]], like: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next(row for row in rows if all(row[key] == like[key] for key in keys))
+
+
+def _markdown(columns: list[str], rows: list[list[str]], left: int) -> str:
+    rule = ["---"] * left + ["---:"] * (len(columns) - left)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (columns, rule, *rows))
+
+
+def _measured(result: dict[str, Any]) -> str:
+    return "\n\n" + harness.provenance(result["command"], result["machine"])
+
+
+if __name__ == "__main__":
+    main()
