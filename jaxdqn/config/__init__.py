@@ -2,6 +2,6 @@
 
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config, Schedule
-from jaxdqn.config.toml import load_config, to_toml
+from jaxdqn.config.toml import from_toml, load_config, to_toml
 
-__all__ = ["Config", "Schedule", "check", "load_config", "to_toml"]
+__all__ = ["Config", "Schedule", "check", "from_toml", "load_config", "to_toml"]
