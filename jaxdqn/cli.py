@@ -1,5 +1,6 @@
 """The command line; it says something before the heavy imports start."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -10,9 +11,17 @@ Double DQN in JAX: many agents, exact mazes, honest statistics.
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
                     train one agent per seed and write a run folder
+  resume RUN [--total_steps N]
+                    carry on a training that was stopped, or train on
+  evaluate RUN [--episodes N]
+                    measure a run's greedy policies on its levels and on others
+  export RUN [--seed I] [--out FILE]
+                    write a trained policy as a file that needs nothing but JAX
 
 jaxdqn COMMAND --help lists every option.
 """
+
+_COMMANDS = ("train", "resume", "evaluate", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
-    if command != "train":
-        print(f"jaxdqn: command {command!r} is not known: use train.", file=sys.stderr)
+    if command not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
@@ -33,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         devices.use_all_cores()
-        from jaxdqn.commands import train
-
-        return train.main(rest)
+        return importlib.import_module(f"jaxdqn.commands.{command}").main(rest)
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """Run folders: what a training leaves on disk."""
 
 import json
-import platform
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from flax import serialization
 
-import jaxdqn
 from jaxdqn import statistics
+from jaxdqn.checkpoint import versions
 from jaxdqn.config import Config, to_toml
+from jaxdqn.loggers import arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params
 
@@ -24,7 +25,7 @@ def create(path: Path, config: Config) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=False)
-        (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+        write_config(path, config)
     except FileExistsError:
         raise ConfigError(
             f"out ('{path}') exists already and is not overwritten: choose another folder."
@@ -36,6 +37,28 @@ def create(path: Path, config: Config) -> None:
         ) from None
 
 
+def clear(path: Path, config: Config) -> None:
+    """Make a run folder ready to be carried on: its settings, no drafts of a killed process.
+
+    Raises:
+        ConfigError: it can't be written to.
+    """
+    try:
+        for stale in path.glob("*.tmp"):
+            stale.unlink()
+        write_config(path, config)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"run '{path}' can't be written to ({reason}): copy it first.") from None
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write the settings of a run folder; those before stay until these are whole."""
+    draft = path / f"config.toml.{os.getpid()}.tmp"
+    draft.write_text(to_toml(config), encoding="utf-8")
+    draft.replace(path / "config.toml")
+
+
 def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) -> dict[str, Any]:
     """Return what a run came to: final measures over seeds, speed, versions.
 
@@ -45,8 +68,9 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
         seeds: numbers of the seeds.
         seconds: of training, compilation apart.
     """
-    final = {name: rows[:, -1] for name, rows in _arrays(metrics).items()}
-    env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates")[0])
+    final = {name: rows[:, -1] for name, rows in arrays(metrics).items()}
+    # A seed that halted has fewer updates.
+    env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates").max())
     summary = {
         "env": config.env,
         "seed_count": len(seeds),
@@ -56,11 +80,7 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
         "train_seconds": round(seconds, 3),
         "env_steps_per_second": round(env_steps * len(seeds) / seconds),
         "final": {name: statistics.summarise(values) for name, values in final.items()},
-        "versions": {
-            "jaxdqn": jaxdqn.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "devices": [str(device) for device in jax.devices()],
     }
     if "spl" in final:
@@ -72,15 +92,24 @@ def summarise(config: Config, metrics: Metrics, seeds: range, seconds: float) ->
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
-    arrays: dict[str, Any] = _arrays(metrics)
-    np.savez_compressed(path / "metrics.npz", **arrays)
-    text = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False)
-    (path / "summary.json").write_text(text + "\n", encoding="utf-8")
+    columns: dict[str, Any] = arrays(metrics)
+    np.savez_compressed(path / "metrics.npz", **columns)
+    save_json(path / "summary.json", summary)
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
-def _arrays(metrics: Metrics) -> dict[str, np.ndarray]:
-    return {name: np.asarray(rows) for name, rows in vars(metrics).items() if rows is not None}
+def save_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary, NaN as null.
+
+    Raises:
+        ConfigError: the file can't be written.
+    """
+    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"'{path}' can't be written ({reason}): copy the run first.") from None
 
 
 def _without_nan(value: Any) -> Any:

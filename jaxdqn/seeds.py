@@ -98,10 +98,11 @@ def _of_seeds(config: Config, seeds: range, state: State) -> State:
 
 
 def _with_padding(state: State, count: int) -> State:
-    missing = count - len(state.obs)
-    if not missing:
+    if len(state.obs) == count:
         return state
-    return _map_axes(lambda x: jnp.concatenate([x, x[:1].repeat(missing, 0)]), lambda x: x, state)
+    # The last agent again and again; what it learns is thrown away.
+    agents = np.minimum(np.arange(count), len(state.obs) - 1)
+    return _map_axes(lambda x: x[agents], lambda x: x, state)
 
 
 def _without_padding(state: State, count: int) -> State:
@@ -122,6 +123,14 @@ def _map_axes(
 def concatenate(rows: list[Metrics]) -> Metrics:
     """Join rows of metrics, leaves ``[S]``, to leaves ``[S, T]``."""
     return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
+
+
+def append(metrics: Metrics | None, row: Metrics) -> Metrics:
+    """Add a row, leaves ``[S]``, to those so far, leaves ``[S, T]`` or None."""
+    last = concatenate([row])
+    if metrics is None:
+        return last
+    return jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), metrics, last)
 
 
 def parameters_of(state: State, index: int) -> Any:

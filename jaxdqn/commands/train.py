@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdqn import console, environment, plots, runs, seeds
+from jaxdqn import console, environment, plots, runs, seeds, session
+from jaxdqn.checkpoint import Checkpoint
 from jaxdqn.config import Config, check, load_config
+from jaxdqn.session import Options, Outcome
 from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
@@ -31,6 +33,7 @@ class Arguments:
     """Number of the first seed; seed i is train(config, jax.random.key(i))."""
     out: Path | None = None
     """Run folder to create; by default runs/<config>-<date>-<time>."""
+    keeping: tyro.conf.OmitArgPrefixes[Options] = dataclasses.field(default_factory=Options)
 
 
 def main(arguments: list[str]) -> int:
@@ -45,27 +48,31 @@ def main(arguments: list[str]) -> int:
     runs.create(out, config)
     numbers = range(first, first + count)
     console.announce(config, numbers, out)
-    rows: list[Metrics] = []
-    began = time.perf_counter()
-    with console.Progress(config, count) as progress:
-        for state, row in seeds.train_in_periods(config, numbers):
-            final = state
+    return watch(out, config, numbers, chosen.keeping)
+
+
+def watch(
+    out: Path, config: Config, numbers: range, options: Options, begin: Checkpoint | None = None
+) -> int:
+    """Train in a run folder, show it live, and leave its results; return the exit status."""
+    done = int(begin.state.evaluations) if begin else 0
+    called = time.monotonic()
+    with console.Progress(config, len(numbers), done) as progress:
+
+        def show(_: State, row: Metrics | None) -> bool:
             if row is None:
-                progress.compiled(time.perf_counter() - began)
-                began = time.perf_counter()
+                progress.compiled(time.monotonic() - called)
             else:
-                rows.append(row)
                 progress.update(row)
-            if progress.interrupted:
-                break
-    if not rows:
-        raise KeyboardInterrupt
-    metrics = seeds.concatenate(rows)
-    summary = runs.summarise(config, metrics, numbers, time.perf_counter() - began)
-    runs.save_results(out, metrics, summary, final.agent.params)
-    _draw(out, chosen.config_file.stem, config, metrics, final, first)
-    console.report(summary, out)
-    return 0
+            return progress.interrupted
+
+        outcome = session.train(out, config, numbers, options=options, callback=show, begin=begin)
+    reached = config.num_envs * int(outcome.state.vector_steps)
+    if outcome.metrics is not None:
+        _leave_results(out, config, numbers, outcome, outcome.metrics)
+    if int(outcome.state.evaluations) < config.schedule.evaluations:
+        console.say_how_to_go_on(out, reached, config.schedule.env_steps)
+    return 0 if outcome.metrics is not None else 130
 
 
 def parse(arguments: list[str]) -> Arguments:
@@ -110,12 +117,17 @@ def _default_folder(config_file: Path) -> Path:
     return Path("runs") / f"{config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _draw(
-    out: Path, name: str, config: Config, metrics: Metrics, state: State, first_seed: int
+def _leave_results(
+    out: Path, config: Config, numbers: range, outcome: Outcome, metrics: Metrics
 ) -> None:
-    shortest = plots.shortest_path(config)
-    plots.curves(metrics, name, shortest).savefig(out / "curves.png", dpi=120)
+    summary = runs.summarise(config, metrics, numbers, outcome.seconds)
+    summary |= {"checkpoint": outcome.saving, "halted": outcome.halted}
+    runs.save_results(out, metrics, summary, outcome.state.agent.params)
+    plots.curves(metrics, out.name, plots.shortest_path(config)).savefig(
+        out / "curves.png", dpi=120
+    )
     if metrics.success is not None:
-        params = seeds.parameters_of(state, 0)
-        figure = plots.policy(config, params, f"{name}, seed {first_seed}")
+        first = seeds.parameters_of(outcome.state, 0)
+        figure = plots.policy(config, first, f"{out.name}, seed {numbers.start}")
         figure.savefig(out / "policy.png", dpi=120)
+    console.report(summary, out)
