@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,15 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
         so_far: rows before this session, leaves ``[S, T]``.
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with draft.open("w", newline="", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
+            draft.replace(path)
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise ConfigError(
+                f"table '{path}' can't be written ({reason}): choose another run folder."
+            ) from None
         writer = csv.writer(file)
 
         def log(row: Metrics) -> None:
@@ -40,7 +49,6 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
 
         for row in [] if so_far is None else _rows(so_far):
             log(row)
-        draft.replace(path)
         yield log
 
 
@@ -88,7 +96,7 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
     try:
         run = wandb.init(
             project=project, dir=folder, name=folder.name, id=folder.name, resume="allow",
-            config={"toml": to_toml(config)},
+            config=tomllib.loads(to_toml(config)),
         )  # fmt: skip
     except wandb.Error as error:
         reason = str(error).splitlines()[0].rstrip(".")

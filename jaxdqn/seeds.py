@@ -1,5 +1,6 @@
 """Many agents: seeds side by side, spread over all devices."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdqn import structure
+from jaxdqn import devices, structure
 from jaxdqn.config import Config
 from jaxdqn.replay import ReplayState
 from jaxdqn.training import Metrics, State, init, outline, run
@@ -52,9 +53,10 @@ def train_in_periods(
     Raises:
         ConfigError: a setting that can't be honoured, or a state of other settings or seeds.
     """
-    devices = jax.devices()[: len(seeds)]
-    padded = -(-len(seeds) // len(devices)) * len(devices)
-    mesh = Mesh(np.array(devices), ("seeds",))
+    chosen = jax.devices()[: len(seeds)]
+    _check_memory(config, len(seeds))
+    padded = -(-len(seeds) // len(chosen)) * len(chosen)
+    mesh = Mesh(np.array(chosen), ("seeds",))
     per_seed, shared = PartitionSpec("seeds"), PartitionSpec()
     state_specs = jax.tree.map(
         lambda axis: shared if axis is None else per_seed, STATE_AXES, is_leaf=lambda x: x is None
@@ -85,6 +87,19 @@ def train_in_periods(
         state, metrics = compiled(config, state)
         metrics = jax.tree.map(lambda x: np.asarray(x)[: len(seeds), 0], metrics)
         yield _without_padding(state, len(seeds)), metrics
+
+
+def _check_memory(config: Config, count: int) -> None:
+    """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
+    each = sum(
+        math.prod(x.shape) * (8 if structure.is_key(x) else x.dtype.itemsize)
+        for x in jax.tree.leaves(outline(config))
+    )
+    if each * count > (there := devices.memory()):
+        raise ConfigError(
+            f"{count} agents of {each / 1e9:.3g} GB don't fit into {there / 1e9:.3g} GB of memory: "
+            f"train fewer seeds, or lower capacity ({config.capacity}) or the network's sizes."
+        )
 
 
 def _of_seeds(config: Config, seeds: range, state: State) -> State:

@@ -37,8 +37,8 @@ class Options:
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Also log means over seeds to this project of Weights & Biases."""
 
-    def __post_init__(self) -> None:
-        """Refuse a length of time that is none."""
+    def check(self) -> None:
+        """Refuse, with a ``ConfigError``, a length of time that is none."""
         if not self.save_every >= 0:
             raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
 
@@ -84,6 +84,7 @@ def train(
         ConfigError: a setting that can't be honoured, a folder that can't be written to before
             anything is learned, or a seed that is no longer finite, with that option.
     """
+    options.check()
     keeper = _Keeper(Path(out), config, numbers, options, begin)
     finished = config.schedule.evaluations
     with contextlib.ExitStack() as stack:

@@ -11,7 +11,7 @@ from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn import exploration, replay, structure
 from jaxdqn.agent import AgentState
-from jaxdqn.config import Config, check
+from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
 from jaxdqn.replay import ReplayState
 from jaxdqn.types import Array, ConfigError, PRNGKey, Transition
@@ -131,6 +131,7 @@ def init(config: Config, key: PRNGKey) -> State:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
+    check_single(config)
     _, env_params = environments.make(config)
     return _init(config, env_params, key)
 
@@ -149,6 +150,7 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
     Raises:
         ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
     """
+    check_single(config)
     if axes := structure.leading_axes(state, outline(config)):
         raise ConfigError(
             f"state holds many agents (leading axes {axes}), and run takes one: "
@@ -166,9 +168,10 @@ def outline(config: Config) -> State:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
-    # Numbers of the environment shape nothing, but an array of them may be a sweep.
+    # Numbers shape nothing, and an array of them may be a sweep: any one of them will do.
+    one = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else x.reshape(-1)[0], config)
     scalars = {name: x for name, x in config.env_params.items() if jnp.ndim(x) == 0}
-    return jax.eval_shape(init, config.replace(env_params=scalars), jax.random.key(0))
+    return jax.eval_shape(init, one.replace(env_params=scalars), jax.random.key(0))
 
 
 def bytes_per_transition(config: Config) -> int:

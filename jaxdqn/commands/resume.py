@@ -31,6 +31,7 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
+    chosen.keeping.check()
     begin, numbers = of_run(chosen.run)
     config = begin.config
     if chosen.total_steps is not None:

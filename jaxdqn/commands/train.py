@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(
             f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more: change them."
         )
+    chosen.keeping.check()
     out = chosen.out or _default_folder(chosen.config_file)
     runs.create(out, config)
     numbers = range(first, first + count)
