@@ -138,6 +138,11 @@ def _check_schedule(config: Config) -> None:
             f"total_steps ({config.total_steps}) must stay below 2147483648, since steps are "
             f"counted in 32 bits: lower it and call run again to carry on."
         )
+    if plan.updates >= 2**31:
+        raise ConfigError(
+            f"updates_per_step ({config.updates_per_step}) makes {plan.updates} updates, which "
+            "must stay below 2147483648: lower it."
+        )
     _check_epsilon(config, learning)
 
 
