@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdqn import maze
+    from jaxdqn.checkpoint import Checkpoint, restore, save
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
     from jaxdqn.training import Metrics, State, init, run, train
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Loaded at first use: gymnax takes seconds to import, and the command line has something to say
 # before that.
 _HOMES = {
+    "Checkpoint": "jaxdqn.checkpoint",
     "Config": "jaxdqn.config",
     "ConfigError": "jaxdqn.types",
     "Metrics": "jaxdqn.training",
@@ -26,13 +28,16 @@ _HOMES = {
     "init": "jaxdqn.training",
     "load_config": "jaxdqn.config",
     "maze": "jaxdqn",
+    "restore": "jaxdqn.checkpoint",
     "run": "jaxdqn.training",
+    "save": "jaxdqn.checkpoint",
     "train": "jaxdqn.training",
 }
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checkpoint",
     "Config",
     "ConfigError",
     "Metrics",
@@ -41,7 +46,9 @@ __all__ = [
     "init",
     "load_config",
     "maze",
+    "restore",
     "run",
+    "save",
     "train",
 ]
 

@@ -22,16 +22,19 @@ class AgentState(struct.PyTreeNode):
         target_params: the target network.
         opt_state: Adam's moments.
         updates: gradient updates so far, int32 ``[]``.
+        halted: whether learning has stopped for good, since the next update would have left the
+            finite numbers, bool ``[]``.
     """
 
     params: Params
     target_params: Params
     opt_state: Any
     updates: Array
+    halted: Array
 
 
 class LearnInfo(struct.PyTreeNode):
-    """What one update measured, over its batch; float32 ``[]`` each.
+    """What one update measured, over its batch; float32 ``[]`` each; NaN once learning halted.
 
     Attributes:
         loss: mean loss.
@@ -51,7 +54,8 @@ class Agent(NamedTuple):
         init: ``(key) -> state``; the key is consumed.
         q_values: ``(params, obs) -> [A]`` for one observation.
         act: ``(params, key, obs, epsilon) -> action []`` for one observation; epsilon-greedy.
-        learn: ``(state, transitions [B, ...]) -> (state, info)``; one gradient update.
+        learn: ``(state, transitions [B, ...]) -> (state, info)``; one gradient update, unless it
+            isn't finite: then the state stays as it was, for good.
     """
 
     init: Callable[[PRNGKey], AgentState]
@@ -77,6 +81,7 @@ def make(config: Config, environment: Environment) -> Agent:
             target_params=jax.tree.map(jnp.copy, params),
             opt_state=optimizer.init(params),
             updates=jnp.int32(0),
+            halted=jnp.bool_(False),
         )
 
     def q_values(params: Params, obs: Array) -> Array:
@@ -118,8 +123,15 @@ def make(config: Config, environment: Environment) -> Agent:
         # A where on a small tree, not a cond: the same program whether or not it is time.
         rate = jnp.where(updates % config.target_period == 0, config.target_rate, 0.0)
         target_params = optax.incremental_update(params, state.target_params, rate)
-        state = AgentState(params, target_params, opt_state, updates)
-        return state, LearnInfo(loss, q_mean, optax.tree.norm(grads))
+        info = LearnInfo(loss, q_mean, optax.tree.norm(grads))
+        # Again a where. One norm shows a single number that isn't finite in all of the network.
+        finite = jnp.isfinite(loss) & jnp.isfinite(info.grad_norm)
+        finite &= jnp.isfinite(optax.tree.norm(params))
+        halted = state.halted | ~finite
+        new = AgentState(params, target_params, opt_state, updates, halted)
+        kept = state.replace(halted=halted)
+        state = jax.tree.map(lambda n, k: jnp.where(halted, k, n), new, kept)
+        return state, jax.tree.map(lambda x: jnp.where(halted, jnp.nan, x), info)
 
     return Agent(init, q_values, act, learn)
 

@@ -11,13 +11,19 @@ Double DQN in JAX: many agents, exact mazes, honest statistics.
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
                     train one agent per seed and write a run folder
-  plot RUN          draw the pictures of a run folder again
+  resume RUN [--total_steps N]
+                    carry on a training that was stopped, or train on
+  evaluate RUN [--episodes N]
+                    measure a run's greedy policies on its levels and on others
+  plot RUN [--seed I]
+                    draw the pictures of a run again
+  export RUN [--seed I] [--out FILE]
+                    write a trained policy as a file that needs nothing but JAX
 
 jaxdqn COMMAND --help lists every option.
 """
 
-
-COMMANDS = ("train", "plot")
+_COMMANDS = ("train", "resume", "evaluate", "plot", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
-    if command not in COMMANDS:
-        known = " or ".join(COMMANDS)
+    if command not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
         print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):

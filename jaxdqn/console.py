@@ -16,6 +16,7 @@ from jaxdqn.config import Config
 from jaxdqn.training import Metrics
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
+_ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
 _ROWS = {
     "success": "success rate",
     "spl": "success by path length (SPL)",
@@ -51,15 +52,21 @@ def announce(config: Config, seeds: range, out: Path) -> None:
 class Progress:
     """A live line of progress; on a plain stream a line per tenth of the way.
 
-    While it is shown, Ctrl-C only sets ``interrupted``, so that what was learned is kept; a
-    second Ctrl-C stops at once.
+    While it is shown, Ctrl-C and SIGTERM only set ``interrupted``, so that what was learned is
+    kept; a second one stops at once.
     """
 
-    def __init__(self, config: Config, count: int) -> None:
-        """Show ``count`` seeds advancing through the schedule of ``config``."""
+    def __init__(self, config: Config, count: int, done: int = 0) -> None:
+        """Show ``count`` seeds advancing through the schedule of ``config``.
+
+        Args:
+            config: the settings.
+            count: seeds (S).
+            done: evaluations before this session.
+        """
         self.interrupted = False
         self._plan, self._count = config.schedule, count
-        self._done = 0
+        self._done = self._before = done
         self._bar = bars.Progress(
             bars.BarColumn(bar_width=24),
             bars.TaskProgressColumn(),
@@ -73,8 +80,11 @@ class Progress:
         self._task: bars.TaskID | None = None
 
     def __enter__(self) -> "Progress":
-        """Start listening for Ctrl-C."""
-        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        """Start listening for Ctrl-C and SIGTERM."""
+        self._previous = {
+            number: signal.signal(number, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         return self
 
     def __exit__(
@@ -83,16 +93,19 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the terminal and Ctrl-C as they were."""
+        """Leave the terminal and the signals as they were."""
         self._bar.stop()
-        signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def compiled(self, seconds: float) -> None:
         """Say that compilation is over, and start the bar."""
         _CONSOLE.print(f"compiled and warmed up in {seconds:.1f} s; training")
         if _CONSOLE.is_terminal:
             self._bar.start()
-        self._task = self._bar.add_task("", total=self._plan.evaluations, speed="", measures="")
+        self._task = self._bar.add_task(
+            "", total=self._plan.evaluations, completed=self._done, speed="", measures=""
+        )
 
     def update(self, row: Metrics) -> None:
         """Show one more evaluation.
@@ -105,11 +118,11 @@ class Progress:
         self._bar.update(self._task, advance=1)
         task = self._bar.tasks[self._task]
         elapsed = max(task.elapsed or 0.0, 1e-9)
-        steps = int(row.env_steps[0]) - self._plan.warmup_env_steps
-        speed = (
-            f"{self._count * steps / elapsed:,.0f} env-steps/s  "
-            f"{self._count * int(row.updates[0]) / elapsed:,.0f} updates/s"
-        )
+        here = self._done - self._before
+        iterations = self._count * here * self._plan.iterations_per_evaluation
+        steps = iterations * self._plan.env_steps_per_iteration
+        updates = self._count * here * self._plan.updates // self._plan.evaluations
+        speed = f"{steps / elapsed:,.0f} env-steps/s  {updates / elapsed:,.0f} updates/s"
         measures = f"ε {np.mean(row.epsilon):.2f}  return {np.mean(row.eval_return):.2f}"
         if row.success is not None:
             measures += f"  success {np.mean(row.success):.0%}"
@@ -118,7 +131,7 @@ class Progress:
         self._bar.update(self._task, speed=speed, measures=measures)
         tenth = max(self._plan.evaluations // 10, 1)
         if not _CONSOLE.is_terminal and self._done % tenth == 0:
-            left = elapsed / self._done * (self._plan.evaluations - self._done)
+            left = elapsed / here * (self._plan.evaluations - self._done)
             share = self._done / self._plan.evaluations
             _CONSOLE.print(f"{share:4.0%}  {speed}  {measures}  ETA {left:.0f} s")
 
@@ -126,7 +139,37 @@ class Progress:
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        _CONSOLE.print("interrupted: finishing this evaluation, then keeping what was learned …")
+        _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+
+def warn(text: str) -> None:
+    """Say what went wrong where errors are looked for."""
+    _ERRORS.print(f"jaxdqn: {text}")
+
+
+def say_how_to_go_on(out: Path, done: int, total: int) -> None:
+    """Say what was kept of a training that was stopped, and how it is resumed."""
+    _CONSOLE.print(
+        f"stopped after {done:,} of {total:,} steps per seed; go on with: jaxdqn resume {out}"
+    )
+
+
+def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> None:
+    """Print a table with one column per group of levels.
+
+    Args:
+        summary: measures by group, from ``statistics.summarise``.
+        seeds: how many.
+        episodes: greedy episodes of each.
+    """
+    table = Table(title=f"{seeds} seeds, {episodes} greedy episodes each", title_justify="left")
+    table.add_column("measure")
+    for group in summary:
+        table.add_column(f"{group} (95 % interval)", justify="right")
+    for name in next(iter(summary.values())):
+        cells = [_cell(measures[name]) for measures in summary.values()]
+        table.add_row(_ROWS.get(name, name), *cells)
+    _CONSOLE.print(table)
 
 
 def report(summary: dict[str, Any], out: Path) -> None:
@@ -149,9 +192,11 @@ def report(summary: dict[str, Any], out: Path) -> None:
             "always the shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]"
         )
     _CONSOLE.print(table)
+    saving = summary["checkpoint"]
     _CONSOLE.print(
         f"{summary['train_seconds']:.1f} s of training, "
-        f"{summary['env_steps_per_second']:,} env-steps/s; everything is in {out}"
+        f"{summary['env_steps_per_second']:,} env-steps/s; {saving['saved']} checkpoints of "
+        f"{saving['bytes'] / 1e6:.1f} MB in {saving['seconds']:.2f} s; everything is in {out}"
     )
 
 

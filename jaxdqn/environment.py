@@ -102,20 +102,20 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     with jax.ensure_compile_time_eval():
         try:
             env, params = gymnax.make(name, **kwargs)
+            actions, seen = env.action_space(params), env.observation_space(params)
+            obs, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
         except ConfigError:
             raise
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise ConfigError(
                 f"env_kwargs ({dict(kwargs)}) were refused by {name} ({reason}): change them."
             ) from error
-        actions, seen = env.action_space(params), env.observation_space(params)
     if not isinstance(actions, spaces.Discrete):
         raise ConfigError(
             f"env ({name!r}) has continuous actions, and Q-learning needs discrete ones: "
             "use another environment."
         )
-    obs, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
     if not hasattr(obs, "shape"):
         raise ConfigError(
             f"env ({name!r}) gives observations of several arrays, which no network here reads: "
@@ -141,8 +141,29 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
             raise unknown("env_params", key, known, f" to {name}")
         if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind not in "biuf":
             raise ConfigError(f"env_params.{key} ({value!r}) must be a number: change it.")
+        if not isinstance(value, jax.core.Tracer):
+            _check_number(key, value, getattr(params, key))
     arrays = {
         key: jnp.asarray(value) if isinstance(value, np.ndarray | list | tuple) else value
         for key, value in changes.items()
     }
     return params.replace(**arrays)
+
+
+def _check_number(key: str, value: Any, default: Any) -> None:
+    numbers = np.asarray(value)
+    if numbers.dtype.kind in "iu" and np.any(np.abs(numbers.astype(object)) >= 2**31):
+        raise ConfigError(
+            f"env_params.{key} ({value!r}) must be below 2147483648: lower it, or write it with a "
+            "decimal point."
+        )
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(numbers.astype(np.float32)).all()
+    if not finite:
+        raise ConfigError(f"env_params.{key} ({value!r}) must be finite in 32 bits: change it.")
+    # The maze itself says how rewards may be spread over its cells.
+    if numbers.shape != np.shape(default) and key != "cell_rewards":
+        raise ConfigError(
+            f"env_params.{key} has shape {numbers.shape} instead of {np.shape(default)}: give "
+            "what one environment takes, or map over the array with jax.vmap."
+        )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import platform
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from flax import serialization
 
-import jaxdqn
 from jaxdqn import statistics
+from jaxdqn.checkpoint import versions
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.evaluation import Evaluation
+from jaxdqn.loggers import arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params
 
@@ -57,7 +58,7 @@ def create(path: Path, config: Config) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=False)
-        (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+        write_config(path, config)
     except FileExistsError:
         raise ConfigError(
             f"out ('{path}') exists already and is not overwritten: choose another folder."
@@ -67,6 +68,28 @@ def create(path: Path, config: Config) -> None:
         raise ConfigError(
             f"out ('{path}') can't be written ({reason}): choose another folder."
         ) from None
+
+
+def clear(path: Path, config: Config) -> None:
+    """Make a run folder ready to be carried on: its settings, no drafts of a killed process.
+
+    Raises:
+        ConfigError: it can't be written to.
+    """
+    try:
+        for stale in path.glob("*.tmp"):
+            stale.unlink()
+        write_config(path, config)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"run '{path}' can't be written to ({reason}): copy it first.") from None
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write the settings of a run folder; those before stay until these are whole."""
+    draft = path / f"config.toml.{os.getpid()}.tmp"
+    draft.write_text(to_toml(config), encoding="utf-8")
+    draft.replace(path / "config.toml")
 
 
 def summarise(
@@ -82,7 +105,8 @@ def summarise(
         seconds: of training, compilation apart.
     """
     final = {name: rows[:, -1] for name, rows in arrays(metrics).items()}
-    env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates")[0])
+    # A seed that halted has fewer updates.
+    env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates").max())
     summary = {
         "name": name,
         "env": config.env,
@@ -93,11 +117,7 @@ def summarise(
         "train_seconds": round(seconds, 3),
         "env_steps_per_second": round(env_steps * len(seeds) / seconds),
         "final": {name: statistics.summarise(values) for name, values in final.items()},
-        "versions": {
-            "jaxdqn": jaxdqn.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "devices": [str(device) for device in jax.devices()],
     }
     if "spl" in final:
@@ -109,11 +129,24 @@ def summarise(
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
-    named: dict[str, Any] = arrays(metrics)
-    np.savez_compressed(path / "metrics.npz", **named)
-    text = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False)
-    (path / "summary.json").write_text(text + "\n", encoding="utf-8")
+    columns: dict[str, Any] = arrays(metrics)
+    np.savez_compressed(path / "metrics.npz", **columns)
+    save_json(path / "summary.json", summary)
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
+
+
+def save_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a dictionary, NaN as null.
+
+    Raises:
+        ConfigError: the file can't be written.
+    """
+    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"'{path}' can't be written ({reason}): copy the run first.") from None
 
 
 def load(path: Path) -> Run:
@@ -143,23 +176,12 @@ def load(path: Path) -> Run:
 
 
 def _from_arrays(named: dict[str, np.ndarray]) -> Metrics:
-    """Invert ``arrays``."""
+    """Invert ``loggers.arrays``."""
     fields: dict[str, Any] = {name: named.get(name) for name in _fields(Metrics)}
     unseen: dict[str, Any] = {name: named.get(f"held_out_{name}") for name in _fields(Evaluation)}
     if any(rows is not None for rows in unseen.values()):
         fields["held_out"] = Evaluation(**unseen)
     return Metrics(**fields)
-
-
-def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return what was measured by name; measures on held-out levels are ``held_out_*``."""
-    named: dict[str, np.ndarray] = {}
-    for name, rows in vars(metrics).items():
-        if isinstance(rows, Evaluation):
-            named |= arrays(rows, f"{name}_")
-        elif rows is not None:
-            named[prefix + name] = np.asarray(rows)
-    return named
 
 
 def _fields(kind: Any) -> list[str]:

@@ -1,17 +1,20 @@
 """Many agents: seeds side by side, spread over all devices."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdqn import devices, structure
 from jaxdqn.config import Config
 from jaxdqn.replay import ReplayState
-from jaxdqn.training import Metrics, State, init, run
+from jaxdqn.training import Metrics, State, init, outline, run
+from jaxdqn.types import Array, ArrayTree, ConfigError
 
 # The counters are the same for all seeds and stay without a seed axis: an index that differs
 # between seeds would turn every write to the replay from a slice into a scatter.
@@ -29,7 +32,9 @@ STATE_AXES = State(
 )
 
 
-def train_in_periods(config: Config, seeds: range) -> Iterator[tuple[State, Metrics | None]]:
+def train_in_periods(
+    config: Config, seeds: range, state: State | None = None
+) -> Iterator[tuple[State, Metrics | None]]:
     """Train one agent per seed, pausing after each evaluation.
 
     Seed ``i`` is ``train(config, jax.random.key(i))``, whatever the others are.
@@ -37,6 +42,8 @@ def train_in_periods(config: Config, seeds: range) -> Iterator[tuple[State, Metr
     Args:
         config: the settings.
         seeds: numbers of the seeds (S).
+        state: where to carry on, as yielded or restored, on any number of devices; by default
+            the agents are new.
 
     Yields:
         First the warmed-up states and None, as soon as everything is compiled; then, after each
@@ -44,12 +51,12 @@ def train_in_periods(config: Config, seeds: range) -> Iterator[tuple[State, Metr
         but for the counters, are consumed by the next step: keep none of them.
 
     Raises:
-        ConfigError: a setting that can't be honoured.
+        ConfigError: a setting that can't be honoured, or a state of other settings or seeds.
     """
-    devices = jax.devices()[: len(seeds)]
-    padded = -(-len(seeds) // len(devices)) * len(devices)
-    keys = jax.vmap(jax.random.key)(seeds.start + jnp.arange(padded))
-    mesh = Mesh(np.array(devices), ("seeds",))
+    chosen = jax.devices()[: len(seeds)]
+    _check_memory(config, len(seeds))
+    padded = -(-len(seeds) // len(chosen)) * len(chosen)
+    mesh = Mesh(np.array(chosen), ("seeds",))
     per_seed, shared = PartitionSpec("seeds"), PartitionSpec()
     state_specs = jax.tree.map(
         lambda axis: shared if axis is None else per_seed, STATE_AXES, is_leaf=lambda x: x is None
@@ -68,29 +75,77 @@ def train_in_periods(config: Config, seeds: range) -> Iterator[tuple[State, Metr
         spread(advance, in_specs=(shared, state_specs), out_specs=(state_specs, per_seed)),
         donate_argnums=1,
     )
-    state = begin(config, keys)
+    if state is None:
+        state = begin(config, jax.vmap(jax.random.key)(seeds.start + jnp.arange(padded)))
+    else:
+        state = _with_padding(_of_seeds(config, seeds, state), padded)
+        state = jax.device_put(state, jax.tree.map(partial(NamedSharding, mesh), state_specs))
+    remaining = config.schedule.evaluations - int(state.evaluations)
     compiled = proceed.lower(config, state).compile()
     yield _without_padding(state, len(seeds)), None
-    for _ in range(config.schedule.evaluations):
+    for _ in range(remaining):
         state, metrics = compiled(config, state)
         metrics = jax.tree.map(lambda x: np.asarray(x)[: len(seeds), 0], metrics)
         yield _without_padding(state, len(seeds)), metrics
 
 
+def _check_memory(config: Config, count: int) -> None:
+    """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
+    each = sum(
+        math.prod(x.shape) * (8 if structure.is_key(x) else x.dtype.itemsize)
+        for x in jax.tree.leaves(outline(config))
+    )
+    if each * count > (there := devices.memory()):
+        raise ConfigError(
+            f"{count} agents of {each / 1e9:.3g} GB don't fit into {there / 1e9:.3g} GB of memory: "
+            f"train fewer seeds, or lower capacity ({config.capacity}) or the network's sizes."
+        )
+
+
+def _of_seeds(config: Config, seeds: range, state: State) -> State:
+    """Return a state that holds these seeds, its counters shared."""
+    if (axes := structure.leading_axes(state, outline(config))) != (len(seeds),):
+        raise ConfigError(
+            f"state holds agents along leading axes {axes}, and seeds names {len(seeds)}: "
+            "give as many seeds as there are agents."
+        )
+    return _map_axes(lambda x: x, lambda x: x.reshape(-1)[0], state)
+
+
+def _with_padding(state: State, count: int) -> State:
+    if len(state.obs) == count:
+        return state
+    # The last agent again and again; what it learns is thrown away.
+    agents = np.minimum(np.arange(count), len(state.obs) - 1)
+    return _map_axes(lambda x: x[agents], lambda x: x, state)
+
+
 def _without_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
-    return jax.tree.map(
-        lambda axis, leaves: leaves if axis is None else jax.tree.map(lambda x: x[:count], leaves),
-        STATE_AXES,
-        state,
-        is_leaf=lambda x: x is None,
-    )
+    return _map_axes(lambda x: x[:count], lambda x: x, state)
+
+
+def _map_axes(
+    per_seed: Callable[[Array], Array], shared: Callable[[Array], Array], state: State
+) -> State:
+    def each(axis: int | None, leaves: ArrayTree) -> ArrayTree:
+        return jax.tree.map(shared if axis is None else per_seed, leaves)
+
+    return jax.tree.map(each, STATE_AXES, state, is_leaf=lambda x: x is None)
 
 
 def concatenate(rows: list[Metrics]) -> Metrics:
     """Join rows of metrics, leaves ``[S]``, to leaves ``[S, T]``."""
     return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
+
+
+def append(metrics: Metrics | None, row: Metrics) -> Metrics:
+    """Add a row, leaves ``[S]``, to those so far, leaves ``[S, T]`` or None."""
+    last = concatenate([row])
+    if metrics is None:
+        return last
+    return jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), metrics, last)
 
 
 def parameters_of(state: State, index: int) -> Any:

@@ -9,12 +9,12 @@ from flax import struct
 
 from jaxdqn import agent as agents
 from jaxdqn import environment as environments
-from jaxdqn import exploration, replay
+from jaxdqn import exploration, replay, structure
 from jaxdqn.agent import AgentState
-from jaxdqn.config import Config, check
+from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
 from jaxdqn.replay import ReplayState
-from jaxdqn.types import Array, PRNGKey, Transition
+from jaxdqn.types import Array, ConfigError, PRNGKey, Transition
 
 
 class Keys(struct.PyTreeNode):
@@ -133,6 +133,7 @@ def init(config: Config, key: PRNGKey) -> State:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
+    check_single(config)
     _, env_params = environments.make(config)
     return _init(config, env_params, key)
 
@@ -149,12 +150,30 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
         evaluations: how long, in evaluations (rows of metrics); all of the schedule by default.
 
     Raises:
-        ConfigError: a setting that can't be honoured.
+        ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
     """
-    check(config)
+    check_single(config)
+    if axes := structure.leading_axes(state, outline(config)):
+        raise ConfigError(
+            f"state holds many agents (leading axes {axes}), and run takes one: "
+            "map over them with jax.vmap."
+        )
     _, env_params = environments.make(config)
     length = config.schedule.evaluations if evaluations is None else evaluations
     return _run(config, env_params, state, length)
+
+
+def outline(config: Config) -> State:
+    """Return the shapes and dtypes of one agent's state, as ``jax.ShapeDtypeStruct``.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    check(config)
+    # Numbers shape nothing, and an array of them may be a sweep: any one of them will do.
+    one = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else x.reshape(-1)[0], config)
+    scalars = {name: x for name, x in config.env_params.items() if jnp.ndim(x) == 0}
+    return jax.eval_shape(init, one.replace(env_params=scalars), jax.random.key(0))
 
 
 def bytes_per_transition(config: Config) -> int:

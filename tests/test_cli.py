@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,16 +11,17 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, small
+from conftest import ROOT, assert_same_bits, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import training
+from jaxdqn import ConfigError, seeds, training
+from jaxdqn.commands import evaluate, export, resume
 from jaxdqn.config import to_toml
 
 FILES = [
-    "config.toml", "curves.png", "greedy.gif", "metrics.npz", "params.msgpack", "policy.png",
-    "summary.json", "visits.png",
+    "checkpoint.npz", "config.toml", "curves.png", "greedy.gif", "metrics.csv", "metrics.npz",
+    "params.msgpack", "policy.png", "summary.json", "visits.png",
 ]  # fmt: skip
 
 
@@ -139,27 +141,134 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    assert (code, err) == (2, "jaxdqn: command 'trian' is not known: use train or plot.\n")
+    assert (code, err) == (
+        2,
+        "jaxdqn: command 'trian' is not known: use train, resume, evaluate, plot, export.\n",
+    )
 
 
-def test_ctrl_c_keeps_what_was_learned(finished):
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_path, number):
     folder, _, _ = finished
     long = small(total_steps=64 + 4 * 1_000_000, evaluations=1_000)
     (folder / "long.toml").write_text(to_toml(long))
-    process = start("train", "long.toml", "--seeds", 2, "--out", "stopped", cwd=folder)
+    process = start("train", "long.toml", "--seeds", 2, "--out", tmp_path / "run", cwd=folder)
     seen = ""
     while "compiled and warmed up" not in seen:
         seen += process.stdout.readline()
         assert process.poll() is None, process.stderr.read()
     time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "interrupted: finishing this evaluation" in out
-    assert sorted(path.name for path in (folder / "stopped").iterdir()) == FILES
-    with np.load(folder / "stopped" / "metrics.npz") as metrics:
-        rows = metrics["loss"].shape[1]
-    assert 1 <= rows < 1_000
-    summary = json.loads((folder / "stopped" / "summary.json").read_text())
-    per_row = long.schedule.iterations_per_evaluation * long.num_envs
-    assert summary["env_steps_per_seed"] == 64 + rows * per_row
+    assert "interrupted: finishing this evaluation, then saving" in out
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
+    back = jaxdqn.restore(tmp_path / "run")
+    done = int(back.state.evaluations)
+    assert 1 <= done < 1_000
+    assert back.metrics.loss.shape == (2, done)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    steps = 64 + done * long.schedule.iterations_per_evaluation * long.num_envs
+    assert summary["env_steps_per_seed"] == steps
+    assert f"stopped after {steps:,} of 4,000,064 steps per seed; go on with: jaxdqn resume" in out
+
+
+@pytest.mark.slow
+def test_more_steps_than_first_asked_for_equal_a_run_that_asked_for_them(finished, tmp_path):
+    folder, _, _ = finished
+    (folder / "tiny.toml").write_text(to_toml(small()))
+    assert run("train", "tiny.toml", "--seeds", 2, "--out", tmp_path / "run", cwd=folder)[0] == 0
+    code, said, _ = run("resume", tmp_path / "run", "--total_steps", 64 + 4 * 75, cwd=folder)
+    assert (code, "each seed: 384 steps" in said) == (0, True)
+    resumed = jaxdqn.restore(tmp_path / "run")
+    longer = small(total_steps=64 + 4 * 80, evaluations=8)
+    assert resumed.config == longer == jaxdqn.load_config(tmp_path / "run" / "config.toml")
+    rows, reached = [], None
+    for state, row in seeds.train_in_periods(longer, range(2)):
+        reached = state
+        rows += [] if row is None else [row]
+    assert_same_bits((resumed.state, resumed.metrics), (reached, seeds.concatenate(rows)))
+
+
+def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
+    folder, _, _ = finished
+    config = small(env_kwargs={"height": 5, "width": 5, "generator": "corridors"})
+    many = jax.vmap(jaxdqn.init, (None, 0))(config, jax.random.split(jax.random.key(0), 3))
+    (folder / "mazes").mkdir()
+    jaxdqn.save(folder / "mazes", many, config, seeds=range(3))
+    assert evaluate.main([str(folder / "mazes"), "--episodes", "4", "--levels", "9"]) == 0
+    assert "held out" in capsys.readouterr().out
+    content = json.loads((folder / "mazes" / "evaluation.json").read_text())
+    assert content["training"]["success"]["seeds"] == 3
+    assert set(content["held out"]) == set(content["training"])
+    assert evaluate.main([str(folder / "run"), "--episodes", "2"]) == 0
+    assert "held out" not in capsys.readouterr().out, "an empty maze has one level"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        (resume, ["absent"], ["'absent/checkpoint.npz' doesn't exist", "check the path"]),
+        (resume, ["run", "--total_steps", "100"], ["total_steps (100) is less than the 224"]),
+        (resume, ["run", "--total_steps", "9999999999"], ["must stay below 2147483648"]),
+        (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
+        (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
+        (evaluate, ["run", "--episodes", "0"], ["eval_episodes (0)", "1 or more"]),
+        (export, ["run", "--seed", "3"], ["seed (3)", "from 0 to 2"]),
+        (export, ["run", "--out", "/proc/no/p"], ["can't be written", "choose another"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_on_a_run_is_refused_and_destroys_nothing(
+    finished, monkeypatch, command, arguments, words
+):
+    folder, _, _ = finished
+    monkeypatch.chdir(folder)
+    if "one" in arguments:
+        (folder / "one").mkdir()
+        jaxdqn.save(folder / "one", jaxdqn.init(small(), jax.random.key(0)), small())
+    if command is export:
+        pytest.importorskip("flatbuffers")
+    before = {path: path.read_bytes() for path in (folder / "run").iterdir()}
+    with pytest.raises(ConfigError) as error:
+        command.main(arguments)
+    for word in words:
+        assert word in str(error.value)
+    assert {path: path.read_bytes() for path in (folder / "run").iterdir()} == before
+
+
+@pytest.mark.slow
+def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
+    """``kill -9`` at 20 random moments; in the end the run equals one that never stopped."""
+    folder, _, _ = finished
+    long = small(total_steps=64 + 4 * 400_000, evaluations=2_000)
+    (folder / "long.toml").write_text(to_toml(long))
+    out, rng, kills, reached = tmp_path / "run", random.Random(0), 0, 0
+    command = ["train", "long.toml", "--seeds", 2, "--out", out]
+    while kills < 20:
+        process = start(*command, "--save_every", 0, cwd=folder)
+        seen = ""
+        while "compiled and warmed up" not in seen:
+            seen += process.stdout.readline()
+            assert process.poll() is None, process.stderr.read()
+        time.sleep(rng.uniform(0.0, 1.0))
+        process.kill()
+        process.communicate()
+        kills += 1
+        back = jaxdqn.restore(out)
+        done = int(back.state.evaluations)
+        lines = (out / "metrics.csv").read_text().splitlines()
+        logged = (len(lines) - 1) // 2
+        assert reached <= done <= 2_000
+        assert logged - done <= 1, "what was learned is on disk before the next is learned"
+        reached, command = done, ["resume", out]
+    whole = jaxdqn.restore(out)
+    rows: list = []
+    for _, row in seeds.train_in_periods(long, range(2)):
+        rows += [] if row is None else [row]
+        if len(rows) == reached:
+            break
+    assert reached > 20
+    assert_same_bits(whole.metrics, seeds.concatenate(rows))
+    assert len(list(out.glob("*.tmp"))) <= 1

@@ -18,11 +18,12 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = "\n".join(code for language, code in BLOCKS if language == "sh")
 
 
-def test_the_python_of_the_readme_runs(tmp_path):
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(to_toml(small(evaluations=20)))
     names: dict = {}
     for language, code in BLOCKS:
-        if language == "python":
+        if language == "python" and "policy.jax" not in code:
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             exec(code.replace(", 64)", ", 3)"), names)
     assert names["metrics"].loss.shape == (2, 20)

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdqn import console, environment, plots, runs, seeds
+from jaxdqn import console, environment, plots, runs, seeds, session
+from jaxdqn.checkpoint import Checkpoint
 from jaxdqn.config import Config, check, load_config
-from jaxdqn.training import Metrics
+from jaxdqn.session import Options, Outcome
+from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
 
@@ -31,6 +33,7 @@ class Arguments:
     """Number of the first seed; seed i is train(config, jax.random.key(i))."""
     out: Path | None = None
     """Run folder to create; by default runs/<config>-<date>-<time>."""
+    keeping: tyro.conf.OmitArgPrefixes[Options] = dataclasses.field(default_factory=Options)
 
 
 def main(arguments: list[str]) -> int:
@@ -41,32 +44,36 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(
             f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more: change them."
         )
+    chosen.keeping.check()
     out = chosen.out or _default_folder(chosen.config_file)
     runs.create(out, config)
     numbers = range(first, first + count)
     console.announce(config, numbers, out)
-    rows: list[Metrics] = []
-    began = time.perf_counter()
-    with console.Progress(config, count) as progress:
-        for state, row in seeds.train_in_periods(config, numbers):
-            final = state
+    return watch(out, config, numbers, chosen.keeping)
+
+
+def watch(
+    out: Path, config: Config, numbers: range, options: Options, begin: Checkpoint | None = None
+) -> int:
+    """Train in a run folder, show it live, and leave its results; return the exit status."""
+    done = int(begin.state.evaluations) if begin else 0
+    called = time.monotonic()
+    with console.Progress(config, len(numbers), done) as progress:
+
+        def show(_: State, row: Metrics | None) -> bool:
             if row is None:
-                progress.compiled(time.perf_counter() - began)
-                began = time.perf_counter()
+                progress.compiled(time.monotonic() - called)
             else:
-                rows.append(row)
                 progress.update(row)
-            if progress.interrupted:
-                break
-    if not rows:
-        raise KeyboardInterrupt
-    metrics = seeds.concatenate(rows)
-    name = chosen.config_file.stem
-    summary = runs.summarise(name, config, metrics, numbers, time.perf_counter() - began)
-    runs.save_results(out, metrics, summary, final.agent.params)
-    plots.draw(out, name, config, metrics, seeds.parameters_of(final, 0), first)
-    console.report(summary, out)
-    return 0
+            return progress.interrupted
+
+        outcome = session.train(out, config, numbers, options=options, callback=show, begin=begin)
+    reached = config.num_envs * int(outcome.state.vector_steps)
+    if outcome.metrics is not None:
+        _leave_results(out, config, numbers, outcome, outcome.metrics)
+    if int(outcome.state.evaluations) < config.schedule.evaluations:
+        console.say_how_to_go_on(out, reached, config.schedule.env_steps)
+    return 0 if outcome.metrics is not None else 130
 
 
 def parse(arguments: list[str]) -> Arguments:
@@ -109,3 +116,14 @@ def _changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
 
 def _default_folder(config_file: Path) -> Path:
     return Path("runs") / f"{config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _leave_results(
+    out: Path, config: Config, numbers: range, outcome: Outcome, metrics: Metrics
+) -> None:
+    summary = runs.summarise(out.name, config, metrics, numbers, outcome.seconds)
+    summary |= {"checkpoint": outcome.saving, "halted": outcome.halted}
+    runs.save_results(out, metrics, summary, outcome.state.agent.params)
+    params = seeds.parameters_of(outcome.state, 0)
+    plots.draw(out, out.name, config, metrics, params, numbers.start)
+    console.report(summary, out)

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ def check(config: Config) -> None:
         if name in ("env_kwargs", "env_params"):
             continue
         if field.metadata.get("pytree_node", True):
-            _check_leaf(name, value, field.metadata["low"], field.metadata["high"])
+            _check_leaf(name, value, field.metadata)
         else:
             _check_static(name, value, field.metadata["low"])
     _check_schedule(config)
@@ -67,11 +67,29 @@ def _check_static(name: str, value: Any, low: int | None) -> None:
         if isinstance(value, tuple) != plural or not whole or any(size < low for size in sizes):
             kind = f"a list of whole numbers, each {low}" if plural else f"a whole number, {low}"
             raise ConfigError(f"{name} ({value!r}) must be {kind} or more: change it.")
+        if any(size >= 2**31 for size in sizes):
+            raise ConfigError(f"{name} ({value!r}) must be below 2147483648: lower it.")
 
 
-def _check_leaf(name: str, value: Any, low: float, high: float) -> None:
+def check_single(config: Config) -> None:
+    """Refuse an array where one agent takes one number; traced ones have lost their sweep's axis.
+
+    Raises:
+        ConfigError: naming the first such field.
+    """
+    for name, field in FIELDS.items():
+        value = getattr(config, name)
+        if field.metadata.get("pytree_node", True) and name != "env_params" and np.shape(value):
+            raise ConfigError(
+                f"{name} (an array of shape {np.shape(value)}) is a sweep, and this trains one "
+                "setting: give one number, or map over the array with jax.vmap."
+            )
+
+
+def _check_leaf(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
     if isinstance(value, jax.core.Tracer):
         return
+    low, high = bounds["low"], bounds["high"]
     whole = _HINTS[name] is int
     kind = "a whole number" if whole else "a number"
     span = f"{low:g} or more" if high == np.inf else f"from {low:g} to {high:g}"
@@ -79,6 +97,10 @@ def _check_leaf(name: str, value: Any, low: float, high: float) -> None:
     right = numbers.dtype.kind in ("iu" if whole else "iuf")
     if not right or not np.all((numbers >= low) & (numbers <= high)):
         raise ConfigError(f"{name} ({value!r}) must be {kind}, {span}: change it.")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(numbers.astype(np.float32)).all()
+    if not finite and not bounds["infinite"]:
+        raise ConfigError(f"{name} ({value!r}) must be finite in 32 bits: lower it.")
     if whole and np.any(numbers >= 2**31):
         raise ConfigError(f"{name} ({value!r}) must be below 2147483648: lower it.")
 
@@ -115,6 +137,11 @@ def _check_schedule(config: Config) -> None:
         raise ConfigError(
             f"total_steps ({config.total_steps}) must stay below 2147483648, since steps are "
             f"counted in 32 bits: lower it and call run again to carry on."
+        )
+    if plan.updates >= 2**31:
+        raise ConfigError(
+            f"updates_per_step ({config.updates_per_step}) makes {plan.updates} updates, which "
+            "must stay below 2147483648: lower it."
         )
     _check_epsilon(config, learning)
 

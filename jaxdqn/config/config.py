@@ -22,9 +22,10 @@ def _static(default: Any, low: int | None = None) -> Any:
     return struct.field(pytree_node=False, default=default, metadata={"low": low})
 
 
-def _leaf(default: Any, low: float, high: float = math.inf) -> Any:
+def _leaf(default: Any, low: float, high: float = math.inf, infinite: bool = False) -> Any:
     """A number: changing it compiles nothing, an array of it is a sweep."""
-    return struct.field(default=default, metadata={"low": low, "high": high})
+    metadata = {"low": low, "high": high, "infinite": infinite}
+    return struct.field(default=default, metadata=metadata)
 
 
 class Schedule(NamedTuple):
@@ -83,7 +84,7 @@ class Config(struct.PyTreeNode):
     """The step size falls linearly to this fraction of itself at the last update; 1: constant."""
     adam_epsilon: Float = _leaf(1e-8, low=0.0)
     """Adam's epsilon."""
-    max_grad_norm: Float = _leaf(10.0, low=1e-8)
+    max_grad_norm: Float = _leaf(10.0, low=1e-8, infinite=True)
     """The gradient is scaled down to this global norm; inf: never."""
     target_period: Int = _leaf(200, low=1)
     """Updates between two moves of the target network."""

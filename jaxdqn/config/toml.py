@@ -32,15 +32,33 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason}): check the path."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
-    fields = _flatten(content, str(path))
+    return from_toml(text, f"config file {str(path)!r}", **overrides)
+
+
+def from_toml(text: str, source: str, **overrides: Any) -> Config:
+    """Read a configuration from TOML text; the inverse of ``to_toml``.
+
+    Args:
+        text: the settings.
+        source: what error messages call the text.
+        **overrides: as for ``load_config``.
+
+    Raises:
+        ConfigError: the text isn't TOML, a key is unknown, or a value can't be honoured.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
+    fields = _flatten(content, source)
     for name, value in overrides.items():
         if name not in FIELDS:
             raise unknown("override", name, FIELDS)
@@ -58,15 +76,15 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(said, multiline_strings=True)
 
 
-def _flatten(content: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _flatten(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in content.items():
         heading = isinstance(value, Mapping) and key not in _TABLES
         for name, item in value.items() if heading else [(key, value)]:
             if name not in FIELDS:
-                raise unknown("key", name, FIELDS, f" in {path!r}")
+                raise unknown("key", name, FIELDS, f" in {source}")
             if name in fields:
-                raise ConfigError(f"key {name!r} stands twice in {path!r}: remove one.")
+                raise ConfigError(f"key {name!r} stands twice in {source}: remove one.")
             fields[name] = item
     return fields
 

@@ -161,7 +161,7 @@ class Maze(environment.Environment):
         for name in ("goal_reward", "step_cost", "cell_rewards", "reward_noise"):
             check.parameter(name, getattr(params, name), -np.inf, np.inf)
         shape = np.shape(params.cell_rewards)
-        if shape[-2:] not in ((), (self.height, self.width)):
+        if shape not in ((), (self.height, self.width)):
             raise ConfigError(
                 f"env_params.cell_rewards has shape {shape}: "
                 f"give one number or {self.height} rows of {self.width}."

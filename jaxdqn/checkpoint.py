@@ -1,0 +1,249 @@
+"""Checkpoints: all that a training is, in one file that is either whole or not there.
+
+The file is NumPy's ``.npz``: a zip of plain arrays, each with a checksum, among them ``about``,
+which holds settings and versions as JSON. Nothing in it is ever executed, and ``numpy.load`` opens
+it anywhere. Orbax, which comes with Flax, was measured and left: it saves 16 agents (14 MB) in
+104 ms where this takes 20, and gave back wrong arrays for 20 of 20 flipped bits.
+"""
+
+import contextlib
+import io
+import json
+import os
+import platform
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxdqn
+from jaxdqn import structure
+from jaxdqn.config import Config, from_toml, to_toml
+from jaxdqn.training import Metrics, State, outline
+from jaxdqn.types import ConfigError
+
+FILE = "checkpoint.npz"
+_FORMAT = 1
+
+
+class _About(NamedTuple):
+    """What a checkpoint says beside its arrays."""
+
+    config: str  # TOML
+    keys: dict[str, str]  # implementation of each random key
+    seeds: range | None
+    seconds: float
+    versions: dict[str, str]
+
+
+class Checkpoint(NamedTuple):
+    """What ``restore`` gives back, bit for bit what ``save`` was given.
+
+    Attributes:
+        state: arrays in the host's memory, to be put on any devices.
+        config: the settings.
+        metrics: rows so far, or None.
+        seeds: numbers of the seeds, or None.
+        seconds: of training so far.
+        versions: of jaxdqn, jax and python that wrote the file.
+    """
+
+    state: State
+    config: Config
+    metrics: Metrics | None
+    seeds: range | None
+    seconds: float
+    versions: dict[str, str]
+
+
+def save(
+    path: str | Path,
+    state: State,
+    config: Config,
+    metrics: Metrics | None = None,
+    *,
+    seeds: range | None = None,
+    seconds: float = 0.0,
+) -> int:
+    """Write a checkpoint; a crash at any moment leaves the one before, or this one.
+
+    Args:
+        path: the file, or a folder that is to hold ``checkpoint.npz``.
+        state: of one agent, or of many with a leading axis.
+        config: the settings.
+        metrics: rows so far.
+        seeds: numbers of the seeds.
+        seconds: of training so far.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        ConfigError: the state isn't one of these settings, or the file can't be written; an
+            earlier checkpoint is still there.
+    """
+    text = _settings(config)
+    structure.leading_axes(state, outline(config))
+    arrays, keys = {}, {}
+    for name, leaf in structure.named_leaves({"state": state, "metrics": metrics}).items():
+        if structure.is_key(leaf):
+            keys[name] = str(jax.random.key_impl(leaf))
+            leaf = jax.random.key_data(leaf)
+        arrays[name] = np.asarray(leaf)
+    about = {
+        "format": _FORMAT,
+        "versions": versions(),
+        "config": text,
+        "keys": keys,
+        "seeds": None if seeds is None else [seeds.start, seeds.stop],
+        "seconds": seconds,
+    }
+    said = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    return _write(_file(path), {"about": said, **arrays})
+
+
+def restore(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: the file, or the folder that holds ``checkpoint.npz``.
+
+    Raises:
+        ConfigError: the file is missing, damaged, or of a version that this one can't carry on.
+    """
+    path = _file(path)
+    arrays = _read(path)
+    about = _about(path, arrays)
+    config = from_toml(about.config, f"the settings in checkpoint '{path}'")
+    try:
+        state = _assemble(arrays, about.keys, outline(config))
+        metrics = _metrics(arrays)
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"checkpoint '{path}' holds another kind of state than jaxdqn {jaxdqn.__version__} "
+            f"makes: restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
+        ) from None
+    return Checkpoint(state, config, metrics, about.seeds, about.seconds, about.versions)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results depend on."""
+    return {
+        "jaxdqn": jaxdqn.__version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / FILE if path.is_dir() else path
+
+
+def _settings(config: Config) -> str:
+    try:
+        return to_toml(config)
+    except TypeError as error:
+        raise ConfigError(
+            f"config can't be written down ({error}): give plain values that TOML has."
+        ) from None
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> int:
+    # In the same folder, so that the last step is one atomic rename.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(
+            f"checkpoint '{path}' can't be written ({reason}): make room or choose another place."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+    return path.stat().st_size
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename in a folder last through a loss of power, where the system can."""
+    if os.name == "posix":
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # A member read whole is compared with its checksum; numpy.load would stop before that
+            # where a damaged header says so.
+            members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
+            return {
+                name.removesuffix(".npy"): np.load(member, allow_pickle=False)
+                for name, member in members.items()
+            }
+    except FileNotFoundError:
+        raise ConfigError(
+            f"checkpoint '{path}' doesn't exist: check the path, or train first."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise ConfigError(
+            f"checkpoint '{path}' can't be read ({reason}): check the path."
+        ) from None
+    except Exception as error:  # zipfile meets damage with exceptions of many kinds
+        raise _damaged(path, str(error)) from None
+
+
+def _about(path: Path, arrays: dict[str, Any]) -> _About:
+    try:
+        said = json.loads(arrays.pop("about").tobytes())
+        kind, versions = said["format"], said["versions"]
+        writer = versions["jaxdqn"]
+        if kind == _FORMAT:
+            seeds = None if said["seeds"] is None else range(*said["seeds"])
+            return _About(said["config"], dict(said["keys"]), seeds, said["seconds"], versions)
+    except (KeyError, ValueError, TypeError):
+        raise _damaged(path, "it isn't one of jaxdqn's") from None
+    raise ConfigError(
+        f"checkpoint '{path}' has format {kind}, and jaxdqn {jaxdqn.__version__} reads format "
+        f"{_FORMAT}: restore it with jaxdqn {writer}, which wrote it."
+    )
+
+
+def _damaged(path: Path, reason: str) -> ConfigError:
+    first = reason.splitlines()[0].rstrip(".") if reason else "unreadable"
+    return ConfigError(
+        f"checkpoint '{path}' is damaged ({first}): use another copy, or train again."
+    )
+
+
+def _assemble(arrays: dict[str, Any], keys: dict[str, str], like: State) -> State:
+    wanted = structure.named_leaves({"state": like})
+    found = {name: x for name, x in arrays.items() if name.startswith("state.")}
+    if found.keys() != wanted.keys():
+        raise ConfigError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown.")
+    for name, x in found.items():
+        if name in keys:
+            found[name] = jax.random.wrap_key_data(x, impl=keys[name])
+        elif x.dtype.kind == "V":  # bfloat16 and its like, for which NumPy has no name
+            found[name] = x.view(wanted[name].dtype)
+    state = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])
+    structure.leading_axes(state, like)
+    return state
+
+
+def _metrics(arrays: dict[str, Any]) -> Metrics | None:
+    prefix = "metrics."
+    rows = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
+    return Metrics(**{**dict.fromkeys(Metrics.__annotations__), **rows}) if rows else None

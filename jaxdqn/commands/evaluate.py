@@ -1,0 +1,71 @@
+"""``jaxdqn evaluate``: measure a run's greedy policies on its own levels and on others."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+from jaxdqn import console, environment, runs, statistics
+from jaxdqn.commands.resume import of_run
+from jaxdqn.config import Config, check
+from jaxdqn.evaluation import Evaluation, evaluate
+from jaxdqn.loggers import arrays
+from jaxdqn.types import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Measure the greedy policy of every seed, on the levels it trained on and on others."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder."""
+    episodes: int = 256
+    """Greedy episodes per seed."""
+    levels: int = 256
+    """Held-out levels, where levels are generated; none of them is a training level."""
+    key: int = 0
+    """Random key of the evaluation."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
+    found, numbers = of_run(chosen.run)
+    config = with_held_out(found.config.replace(eval_episodes=chosen.episodes), chosen.levels)
+    check(config)
+    measured = _measure(config, found.state.agent.params, chosen.key)
+    groups = {"training": measured.replace(held_out=None)}
+    if measured.held_out is not None:
+        groups["held out"] = measured.held_out
+    summary = {
+        group: {name: statistics.summarise(values) for name, values in arrays(means).items()}
+        for group, means in groups.items()
+    }
+    runs.save_json(
+        chosen.run / "evaluation.json",
+        {"episodes": chosen.episodes, "key": chosen.key} | summary,
+    )
+    console.report_evaluation(summary, len(numbers), chosen.episodes)
+    return 0
+
+
+def with_held_out(config: Config, levels: int) -> Config:
+    """Return the same settings with at least ``levels`` held-out levels, none a training level.
+
+    Where there is but one level to generate, and where it isn't a maze, nothing is added.
+    """
+    here, _ = environment.make(config)
+    kwargs = environment.defaults(config)[0] | dict(config.env_kwargs)
+    if not here.is_maze or kwargs["generator"] in ("empty", "layout"):
+        return config
+    more = {"num_held_out": max(levels, kwargs["num_held_out"])}
+    return config.replace(env_kwargs={**config.env_kwargs, **more})
+
+
+def _measure(config: Config, params: Params, key: int) -> Evaluation:
+    """Return the measures of every seed, leaves ``[S]``."""
+    count = len(jax.tree.leaves(params)[0])
+    keys = jax.random.split(jax.random.key(key), count)
+    return jax.vmap(evaluate, (None, 0, 0))(config, params, keys)

@@ -1,0 +1,40 @@
+"""``jaxdqn export``: a trained policy of a run as one file that needs nothing but JAX."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxdqn import policy, seeds
+from jaxdqn.commands.resume import of_run
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Write the policy of one seed as a file that needs JAX and nothing of jaxdqn."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder."""
+    seed: int | None = None
+    """Number of the seed; by default the run's first."""
+    out: Path | None = None
+    """File to write; by default policy.jax in the run folder."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = tyro.cli(Arguments, prog="jaxdqn export", args=arguments, use_underscores=True)
+    found, numbers = of_run(chosen.run)
+    seed = numbers.start if chosen.seed is None else chosen.seed
+    if seed not in numbers:
+        raise ConfigError(
+            f"seed ({seed}) is not in this run: choose one from {numbers.start} to "
+            f"{numbers.stop - 1}."
+        )
+    out = chosen.out or chosen.run / "policy.jax"
+    params = seeds.parameters_of(found.state, numbers.index(seed))
+    size = policy.export_policy(out, found.config, params)
+    print(f"seed {seed}: {out}, {size / 1e3:.0f} kB; jax.export.deserialize reads it")
+    return 0

@@ -1,0 +1,82 @@
+"""``jaxdqn resume``: carry on a training from its last checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxdqn import checkpoint, console, runs
+from jaxdqn.commands.train import watch
+from jaxdqn.config import Config, check
+from jaxdqn.session import Options
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Carry on a training from its last checkpoint, as if it had never stopped.
+
+    On the same versions and devices the results are the same, bit for bit.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder."""
+    total_steps: int | None = None
+    """Train to this many environment steps per agent, rounded up to whole evaluations, instead of
+    those first asked for; a learning rate that falls then falls to this new end."""
+    keeping: tyro.conf.OmitArgPrefixes[Options] = dataclasses.field(default_factory=Options)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
+    chosen.keeping.check()
+    begin, numbers = of_run(chosen.run)
+    config = begin.config
+    if chosen.total_steps is not None:
+        config = extended(config, chosen.total_steps, int(begin.state.evaluations))
+    console.announce(config, numbers, chosen.run)
+    runs.clear(chosen.run, config)
+    return watch(chosen.run, config, numbers, chosen.keeping, begin)
+
+
+def of_run(run: Path) -> tuple[checkpoint.Checkpoint, range]:
+    """Return the checkpoint in a run folder, and the numbers of its seeds.
+
+    Raises:
+        ConfigError: it is missing, unreadable or not of a run.
+    """
+    found = checkpoint.restore(run / checkpoint.FILE)
+    if found.seeds is None:
+        raise ConfigError(
+            f"checkpoint '{run / checkpoint.FILE}' names no seeds, so no run made it: "
+            "go on from Python with jaxdqn.run."
+        )
+    return found, found.seeds
+
+
+def extended(config: Config, total_steps: int, done: int) -> Config:
+    """Return settings whose schedule goes on to ``total_steps`` with evaluations as far apart.
+
+    Args:
+        config: the settings so far.
+        total_steps: environment steps per agent, warm-up included.
+        done: evaluations so far.
+
+    Raises:
+        ConfigError: fewer steps than were trained, or too many to count.
+    """
+    plan = config.schedule
+    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
+    evaluations = -(-(total_steps - plan.warmup_env_steps) // apart)
+    if evaluations < max(done, 1):
+        raise ConfigError(
+            f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
+            "steps trained already: raise it, or leave it out to finish what was asked for."
+        )
+    longer = config.replace(
+        total_steps=plan.warmup_env_steps + evaluations * apart, evaluations=evaluations
+    )
+    check(longer)
+    return longer

@@ -1,0 +1,140 @@
+"""Where rows of metrics go as they come: a table always, dashboards by option."""
+
+import contextlib
+import csv
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxdqn.config import Config, to_toml
+from jaxdqn.evaluation import Evaluation
+from jaxdqn.training import Metrics
+from jaxdqn.types import ConfigError
+
+Log = Callable[[Metrics], None]
+"""Takes one evaluation of all seeds, leaves ``[S]``."""
+
+
+@contextlib.contextmanager
+def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
+    """Keep a CSV file with one line per evaluation and seed; what wasn't measured is ``nan``.
+
+    Args:
+        path: the file; what it holds is replaced, since it may know more than the checkpoint.
+        seeds: numbers of the seeds.
+        so_far: rows before this session, leaves ``[S, T]``.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
+            draft.replace(path)
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise ConfigError(
+                f"table '{path}' can't be written ({reason}): choose another run folder."
+            ) from None
+        writer = csv.writer(file)
+
+        def log(row: Metrics) -> None:
+            values = arrays(row)
+            if not file.tell():
+                writer.writerow(["seed", *values])
+            writer.writerows(zip(seeds, *(x.tolist() for x in values.values()), strict=True))
+            file.flush()
+
+        for row in [] if so_far is None else _rows(so_far):
+            log(row)
+        yield log
+
+
+@contextlib.contextmanager
+def tensorboard(folder: Path, steps: int) -> Iterator[Log]:
+    """Write means over seeds for TensorBoard, by tensorboardX.
+
+    Args:
+        folder: for TensorBoard to open.
+        steps: environment steps so far; later ones, of a session that was cut off, are hidden.
+
+    Raises:
+        ConfigError: tensorboardX is not installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise _missing("tensorboard", "tensorboardX") from None
+    with SummaryWriter(str(folder), purge_step=steps + 1) as writer:
+
+        def log(row: Metrics) -> None:
+            for name, value in means(row).items():
+                writer.add_scalar(name, value, int(row.env_steps[0]))
+            writer.flush()
+
+        yield log
+
+
+@contextlib.contextmanager
+def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[Log]:
+    """Send means over seeds to Weights & Biases; ``WANDB_MODE=offline`` keeps them in the folder.
+
+    Args:
+        project: its name there.
+        folder: the run folder, whose name is the run's.
+        config: the settings.
+
+    Raises:
+        ConfigError: wandb is not installed, or refuses.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise _missing("wandb", "wandb") from None
+    try:
+        run = wandb.init(
+            project=project, dir=folder, name=folder.name, id=folder.name, resume="allow",
+            config=tomllib.loads(to_toml(config)),
+        )  # fmt: skip
+    except wandb.Error as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"wandb ({project!r}) can't start ({reason}): log in, or set WANDB_MODE=offline."
+        ) from None
+    with run:
+        yield lambda row: run.log(means(row), step=int(row.env_steps[0]))
+
+
+def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
+    """Return the measures that this environment has, by name; of held-out levels ``held_out_*``."""
+    named: dict[str, np.ndarray] = {}
+    for name, rows in vars(metrics).items():
+        if isinstance(rows, Evaluation):
+            named |= arrays(rows, f"{name}_")
+        elif rows is not None:
+            named[prefix + name] = np.asarray(rows)
+    return named
+
+
+def means(row: Metrics) -> dict[str, float]:
+    """Return the mean of each measure over the seeds that measured something.
+
+    Args:
+        row: leaves ``[S]``.
+    """
+    measured = {name: values[~np.isnan(values)] for name, values in arrays(row).items()}
+    return {name: float(values.mean()) for name, values in measured.items() if values.size}
+
+
+def _rows(metrics: Metrics) -> Iterator[Metrics]:
+    for t in range(metrics.env_steps.shape[1]):
+        yield jax.tree.map(lambda x, t=t: x[:, t], metrics)
+
+
+def _missing(option: str, package: str) -> ConfigError:
+    return ConfigError(
+        f"{option} needs the package {package!r}, which is not installed: "
+        f"run pip install {package}, or leave the option out."
+    )

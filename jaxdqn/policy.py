@@ -1,0 +1,68 @@
+"""A trained policy as one file for others: it needs JAX, and nothing of this package."""
+
+from pathlib import Path
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
+from jaxdqn import structure
+from jaxdqn.agent import AgentState
+from jaxdqn.config import Config
+from jaxdqn.types import Array, ConfigError, Params
+
+# One file for every machine; the lowering needs none of them.
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def export_policy(path: str | Path, config: Config, params: Params) -> int:
+    """Write action values as a function of observations, ``[B, ...] -> float32 [B, A]``.
+
+    The file is a serialised ``jax.export.Exported`` with the weights inside; any ``B`` fits, and
+    the greedy action is the argmax. JAX reads files at least half a year older than itself.
+
+    Args:
+        path: the file.
+        config: the settings that the network was trained with.
+        params: the network of one agent, ``state.agent.params``.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        ConfigError: the network isn't one of these settings, the file can't be written, or
+            flatbuffers is not installed.
+    """
+    environment, _ = environments.make(config)
+    agent = agents.make(config, environment)
+    _check(params, jax.eval_shape(agent.init, jax.random.key(0)))
+    weights = jax.tree.map(np.asarray, params)
+
+    def q_values(obs: Array) -> Array:
+        return jax.vmap(agent.q_values, (None, 0))(jax.tree.map(jnp.asarray, weights), obs)
+
+    (batch,) = jax.export.symbolic_shape("B")
+    seen = jax.ShapeDtypeStruct((batch, *environment.obs.shape), environment.obs.dtype)
+    exported = jax.export.export(jax.jit(q_values), platforms=PLATFORMS)(seen)
+    try:
+        return Path(path).write_bytes(exported.serialize())
+    except ImportError:
+        raise ConfigError(
+            "export needs the package 'flatbuffers', which is not installed: "
+            "run pip install flatbuffers."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ConfigError(
+            f"policy '{path}' can't be written ({reason}): choose another place."
+        ) from None
+
+
+def _check(params: Params, agent: AgentState) -> None:
+    if axes := structure.leading_axes({"params": params}, {"params": agent.params}):
+        raise ConfigError(
+            f"params hold many networks (leading axes {axes}), and a policy is one: choose one."
+        )

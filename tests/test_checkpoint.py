@@ -1,0 +1,273 @@
+"""Save, stop, go on: through files training stays the same, bit for bit, and damage is noticed."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, assert_same_bits, small
+
+import jaxdqn
+from jaxdqn import ConfigError, seeds
+from jaxdqn.checkpoint import FILE
+
+KEY = jax.random.key(3)
+RESIDUAL = {
+    "network": "residual",
+    "channels": 4,
+    "blocks": 1,
+    "env_kwargs": {"height": 4, "width": 4, "generator": "empty", "observation": "planes"},
+}
+_GO_ON = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
+import jaxdqn
+from jaxdqn import seeds
+state, config, metrics, numbers, *_ = jaxdqn.restore(sys.argv[1])
+if numbers is None:
+    state, more = jaxdqn.run(config, state, 2)
+else:
+    rows = []
+    for state, row in seeds.train_in_periods(config, numbers, state):
+        rows += [] if row is None else [row]
+    more = seeds.concatenate(rows)
+metrics = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=-1), metrics, more)
+jaxdqn.save(sys.argv[1], state, config, metrics, seeds=numbers)
+"""
+
+
+def go_on_in_a_new_process(path, cores: int = 2) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _GO_ON, str(path), str(cores)]
+    subprocess.run(command, env=environment, check=True)
+
+
+def train(config, numbers, state=None, stop=None):
+    """Return the state and metrics after ``stop`` evaluations."""
+    rows: list = []
+    for reached, row in seeds.train_in_periods(config, numbers, state):
+        rows += [] if row is None else [row]
+        state = reached
+        if len(rows) == stop:
+            break
+    return state, seeds.concatenate(rows)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, *(pytest.param(c, marks=pytest.mark.slow) for c in (RESIDUAL, {"env": "CartPole-v1",
+     "env_kwargs": {}, "env_params": {}}, {"layer_norm": True, "learning_rate_end_factor": 0.0}))],
+    ids=["maze", "residual", "cartpole", "decaying"],
+)  # fmt: skip
+def test_one_agent_saved_and_restored_elsewhere_equals_one_never_stopped(tmp_path, changes):
+    config = small(**changes)
+    whole = jaxdqn.train(config, KEY)
+    half = jaxdqn.run(config, jaxdqn.init(config, KEY), 2)
+    jaxdqn.save(tmp_path, half[0], config, half[1])
+    go_on_in_a_new_process(tmp_path)
+    resumed = jaxdqn.restore(tmp_path)
+    assert_same_bits((resumed.state, resumed.metrics), whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param(RESIDUAL, marks=pytest.mark.slow)],
+    ids=["maze", "residual"],
+)
+def test_eight_seeds_saved_and_restored_elsewhere_equal_eight_never_stopped(tmp_path, changes):
+    config, numbers = small(**changes), range(5, 13)
+    whole = train(config, numbers)
+    state, rows = train(config, numbers, stop=2)
+    jaxdqn.save(tmp_path, state, config, rows, seeds=numbers)
+    go_on_in_a_new_process(tmp_path)
+    resumed = jaxdqn.restore(tmp_path)
+    assert_same_bits((resumed.state, resumed.metrics), whole)
+    assert resumed.seeds == numbers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [1, 3])
+def test_seeds_go_on_over_another_number_of_cores(tmp_path, cores):
+    config, numbers = small(), range(4)
+    whole_state, whole = train(config, numbers)
+    state, rows = train(config, numbers, stop=2)
+    jaxdqn.save(tmp_path, state, config, rows, seeds=numbers)
+    go_on_in_a_new_process(tmp_path, cores)
+    resumed = jaxdqn.restore(tmp_path)
+    np.testing.assert_allclose(resumed.metrics.loss, whole.loss, rtol=1e-4)
+    np.testing.assert_array_equal(resumed.metrics.env_steps, whole.env_steps)
+    actions = resumed.state.replay.storage.a_tm1
+    np.testing.assert_array_equal(actions, whole_state.replay.storage.a_tm1)
+
+
+@pytest.mark.parametrize("numbers", [range(3), pytest.param(range(1), marks=pytest.mark.slow)])
+def test_what_is_restored_is_what_was_saved(tmp_path, numbers):
+    config = small(max_grad_norm=jnp.inf, learning_rate=1 / 3)
+    state, rows = train(config, numbers, stop=1)
+    size = jaxdqn.save(tmp_path / "here.npz", state, config, rows, seeds=numbers, seconds=1.5)
+    back = jaxdqn.restore(tmp_path / "here.npz")
+    assert_same_bits((back.state, back.metrics), (state, rows))
+    assert (back.config, back.seeds, back.seconds) == (config, numbers, 1.5)
+    assert back.versions["jaxdqn"] == jaxdqn.__version__
+    assert size == (tmp_path / "here.npz").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["here.npz"]
+
+
+def test_states_of_a_plain_vmap_and_of_any_key_type_are_kept(tmp_path):
+    config = small()
+    keys = jax.random.split(jax.random.key(1, impl="rbg"), 3)
+    state = jax.vmap(jaxdqn.init, (None, 0))(config, keys)
+    jaxdqn.save(tmp_path, state, config)
+    back = jaxdqn.restore(tmp_path)
+    assert_same_bits(back.state, state)
+    assert back.state.keys.env.dtype == state.keys.env.dtype
+    assert (back.metrics, back.seeds) == (None, None)
+
+
+def test_numpy_alone_reads_a_checkpoint(tmp_path):
+    state = jaxdqn.init(small(), KEY)
+    jaxdqn.save(tmp_path, state, small())
+    with np.load(tmp_path / FILE, allow_pickle=False) as arrays:
+        assert arrays["state.replay.added"] == 64
+        about = json.loads(arrays["about"].tobytes())
+    assert about["versions"]["jax"] == jax.__version__
+
+
+def test_the_old_checkpoint_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    state = jaxdqn.init(small(), KEY)
+    jaxdqn.save(tmp_path, state, small())
+    before = (tmp_path / FILE).read_bytes()
+
+    def full(file, **_):
+        file.write(b"half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\)"):
+        jaxdqn.save(tmp_path, state, small())
+    assert (tmp_path / FILE).read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_one_clear_error(tmp_path):
+    state = jaxdqn.init(small(), KEY)
+    for place in ("/proc/no/checkpoint.npz", tmp_path / "absent" / "c.npz", "/dev/full/c.npz"):
+        with pytest.raises(ConfigError, match=r"can't be written .*: make room or choose"):
+            jaxdqn.save(place, state, small())
+
+
+def test_a_state_of_other_settings_is_refused_at_save_and_at_run(tmp_path):
+    state = jaxdqn.init(small(), KEY)
+    for changes, words in [
+        ({"capacity": 256}, r"state.replay.storage.\w+ \(int32\[128\]\) .* \(int32\[256\]\)"),
+        ({"widths": (8,)}, r"state.agent.opt_state.*bias \(float32\[16\]\) .* \(float32\[8\]\)"),
+        ({"widths": (16, 16)}, r"opt_state.*Dense_.* is not what these settings make"),
+        ({"num_envs": 8}, r"env_state.\w+ \(int32\[4\]\) .* \(int32\[8\]\)"),
+    ]:
+        with pytest.raises(ConfigError, match=words):
+            jaxdqn.save(tmp_path, state, small(**changes))
+        with pytest.raises(ConfigError, match=words):
+            jaxdqn.run(small(**changes), state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_agents_are_not_taken_for_one():
+    config = small()
+    many = jax.vmap(jaxdqn.init, (None, 0))(config, jax.random.split(KEY, 3))
+    with pytest.raises(ConfigError, match=r"leading axes \(3,\).*jax.vmap"):
+        jaxdqn.run(config, many)
+    with pytest.raises(ConfigError, match=r"axes \(3,\), and seeds names 2: give as many"):
+        next(seeds.train_in_periods(config, range(2), many))
+    broken = many.replace(obs=many.obs[:2])
+    with pytest.raises(ConfigError, match=r"leading axes \(2,\) and \(3,\): give all"):
+        jaxdqn.run(config, broken)
+
+
+def rewritten(path, change) -> None:
+    """Change the settings and versions in a checkpoint, its checksums right."""
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    about = json.loads(content["about"].tobytes())
+    change(about, content)
+    content["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(path, **content)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a, _: a.update(format=2, versions={"jaxdqn": "9.9"}), "format 2.*jaxdqn 9.9"),
+        (lambda a, _: a.update(config=a["config"].replace("discount", "discout")),
+         "'discout' is not known in the settings in checkpoint.*'discount'"),
+        (lambda _, c: c.pop("state.obs"), "another kind of state.*restore it with jaxdqn 0"),
+        (lambda _, c: c.update({"state.new": c["state.obs"]}), "another kind of state"),
+        (lambda _, c: c.update({"state.obs": c["state.obs"][:2]}), "another kind of state"),
+        (lambda _, c: c.update({"metrics.new": c["state.obs"]}), "another kind of state"),
+        (lambda a, _: a["keys"].popitem(), "another kind of state"),
+        (lambda a, _: a["keys"].update({"state.keys.env": "md5"}), "another kind of state"),
+        (lambda a, _: a.pop("versions"), "is damaged"),
+        (lambda a, _: a.update(seeds=3), "is damaged"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_version_is_one_clear_error(tmp_path, change, words):
+    jaxdqn.save(tmp_path, jaxdqn.init(small(), KEY), small())
+    rewritten(tmp_path / FILE, change)
+    with pytest.raises(ConfigError, match=words):
+        jaxdqn.restore(tmp_path)
+
+
+def test_what_is_no_checkpoint_is_one_clear_error(tmp_path):
+    for name, content, words in [
+        ("absent.npz", None, "doesn't exist: check the path"),
+        ("empty.npz", b"", "is damaged"),
+        ("text.npz", b"hello", "is damaged"),
+    ]:
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError, match=words):
+            jaxdqn.restore(tmp_path / name)
+    with pytest.raises(ConfigError, match="doesn't exist"):
+        jaxdqn.restore(tmp_path)
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.savez(tmp_path / "evil.npz", about=np.array([print], dtype=object))
+    for name in ("other.npz", "evil.npz"):
+        with pytest.raises(ConfigError, match="is damaged"):
+            jaxdqn.restore(tmp_path / name)
+
+
+def test_fifty_damaged_checkpoints_are_noticed(tmp_path):
+    """Flipped bits, cuts, holes, foreign bytes: refused in one sentence, or the same bits."""
+    state = jaxdqn.init(small(), KEY)
+    jaxdqn.save(tmp_path, state, small())
+    path, rng = tmp_path / FILE, random.Random(0)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        directory = archive.start_dir
+    refused, same = 0, 0
+    for kind in range(50):
+        content = bytearray(whole)
+        place = rng.randrange(directory if kind < 20 else len(whole))
+        match kind % 5:
+            case 0 | 1:
+                content[place] ^= 1 << rng.randrange(8)
+            case 2:
+                del content[place:]
+            case 3:
+                content[place : place + 64] = bytes(64)
+            case 4:
+                content[place:place] = rng.randbytes(9)
+        path.write_bytes(content)
+        try:
+            assert_same_bits(jaxdqn.restore(path).state, state)
+            same += 1
+        except ConfigError as error:
+            said = str(error)
+            refused += said.startswith(f"checkpoint '{path}' ") and "\n" not in said
+    assert refused + same == 50
+    assert same <= 15, "damage that falls on dates and other bytes of the zip means nothing"

@@ -1,0 +1,81 @@
+"""An exported policy is the trained network, and needs nothing of this package."""
+
+import re
+import subprocess
+import sys
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, small
+
+from jaxdqn import ConfigError, agent, environment
+from jaxdqn.policy import export_policy
+
+PLANES = {"height": 4, "width": 4, "generator": "empty", "observation": "planes"}
+
+
+def trained(config):
+    made, _ = environment.make(config)
+    state = agent.make(config, made).init(jax.random.key(0))
+    return state.params, agent.make(config, made).q_values
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        small(),
+        small(network="residual", channels=4, blocks=1, layer_norm=True, env_kwargs=PLANES),
+        small(env="CartPole-v1", env_kwargs={}, env_params={}),
+    ],
+    ids=["position", "planes", "cartpole"],
+)
+def test_the_exported_policy_gives_the_action_values_of_the_network(tmp_path, config):
+    pytest.importorskip("flatbuffers")
+    params, q_values = trained(config)
+    size = export_policy(tmp_path / "policy.jax", config, params)
+    content = (tmp_path / "policy.jax").read_bytes()
+    assert len(content) == size < 100_000
+    policy = jax.export.deserialize(bytearray(content))
+    assert set(policy.platforms) >= {"cpu", "cuda", "tpu"}
+    (seen,) = policy.in_avals
+    for count in (1, 7):
+        shape = (count, *seen.shape[1:])
+        obs = jax.random.randint(jax.random.key(1), shape, 0, 2).astype(seen.dtype)
+        expected = jax.vmap(q_values, (None, 0))(params, obs)
+        np.testing.assert_allclose(policy.call(obs), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_example_of_the_readme_needs_nothing_of_this_package(tmp_path):
+    pytest.importorskip("flatbuffers")
+    (example,) = re.findall(
+        r"```python\n((?:(?!```).)*policy\.jax.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert example.count("\n") <= 12
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    params, q_values = trained(small())
+    export_policy(folder / "policy.jax", small(), params)
+    check = "import sys; print(sorted({'jaxdqn', 'flax', 'optax', 'gymnax'} & set(sys.modules)))"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{example}\nprint(actions)\n{check}"],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    greedy = jnp.argmax(q_values(params, jnp.int32(0)))
+    assert told.splitlines() == [str(np.full(5, greedy)), "[]"]
+
+
+def test_wrong_exports_are_refused(tmp_path, monkeypatch):
+    params, _ = trained(small())
+    with pytest.raises(ConfigError, match=r"params.params.* is not what these settings make"):
+        export_policy(tmp_path / "p", small(widths=(8,)), params)
+    many = jax.tree.map(lambda x: jnp.stack([x, x]), params)
+    with pytest.raises(ConfigError, match=r"many networks \(leading axes \(2,\)\).*choose one"):
+        export_policy(tmp_path / "p", small(), many)
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    monkeypatch.delitem(sys.modules, "jax._src.export.serialization", raising=False)
+    with pytest.raises(ConfigError, match="pip install flatbuffers"):
+        export_policy(tmp_path / "p", small(), params)
+    assert not list(tmp_path.iterdir())

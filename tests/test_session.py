@@ -1,0 +1,219 @@
+"""A training in a run folder: kept, watched, stopped, carried on, and safe from one bad seed."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, assert_same_bits, small
+
+import jaxdqn
+from jaxdqn import ConfigError, checkpoint, loggers, runs, seeds, session
+from jaxdqn.checkpoint import Checkpoint
+from jaxdqn.session import Options
+
+ALWAYS = Options(save_every=0)
+EIGHT = range(8)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory) -> Path:
+    """Eight seeds, stopped by a callback after two of four evaluations."""
+    out = tmp_path_factory.mktemp("half") / "run"
+    runs.create(out, small())
+    seen: list = []
+
+    def two(state, row):
+        seen.append((int(state.evaluations), None if row is None else row.loss.shape))
+        return len(seen) == 3
+
+    outcome = session.train(out, small(), EIGHT, options=ALWAYS, callback=two)
+    assert seen == [(0, None), (1, (8,)), (2, (8,))]
+    assert outcome.metrics.loss.shape == (8, 2)
+    assert outcome.saving["saved"] == 3
+    assert outcome.saving["bytes"] == (out / checkpoint.FILE).stat().st_size
+    assert outcome.halted == {}
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(half, tmp_path_factory) -> session.Outcome:
+    """The same eight, carried on to the end in a folder of their own."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    shutil.copytree(half, out)
+    begin = jaxdqn.restore(out)
+    outcome = session.train(out, begin.config, EIGHT, options=ALWAYS, begin=begin)
+    assert (jaxdqn.restore(out).metrics.loss == outcome.metrics.loss).all()
+    return outcome
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.read_text().splitlines()))
+
+
+def planted(begin: Checkpoint, seed: int) -> Checkpoint:
+    params = jax.tree.map(
+        lambda x: np.where(np.arange(8).reshape(8, *[1] * (x.ndim - 1)) == seed, np.nan, x),
+        begin.state.agent.params,
+    )
+    agent = begin.state.agent.replace(params=params)
+    return begin._replace(state=begin.state.replace(agent=agent))
+
+
+def test_a_session_carried_on_equals_one_that_never_stopped(whole):
+    reached = None
+    rows = []
+    for state, row in seeds.train_in_periods(small(), EIGHT):
+        reached = state
+        rows += [] if row is None else [row]
+    assert_same_bits((whole.state, whole.metrics), (reached, seeds.concatenate(rows)))
+
+
+def test_nan_in_one_seed_leaves_the_other_seven_as_they_would_have_been(
+    half, whole, tmp_path, capsys
+):
+    shutil.copytree(half, tmp_path / "run")
+    begin = planted(jaxdqn.restore(half), 3)
+    outcome = session.train(tmp_path / "run", small(), EIGHT, options=ALWAYS, begin=begin)
+    others = np.array([i for i in EIGHT if i != 3])
+    for part in ("agent", "env_state", "obs"):
+        assert_same_bits(
+            *(jax.tree.map(lambda x: np.asarray(x)[others], getattr(one.state, part))
+              for one in (outcome, whole))
+        )  # fmt: skip
+    assert_same_bits(*(jax.tree.map(lambda x: x[others], one.metrics) for one in (outcome, whole)))
+    assert outcome.halted == {3: 20}
+    assert np.isnan(outcome.metrics.loss[3, 2:]).all()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "seed 3 (at update 21)" in said
+    assert "7 seeds go on" in said
+    assert int(jaxdqn.restore(tmp_path / "run" / session.LAST_GOOD).state.evaluations) == 2
+
+
+def test_nan_in_one_seed_stops_the_run_by_option_and_keeps_the_last_checkpoint(half, tmp_path):
+    shutil.copytree(half, tmp_path / "run")
+    begin = planted(jaxdqn.restore(half), 5)
+    with pytest.raises(ConfigError, match=r"seed 5 \(at update 21\).*so the run stops.*lower"):
+        session.train(
+            tmp_path / "run", small(), EIGHT, begin=begin, options=Options(on_nonfinite="run")
+        )
+    kept = jaxdqn.restore(tmp_path / "run")
+    assert int(kept.state.evaluations) == 2
+
+
+def test_learning_halts_at_the_update_that_would_leave_the_finite_numbers():
+    """Adam's epsilon of 0 makes 0 / 0 of a weight without gradient: the loss itself is finite."""
+    config = small(adam_epsilon=0.0)
+    state, metrics = jaxdqn.train(config, jax.random.key(0))
+    assert bool(state.agent.halted)
+    assert int(state.agent.updates) < 40
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(state.agent.params))
+    assert jnp.isnan(metrics.loss).all()
+    again, _ = jaxdqn.run(config, state, 1)
+    assert_same_bits(again.agent, state.agent)
+
+
+def test_the_table_has_one_line_per_evaluation_and_seed(half, whole):
+    lines = rows_of(half / "metrics.csv")
+    assert lines[0][:4] == ["seed", "env_steps", "updates", "epsilon"]
+    assert len(lines) == 1 + 2 * 8
+    assert [int(line[0]) for line in lines[1:]] == [*EIGHT, *EIGHT]
+    column = lines[0].index("loss")
+    values = np.array([float(line[column]) for line in lines[1:]], np.float32).reshape(2, 8).T
+    np.testing.assert_array_equal(values, whole.metrics.loss[:, :2])
+
+
+def test_the_table_forgets_what_the_checkpoint_does_not_know(tmp_path, whole):
+    path = tmp_path / "metrics.csv"
+    path.write_text("seed,nonsense\n1,2\n3,")
+    first = jax.tree.map(lambda x: x[:, :1], whole.metrics)
+    with loggers.table(path, EIGHT, first) as log:
+        log(jax.tree.map(lambda x: x[:, 1], whole.metrics))
+    assert len(rows_of(path)) == 1 + 2 * 8
+    assert os.listdir(tmp_path) == ["metrics.csv"]
+
+
+def test_a_full_disk_is_told_and_training_goes_on(half, whole, tmp_path, monkeypatch, capsys):
+    shutil.copytree(half, tmp_path / "run")
+    real, calls = checkpoint._write, []
+
+    def full_for_a_while(path, arrays):
+        calls.append(path)
+        if len(calls) == 2:
+            raise ConfigError("checkpoint can't be written (no space left on device): make room.")
+        return real(path, arrays)
+
+    monkeypatch.setattr(checkpoint, "_write", full_for_a_while)
+    begin = jaxdqn.restore(half)
+    outcome = session.train(tmp_path / "run", small(), EIGHT, options=ALWAYS, begin=begin)
+    assert len(calls) == 3
+    assert "no space left on device): make room; training goes on.\n" in capsys.readouterr().err
+    assert_same_bits(outcome.metrics, whole.metrics)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learned(half, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (Path("/proc/run"), tmp_path / "absent", tmp_path / "file"):
+        with pytest.raises(ConfigError, match=r"can't be written"):
+            session.train(out, small(), EIGHT, begin=jaxdqn.restore(half))
+
+
+def test_options_that_make_no_sense_are_refused(tmp_path, monkeypatch):
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ConfigError, match=r"save_every \(.*\) must be 0 or more"):
+            session.train(tmp_path, small(), EIGHT, options=Options(save_every=wrong))
+    for package, options in [
+        ("tensorboardX", Options(tensorboard=True)),
+        ("wandb", Options(wandb="project")),
+    ]:
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(ConfigError, match=f"needs the package '{package}'.*pip install"):
+            session.train(tmp_path, small(), EIGHT, options=options)
+
+
+def test_tensorboard_gets_means_over_seeds(tmp_path, whole):
+    pytest.importorskip("tensorboardX")
+    with loggers.tensorboard(tmp_path, 0) as log:
+        log(jax.tree.map(lambda x: x[:, 0], whole.metrics))
+    (events,) = tmp_path.iterdir()
+    content = events.read_bytes()
+    assert b"eval_return" in content
+    assert np.float32(whole.metrics.loss[:, 0].astype(np.float32).mean()).tobytes() in content
+
+
+_OFFLINE = """
+import sys, pathlib, numpy as np, jaxdqn
+from jaxdqn import loggers
+row = jaxdqn.Metrics(**{name: np.arange(3.0) for name in jaxdqn.Metrics.__annotations__})
+with loggers.weights_and_biases("project", pathlib.Path(sys.argv[1]), jaxdqn.Config()) as log:
+    log(row)
+    log(row.replace(env_steps=np.arange(3.0) + 5))
+"""
+
+
+@pytest.mark.slow
+def test_weights_and_biases_works_offline(tmp_path):
+    """In a process of its own: what is logged reaches the disk when wandb's service ends."""
+    pytest.importorskip("wandb")
+    told = subprocess.run(
+        [sys.executable, "-c", _OFFLINE, str(tmp_path)], check=True, capture_output=True, text=True,
+        env={**os.environ, "WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)},
+    ).stderr  # fmt: skip
+    assert "eval_return" in told
+    (kept,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert b"learning_rate" in kept.read_bytes()
+
+
+def test_what_was_not_measured_is_no_part_of_a_mean(whole):
+    row = jax.tree.map(lambda x: x[:, 0], whole.metrics)
+    row = row.replace(loss=np.array([1.0, np.nan, 3.0]), spl=np.full(8, np.nan))
+    means = loggers.means(row)
+    assert means["loss"] == 2.0
+    assert "spl" not in means
