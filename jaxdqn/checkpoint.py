@@ -21,6 +21,7 @@ import numpy as np
 import jaxdqn
 from jaxdqn import structure
 from jaxdqn.config import Config, from_toml, to_toml
+from jaxdqn.measures import from_arrays, to_arrays
 from jaxdqn.training import Metrics, State, outline
 from jaxdqn.types import ConfigError
 
@@ -87,7 +88,8 @@ def save(
     text = _settings(config)
     structure.leading_axes(state, outline(config))
     arrays, keys = {}, {}
-    for name, leaf in structure.named_leaves({"state": state, "metrics": metrics}).items():
+    measured = {} if metrics is None else to_arrays(metrics)
+    for name, leaf in structure.named_leaves({"state": state, "metrics": measured}).items():
         if structure.is_key(leaf):
             keys[name] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)
@@ -246,4 +248,4 @@ def _assemble(arrays: dict[str, Any], keys: dict[str, str], like: State) -> Stat
 def _metrics(arrays: dict[str, Any]) -> Metrics | None:
     prefix = "metrics."
     rows = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
-    return Metrics(**{**dict.fromkeys(Metrics.__annotations__), **rows}) if rows else None
+    return from_arrays(rows) if rows else None

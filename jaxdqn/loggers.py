@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxdqn.config import Config, to_toml
-from jaxdqn.evaluation import Evaluation
+from jaxdqn.measures import to_arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError
 
@@ -41,7 +41,7 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
         writer = csv.writer(file)
 
         def log(row: Metrics) -> None:
-            values = arrays(row)
+            values = to_arrays(row)
             if not file.tell():
                 writer.writerow(["seed", *values])
             writer.writerows(zip(seeds, *(x.tolist() for x in values.values()), strict=True))
@@ -107,24 +107,13 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
         yield lambda row: run.log(means(row), step=int(row.env_steps[0]))
 
 
-def arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return the measures that this environment has, by name; of held-out levels ``held_out_*``."""
-    named: dict[str, np.ndarray] = {}
-    for name, rows in vars(metrics).items():
-        if isinstance(rows, Evaluation):
-            named |= arrays(rows, f"{name}_")
-        elif rows is not None:
-            named[prefix + name] = np.asarray(rows)
-    return named
-
-
 def means(row: Metrics) -> dict[str, float]:
     """Return the mean of each measure over the seeds that measured something.
 
     Args:
         row: leaves ``[S]``.
     """
-    measured = {name: values[~np.isnan(values)] for name, values in arrays(row).items()}
+    measured = {name: values[~np.isnan(values)] for name, values in to_arrays(row).items()}
     return {name: float(values.mean()) for name, values in measured.items() if values.size}
 
 

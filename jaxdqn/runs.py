@@ -1,6 +1,5 @@
 """Run folders: what a training leaves on disk."""
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,8 +12,7 @@ from flax import serialization
 from jaxdqn import statistics
 from jaxdqn.checkpoint import versions
 from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.evaluation import Evaluation
-from jaxdqn.loggers import arrays
+from jaxdqn.measures import from_arrays, to_arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params
 
@@ -104,7 +102,7 @@ def summarise(
         seeds: numbers of the seeds.
         seconds: of training, compilation apart.
     """
-    final = {name: rows[:, -1] for name, rows in arrays(metrics).items()}
+    final = {name: rows[:, -1] for name, rows in to_arrays(metrics).items()}
     # A seed that halted has fewer updates.
     env_steps, updates = int(final.pop("env_steps")[0]), int(final.pop("updates").max())
     summary = {
@@ -129,7 +127,7 @@ def summarise(
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
-    columns: dict[str, Any] = arrays(metrics)
+    columns: dict[str, Any] = to_arrays(metrics)
     np.savez_compressed(path / "metrics.npz", **columns)
     save_json(path / "summary.json", summary)
     (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
@@ -160,7 +158,7 @@ def load(path: Path) -> Run:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
         # NumPy leaves a file open that it can't read; one that we opened is closed.
         with (path / "metrics.npz").open("rb") as file, np.load(file) as named:
-            metrics = _from_arrays(dict(named))
+            metrics = from_arrays(dict(named))
         params = serialization.msgpack_restore((path / "params.msgpack").read_bytes())
         first, last = summary["seeds"]
         return Run(summary["name"], config, metrics, range(first, last + 1), params)
@@ -173,19 +171,6 @@ def load(path: Path) -> Run:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
-
-
-def _from_arrays(named: dict[str, np.ndarray]) -> Metrics:
-    """Invert ``loggers.arrays``."""
-    fields: dict[str, Any] = {name: named.get(name) for name in _fields(Metrics)}
-    unseen: dict[str, Any] = {name: named.get(f"held_out_{name}") for name in _fields(Evaluation)}
-    if any(rows is not None for rows in unseen.values()):
-        fields["held_out"] = Evaluation(**unseen)
-    return Metrics(**fields)
-
-
-def _fields(kind: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _without_nan(value: Any) -> Any:

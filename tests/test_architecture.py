@@ -27,6 +27,7 @@ FLOORS = [
     {"oracle"},
     {"evaluation"},
     {"training"},
+    {"measures"},
     {"seeds", "memory", "walks", "checkpoint", "loggers", "policy"},
     {"sweep", "plots", "runs", "console"},
     {"session"},

@@ -11,7 +11,7 @@ from jaxdqn import console, environment, runs, statistics
 from jaxdqn.commands.resume import of_run
 from jaxdqn.config import Config, check
 from jaxdqn.evaluation import Evaluation, evaluate
-from jaxdqn.loggers import arrays
+from jaxdqn.measures import to_arrays
 from jaxdqn.types import Params
 
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     if measured.held_out is not None:
         groups["held out"] = measured.held_out
     summary = {
-        group: {name: statistics.summarise(values) for name, values in arrays(means).items()}
+        group: {name: statistics.summarise(values) for name, values in to_arrays(means).items()}
         for group, means in groups.items()
     }
     runs.save_json(
