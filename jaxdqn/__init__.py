@@ -3,16 +3,18 @@
 >>> config = jaxdqn.load_config("configs/maze.toml")
 >>> state, metrics = jaxdqn.train(config, jax.random.key(0))    # one agent
 >>> many = jax.vmap(jaxdqn.train, in_axes=(None, 0))            # many agents
+>>> result = jaxdqn.sweep(config, seeds=64, discount=[0.9, 0.99])  # on all cores or devices
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdqn import maze
+    from jaxdqn import maze, statistics
     from jaxdqn.checkpoint import Checkpoint, restore, save
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
+    from jaxdqn.sweep import Sweep, sweep
     from jaxdqn.training import Metrics, State, init, run, train
     from jaxdqn.types import ConfigError
 
@@ -24,6 +26,7 @@ _HOMES = {
     "ConfigError": "jaxdqn.types",
     "Metrics": "jaxdqn.training",
     "State": "jaxdqn.training",
+    "Sweep": "jaxdqn.sweep",
     "evaluate": "jaxdqn.evaluation",
     "init": "jaxdqn.training",
     "load_config": "jaxdqn.config",
@@ -31,6 +34,8 @@ _HOMES = {
     "restore": "jaxdqn.checkpoint",
     "run": "jaxdqn.training",
     "save": "jaxdqn.checkpoint",
+    "statistics": "jaxdqn",
+    "sweep": "jaxdqn.sweep",
     "train": "jaxdqn.training",
 }
 
@@ -42,6 +47,7 @@ __all__ = [
     "ConfigError",
     "Metrics",
     "State",
+    "Sweep",
     "evaluate",
     "init",
     "load_config",
@@ -49,6 +55,8 @@ __all__ = [
     "restore",
     "run",
     "save",
+    "statistics",
+    "sweep",
     "train",
 ]
 
@@ -56,8 +64,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'jaxdqn' has no attribute {name!r}")
-    if name == "maze":
-        return importlib.import_module("jaxdqn.maze")
+    if _HOMES[name] == "jaxdqn":
+        return importlib.import_module(f"jaxdqn.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

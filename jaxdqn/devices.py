@@ -33,13 +33,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Return the bytes that arrays may take on all devices together; JAX must have started."""
-    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.devices()]
-    if all(limits):
-        return sum(limit for limit in limits if limit)
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 2**63

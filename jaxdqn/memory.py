@@ -1,5 +1,6 @@
 """How much memory training takes, and how much there is."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn.config import Config, check
-from jaxdqn.training import train
+from jaxdqn.evaluation import Evaluation
+from jaxdqn.training import Metrics, outline
 from jaxdqn.types import ArrayTree, Params
 
 SHARE = 0.8
@@ -36,15 +38,17 @@ def per_agent(config: Config) -> int:
     check(config)
     environment, _ = environments.make(config)
     agent = agents.make(config, environment)
-    state, metrics = jax.eval_shape(train, config, jax.random.key(0))
+    state = outline(config)
     params = state.agent.params
+    rows = len(dataclasses.fields(Metrics)) + len(dataclasses.fields(Evaluation))
     batch = jax.ShapeDtypeStruct((config.batch_size, *environment.obs.shape), environment.obs.dtype)
 
     def backward(params: Params, batch: jax.Array) -> Any:
         return jax.vjp(lambda p: jax.vmap(agent.q_values, (None, 0))(p, batch), params)[1]
 
     kept = size(jax.eval_shape(backward, params, batch)) - size(params)
-    return size(state) + size(metrics) + 2 * size(params) + int(BACKWARD * max(kept, 0))
+    metrics = 4 * rows * config.evaluations
+    return size(state) + metrics + 2 * size(params) + int(BACKWARD * max(kept, 0))
 
 
 def free(device: jax.Device) -> int:

@@ -1,6 +1,5 @@
 """Many agents: seeds side by side, spread over all devices."""
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdqn import devices, structure
+from jaxdqn import memory, structure
 from jaxdqn.config import Config
 from jaxdqn.replay import ReplayState
 from jaxdqn.training import Metrics, State, init, outline, run
@@ -91,11 +90,8 @@ def train_in_periods(
 
 def _check_memory(config: Config, count: int) -> None:
     """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
-    each = sum(
-        math.prod(x.shape) * (8 if structure.is_key(x) else x.dtype.itemsize)
-        for x in jax.tree.leaves(outline(config))
-    )
-    if each * count > (there := devices.memory()):
+    each, there = memory.per_agent(config), sum(map(memory.free, jax.local_devices()))
+    if each * count > there:
         raise ConfigError(
             f"{count} agents of {each / 1e9:.3g} GB don't fit into {there / 1e9:.3g} GB of memory: "
             f"train fewer seeds, or lower capacity ({config.capacity}) or the network's sizes."

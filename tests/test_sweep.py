@@ -1,0 +1,201 @@
+"""A sweep is its cells, wherever they run; memory is known before it is used."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT, small
+
+import jaxdqn
+from jaxdqn import ConfigError, memory
+from jaxdqn import sweep as sweeps
+
+RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
+
+
+def assert_close(one, other):
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Numbers, numbers of the environment, and structure, swept as one grid."""
+    said = []
+    swept = jaxdqn.sweep(
+        small(), seeds=[4, 0, 7], say=said.append,
+        learning_rate=RATES, double=[True, False], env_params={"slip": SLIPS},
+    )  # fmt: skip
+    return swept, said
+
+
+def test_axes_have_names_and_come_in_the_order_given(result):
+    swept, _ = result
+    assert swept.axes == {
+        "learning_rate": RATES, "double": [True, False], "env_params.slip": SLIPS,
+        "seed": [4, 0, 7],
+    }  # fmt: skip
+    assert swept.metrics.loss.shape == (2, 2, 2, 3, small().evaluations)
+    assert swept.at(double=False, seed=0).loss.shape == (2, 2, small().evaluations)
+
+
+@pytest.mark.parametrize(
+    ("rate", "double", "slip", "seed"), [(1e-3, True, 0.0, 4), (1e-2, False, 0.3, 7)]
+)
+def test_a_cell_of_a_sweep_is_that_setting_alone(result, rate, double, slip, seed):
+    swept, _ = result
+    config = small(
+        learning_rate=rate, double=double,
+        env_params={"slip": slip, "max_steps_in_episode": 20},
+    )  # fmt: skip
+    _, alone = jaxdqn.train(config, jax.random.key(seed))
+    cell = swept.at(**{"env_params.slip": slip}, learning_rate=rate, double=double, seed=seed)
+    assert_close(cell, alone)
+
+
+def test_a_sweep_says_what_it_will_do_before_it_starts(result):
+    _, said = result
+    assert len(said) == 1
+    for words in ("2 learning_rate × 2 double × 2 env_params.slip × 3 seeds = 24 agents",
+                  "2 compilations", "on 2 devices", "at a time"):  # fmt: skip
+        assert words in said[0]
+
+
+def test_numbers_of_a_sweep_share_one_program_and_chunks_change_nothing(monkeypatch):
+    def run(widest):
+        monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
+        with jax.log_compiles(False):
+            return jaxdqn.sweep(small(), seeds=3, say=None, discount=[0.5, 0.9, 0.95])
+
+    assert sweeps.plan(small(), 9).chunks == 1
+    wide = run(32)
+    assert wide.params[0]["params"]["dense"]["Dense_0"]["kernel"].shape[0] == 9
+    for widest in (1, 2):
+        monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
+        assert sweeps.plan(small(), 9).chunks == -(-5 // widest)
+        assert_close(run(widest).metrics, wide.metrics)
+
+
+def test_zipped_lists_are_one_axis():
+    swept = jaxdqn.sweep(
+        small(), seeds=1, zipped=True, say=None, discount=[0.9, 0.5], learning_rate=RATES
+    )
+    assert list(swept.axes) == ["setting", "seed"]
+    assert swept.axes["setting"][1] == {"discount": 0.5, "learning_rate": 1e-2}
+    _, alone = jaxdqn.train(small(discount=0.5, learning_rate=1e-2), jax.random.key(0))
+    assert_close(jax.tree.map(lambda x: x[1, 0], swept.metrics), alone)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"discout": [0.9]}, ["field 'discout'", "did you mean 'discount'?"]),
+        ({"discount": 0.9}, ["discount (0.9) must be a list"]),
+        ({"discount": []}, ["discount ([]) has no values"]),
+        ({"discount": [0.9, 1.5]}, ["discount (1.5)", "from 0 to 1"]),
+        ({"evaluations": [2, 4]}, ["evaluations can't be swept"]),
+        ({"env_params": {"slop": [0.1]}}, ["env_params 'slop'", "did you mean 'slip'?"]),
+        ({"seeds": 0}, ["seeds (0)"]),
+        ({"seeds": [-1]}, ["seeds ([-1])"]),
+        ({"zipped": True, "discount": [0.9], "learning_rate": RATES}, ["{'discount': 1, 'learn"]),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused_in_one_sentence(arguments, words):
+    with pytest.raises(ConfigError) as refusal:
+        jaxdqn.sweep(small(), **arguments)
+    for word in words:
+        assert word in str(refusal.value)
+    assert str(refusal.value).count("\n") == 0
+
+
+def test_unknown_coordinates_are_refused(result):
+    swept, _ = result
+    with pytest.raises(ConfigError, match="axis 'sed' is not known: did you mean 'seed'"):
+        swept.at(sed=1)
+    with pytest.raises(ConfigError, match="axis seed has no value 5: choose from"):
+        swept.at(seed=5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"capacity": 100_000},
+        {"widths": (256, 256), "batch_size": 64},
+        pytest.param(
+            {"network": "residual", "channels": 16, "blocks": 2, "batch_size": 64,
+             "env_kwargs": {"height": 7, "width": 7, "observation": "planes"}},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)  # fmt: skip
+def test_the_estimate_of_memory_is_near_what_xla_takes(changes):
+    config = small(**changes)
+    agents = 4
+
+    def train(keys):
+        state, metrics = jax.vmap(jaxdqn.train, (None, 0))(config, keys)
+        return state.agent.params, metrics
+
+    keys = jax.random.split(jax.random.key(0), agents)
+    used = jax.jit(train).lower(keys).compile().memory_analysis()
+    total = used.temp_size_in_bytes + used.output_size_in_bytes + used.argument_size_in_bytes
+    assert memory.per_agent(config) == pytest.approx(total / agents, rel=0.2)
+
+
+def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
+    config = small(capacity=10_000_000)
+    each = memory.per_agent(config)
+    monkeypatch.setattr(memory, "free", lambda _: 3 * each)
+    agents = int(100e9 / each)
+    how = sweeps.plan(config, agents)
+    assert how.width <= 3
+    assert how.width * how.chunks * how.devices >= agents
+    text = sweeps._announcement({}, agents, [how])
+    assert re.search(
+        r"times one after the other, since all at once need 100 GB; a device has", text
+    )
+    monkeypatch.setattr(memory, "free", lambda _: each - 1)
+    with pytest.raises(ConfigError, match=r"capacity \(10000000\) makes one agent take"):
+        sweeps.plan(config, 1)
+
+
+def test_seeds_of_new_settings_run_on_one_device_and_then_on_two():
+    """What is made inside one mesh must not be kept for another."""
+    from jaxdqn import seeds
+
+    config = small(env_kwargs={"height": 3, "width": 6, "generator": "empty"})
+    for count in (1, 2):
+        assert next(seeds.train_in_periods(config, range(count)))[1] is None
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(tmp_path):
+    script = tmp_path / "share.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys, jax, numpy as np
+        process = int(sys.argv[1])
+        jax.config.update("jax_num_cpu_devices", 2)
+        jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=process)
+        sys.path.insert(0, sys.argv[3])
+        import jaxdqn
+        config = jaxdqn.load_config(sys.argv[4])
+        swept = jaxdqn.sweep(config, seeds=5, discount=[0.5, 0.9])
+        if process == 0:
+            np.savez(sys.argv[5], loss=swept.metrics.loss, success=swept.metrics.success)
+    """)
+    )
+    (tmp_path / "tiny.toml").write_text(jaxdqn.config.to_toml(small()))
+    out = tmp_path / "all.npz"
+    command = [sys.executable, str(script)]
+    rest = ["localhost:39251", str(ROOT), str(tmp_path / "tiny.toml"), str(out)]
+    both = [subprocess.Popen([*command, str(process), *rest]) for process in range(2)]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    alone = jaxdqn.sweep(small(), seeds=5, discount=[0.5, 0.9], say=None)
+    with np.load(out) as together:
+        np.testing.assert_allclose(together["loss"], alone.metrics.loss, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(together["success"], alone.metrics.success)
