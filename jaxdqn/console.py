@@ -205,4 +205,5 @@ def _cell(measure: dict[str, Any] | None) -> str:
         return ""
     if not measure["seeds"]:
         return "not measured"
-    return f"{measure['mean']:.3g} [{measure['low']:.3g}, {measure['high']:.3g}]"
+    interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if measure["seeds"] > 1 else ""
+    return f"{measure['mean']:.3g}{interval}"

@@ -1,0 +1,44 @@
+"""Statistics over seeds: the seed is the unit, functions are pure, keyed, and can be compiled.
+
+Scores are ``[S]``, one number per seed, or ``[S, M]``, seeds on M tasks (mazes) of equal weight.
+NaN says that nothing was measured: such a score isn't counted, and where none was measured the
+result is NaN. A seed that diverged to NaN isn't counted either: look at how many were.
+
+The measures and the stratified bootstrap are those of Agarwal et al. (2021, arXiv:2108.13264).
+"""
+
+from jaxdqn.statistics.comparison import difference, improvement, seeds_needed
+from jaxdqn.statistics.estimators import (
+    iqm,
+    mean,
+    median,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+)
+from jaxdqn.statistics.intervals import (
+    Estimate,
+    Estimator,
+    bootstrap_interval,
+    sample_efficiency,
+    summarise,
+    wilson_interval,
+)
+
+__all__ = [
+    "Estimate",
+    "Estimator",
+    "bootstrap_interval",
+    "difference",
+    "improvement",
+    "iqm",
+    "mean",
+    "median",
+    "optimality_gap",
+    "performance_profile",
+    "probability_of_improvement",
+    "sample_efficiency",
+    "seeds_needed",
+    "summarise",
+    "wilson_interval",
+]

@@ -1,0 +1,96 @@
+"""Is X better than Y, by how much, and how many seeds would tell?
+
+X and Y are scores ``[S]`` or ``[S, M]`` of two agents on the same tasks; each function raises
+ConfigError for a shape or number that can't be honoured.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jax.typing import ArrayLike
+
+from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
+from jaxdqn.statistics.intervals import Estimate, Estimator, bootstrap, check_options
+from jaxdqn.types import Array, ConfigError, PRNGKey
+
+
+def improvement(
+    key: PRNGKey,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+) -> Estimate:
+    """Estimate ``probability_of_improvement`` of X over Y; the key is consumed.
+
+    Seeds of X and of Y are drawn independently, shared or not. Where every run of one beats every
+    run of the other the interval is a point: resampling can't imagine what was never seen.
+    """
+    keys, samples = tuple(jax.random.split(key)), as_pair(x, y)
+    return bootstrap(keys, samples, probability_of_improvement, confidence, resamples)
+
+
+def difference(
+    key: PRNGKey,
+    x: ArrayLike,
+    y: ArrayLike,
+    estimator: Estimator = mean,
+    *,
+    paired: bool,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+) -> Estimate:
+    """Estimate ``estimator(x) - estimator(y)``; the key is consumed.
+
+    ``paired`` says that entry i of X and of Y share a seed: they are drawn together, and neither
+    counts where the other wasn't measured. Otherwise they are drawn independently.
+    """
+    # Of one key both get the same draws.
+    keys = (key, key) if paired else tuple(jax.random.split(key))
+    samples = as_pair(x, y, paired=paired)
+    return bootstrap(keys, samples, _minus(estimator), confidence, resamples)
+
+
+def seeds_needed(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    paired: bool,
+    confidence: float = 0.95,
+    power: float = 0.8,
+) -> Array:
+    """Return how many seeds of each agent would establish the observed difference of means, ``[]``.
+
+    Were difference d and variance s² (of a pair's difference, or the sum of both agents') just as
+    observed, a two-sided interval would exclude 0 with probability ``power`` for
+
+        n = (z_confidence + z_power)² s² / d² + z_confidence² / (2 if paired else 4)
+
+    seeds (Guenther, 1981; for reinforcement learning Colas et al., 2018, arXiv:1806.08295). An
+    observed difference is in part luck, so take it for an order of magnitude.
+
+    Returns:
+        A whole number, at least 2, as a float; infinity where nothing differs; NaN where a task
+        has fewer than two measured seeds.
+    """
+    check_options(confidence)
+    if not 0 < power < 1:
+        raise ConfigError(f"power ({power!r}) must lie between 0 and 1: write 0.8.")
+    x, y = as_pair(x, y, paired=paired)
+    variances = sum(jnp.nanvar(scores, 0, ddof=1) for scores in ((x - y,) if paired else (x, y)))
+    # The mean over M tasks varies as their sum does, over M².
+    variance = jnp.mean(variances) / jnp.size(variances)
+    z, z_power = norm.ppf(0.5 + confidence / 2), norm.ppf(power)
+    d2 = (mean(x) - mean(y)) ** 2
+    needed = (z + z_power) ** 2 * variance / d2 + z**2 / (2 if paired else 4)
+    needed = jnp.where((d2 == 0) & (variance == 0), jnp.inf, needed)
+    return jnp.maximum(jnp.ceil(needed), 2.0)
+
+
+@functools.lru_cache  # one function per estimator, which compiles once
+def _minus(estimator: Estimator) -> Callable[[Array, Array], Array]:
+    return lambda x, y: estimator(x) - estimator(y)

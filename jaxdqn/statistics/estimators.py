@@ -1,0 +1,95 @@
+"""What scores ``[S]`` or ``[S, M]`` amount to (Agarwal et al., 2021, arXiv:2108.13264).
+
+Each raises ConfigError for other shapes.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxdqn.types import Array, ConfigError
+
+
+def mean(scores: ArrayLike) -> Array:
+    """Return the mean over tasks of each one's mean over seeds, ``[]``."""
+    return jnp.nanmean(jnp.nanmean(as_scores("scores", scores), axis=0))
+
+
+def median(scores: ArrayLike) -> Array:
+    """Return the median over seeds of one task, or over tasks of their mean over seeds, ``[]``."""
+    scores = as_scores("scores", scores)
+    return jnp.nanmedian(scores if scores.ndim == 1 else jnp.nanmean(scores, axis=0))
+
+
+def iqm(scores: ArrayLike) -> Array:
+    """Return the interquartile mean, that of the middle half of all scores, ``[]``.
+
+    A quarter of them, rounded down, is cut off at each end, as ``scipy.stats.trim_mean`` does.
+    Outliers sway it less than the mean, and it varies less than the median.
+    """
+    ordered = jnp.sort(as_scores("scores", scores).reshape(-1))  # NaN last
+    rank, measured = jnp.arange(ordered.size), jnp.sum(~jnp.isnan(ordered))
+    cut = measured // 4
+    return jnp.mean(ordered, where=(rank >= cut) & (rank < measured - cut))
+
+
+def optimality_gap(scores: ArrayLike, target: float | Array = 1.0) -> Array:
+    """Return how far scores fall short of a target in the mean, ``[]``; beyond it none counts."""
+    return mean(target - jnp.minimum(as_scores("scores", scores), target))
+
+
+def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Array:
+    """Return the share of runs that score above each of the thresholds ``[K]``, ``[K]``."""
+    scores, thresholds = as_scores("scores", scores), jnp.asarray(thresholds, float)
+    if thresholds.ndim != 1:
+        raise ConfigError(f"thresholds has shape {thresholds.shape}: give a list, shape (K,).")
+    return jax.vmap(lambda threshold: mean(_where_measured(scores, scores > threshold)))(thresholds)
+
+
+def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
+    """Return P(X > Y) + P(X = Y) / 2 for a run of each on one task, ``[]``, averaged over tasks.
+
+    It is the statistic of Mann and Whitney (1947) as a share of all pairs of runs; the agents may
+    have different numbers of seeds.
+    """
+    x, y = as_pair(x, y)
+    wins = jax.vmap(jax.vmap(_win, (None, 0)), (0, None))(x, y)
+    return jnp.nanmean(jnp.nanmean(wins, axis=(0, 1)))
+
+
+def as_scores(name: str, scores: ArrayLike) -> Array:
+    """Return scores as floats; ConfigError where they are neither ``[S]`` nor ``[S, M]``."""
+    scores = jnp.asarray(scores, float)
+    if scores.ndim not in (1, 2) or not scores.size:
+        raise ConfigError(
+            f"{name} has shape {scores.shape}: give one number per seed, shape (S,), "
+            "or per seed and task, shape (S, M)."
+        )
+    return scores
+
+
+def as_pair(x: ArrayLike, y: ArrayLike, *, paired: bool = False) -> tuple[Array, Array]:
+    """Return the scores of two agents as floats; of pairs, those that both measured.
+
+    Raises:
+        ConfigError: they aren't of the same tasks or, if paired, of the same seeds.
+    """
+    x, y = as_scores("x", x), as_scores("y", y)
+    if x.shape[1:] != y.shape[1:]:
+        raise ConfigError(f"x has shape {x.shape} and y {y.shape}: give both on the same tasks.")
+    if not paired:
+        return x, y
+    if len(x) != len(y):
+        raise ConfigError(
+            f"x has shape {x.shape} and y {y.shape}: give the same seeds in the same order, "
+            "or say paired=False."
+        )
+    return _where_measured(y, x), _where_measured(x, y)
+
+
+def _win(x: Array, y: Array) -> Array:
+    return _where_measured(x, _where_measured(y, (x > y) + 0.5 * (x == y)))
+
+
+def _where_measured(scores: Array, values: Array) -> Array:
+    return jnp.where(jnp.isnan(scores), jnp.nan, values)

@@ -1,0 +1,198 @@
+"""How sure a measure is: intervals over seeds."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.stats import norm
+from jax.typing import ArrayLike
+
+from jaxdqn.statistics import estimators
+from jaxdqn.types import Array, ConfigError, PRNGKey
+
+Estimator = Callable[[Array], Array]
+BATCH = 100
+"""Resamples worked on at once, which bounds the memory."""
+
+
+class Estimate(NamedTuple):
+    """A measure with its interval, of one shape."""
+
+    value: Array
+    low: Array
+    high: Array
+
+
+def bootstrap_interval(
+    key: PRNGKey,
+    scores: ArrayLike,
+    estimator: Estimator = estimators.mean,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+) -> tuple[Array, Array]:
+    """Percentile bootstrap interval, stratified by task (Efron, 1979; Agarwal et al., 2021).
+
+    Within each task as many seeds are drawn, with replacement, as were measured. Of few seeds the
+    interval is too narrow: these per cent of 95 % intervals held the truth in 2,000 simulated
+    experiments or more, on one task with 1,000 resamples. 93 are reached by the IQM with 10 seeds
+    (log-normal: 20); by the mean with 24 if normal, 45 if exponential, over 50 if log-normal.
+
+    =====================  ==  ==  ==  ==  ==
+    seeds                   5  10  20  30  50
+    =====================  ==  ==  ==  ==  ==
+    mean of normal         83  90  93  94  95
+    mean of exponential    78  86  90  92  94
+    mean of log-normal     73  79  84  88  90
+    IQM of normal          90  93  94  95  95
+    IQM of exponential     89  93  94  95  95
+    IQM of log-normal      88  92  95  95  95
+    =====================  ==  ==  ==  ==  ==
+
+    Args:
+        key: consumed.
+        scores: ``[S]`` or ``[S, M]``.
+        estimator: scores to ``[...]``; compiled once for each function object.
+        confidence: probability that the interval should cover.
+        resamples: bootstrap samples.
+
+    Returns:
+        Lower and upper bound, ``[...]`` each; NaN where a task has fewer than two measured seeds,
+        which say nothing of the spread.
+
+    Raises:
+        ConfigError: a shape or number that can't be honoured.
+    """
+    scores = estimators.as_scores("scores", scores)
+    _, low, high = bootstrap((key,), (scores,), estimator, confidence, resamples)
+    return low, high
+
+
+def sample_efficiency(
+    key: PRNGKey,
+    curves: ArrayLike,
+    estimator: Estimator = estimators.iqm,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+) -> Estimate:
+    """Estimate a measure along training, ``[T]``, from curves ``[S, T]`` or ``[S, T, M]``.
+
+    The intervals are pointwise: each covers with the given confidence, not all of them at once.
+    ``estimator`` takes scores to ``[]``; all else is as in ``bootstrap_interval``.
+    """
+    curves = jnp.asarray(curves, float)
+    if curves.ndim not in (2, 3) or not curves.size:
+        raise ConfigError(
+            f"curves has shape {curves.shape}: give one curve per seed, shape (S, T), "
+            "or per seed and task, shape (S, T, M)."
+        )
+    return _along_training(key, curves, estimator, confidence, resamples)
+
+
+def wilson_interval(
+    successes: int | Array, trials: int | Array, *, confidence: float = 0.95
+) -> tuple[Array, Array]:
+    """Score interval of a success rate (Wilson, 1927); honest also at 0 or all successes.
+
+    Args:
+        successes: how many succeeded, ``[]``.
+        trials: out of how many, at least 1, ``[]``.
+        confidence: probability that the interval should cover.
+
+    Returns:
+        Lower and upper bound of the rate, ``[]`` each.
+    """
+    check_options(confidence)
+    z = norm.ppf(0.5 + confidence / 2)
+    rate = jnp.asarray(successes) / trials
+    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    spread = jnp.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
+    half = z * spread / (1 + z**2 / trials)
+    return jnp.maximum(centre - half, 0.0), jnp.minimum(centre + half, 1.0)
+
+
+def summarise(values: np.ndarray) -> dict[str, float | int]:
+    """Return mean, 95 % bootstrap interval over the seeds that measured something, and their count.
+
+    Args:
+        values: one number per seed, ``[S]``; NaN where nothing was measured.
+    """
+    scores = np.asarray(values, np.float32)
+    low, high = bootstrap_interval(jax.random.key(0), scores)
+    return {
+        "mean": float(estimators.mean(scores)),
+        "low": float(low),
+        "high": float(high),
+        "seeds": int(np.sum(~np.isnan(scores))),
+    }
+
+
+def check_options(confidence: float, resamples: int = 1) -> None:
+    """Raise ConfigError where no interval can be had."""
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence ({confidence!r}) must lie between 0 and 1: write 0.95.")
+    if resamples < 1:
+        raise ConfigError(f"resamples ({resamples!r}) must be 1 or more: raise it.")
+
+
+@functools.partial(jax.jit, static_argnames=("statistic", "confidence", "resamples"))
+def bootstrap(
+    keys: tuple[PRNGKey, ...],
+    samples: tuple[Array, ...],
+    statistic: Callable[..., Array],
+    confidence: float,
+    resamples: int,
+) -> Estimate:
+    """Estimate a statistic of one sample of scores or several; one key each, consumed."""
+    check_options(confidence, resamples)
+    draws = tuple(_draw(key, scores, resamples) for key, scores in zip(keys, samples, strict=True))
+    ranked = tuple(_measured_first(scores) for scores in samples)
+
+    def resample(ranks: tuple[Array, ...]) -> Array:
+        return statistic(*map(functools.partial(jnp.take_along_axis, axis=0), ranked, ranks))
+
+    estimates = lax.map(resample, draws, batch_size=BATCH)
+    tail = (1 - confidence) / 2
+    bounds = jnp.quantile(estimates, jnp.array([tail, 1 - tail]), axis=0)
+    enough = jnp.stack([jnp.min(_count(scores)) for scores in samples]).min() > 1
+    low, high = jnp.where(enough, bounds, jnp.nan)
+    return Estimate(statistic(*samples), low, high)
+
+
+def _draw(key: PRNGKey, scores: Array, resamples: int) -> Array:
+    """Return ranks among the measured seeds of each task, int ``[resamples, *scores.shape]``.
+
+    They are drawn with replacement, as many as were measured; the unmeasured rank behind as they
+    are, so that no draw counts them.
+    """
+    shape = (resamples, *scores.shape)
+    count = jnp.broadcast_to(_count(scores), shape)
+    rank = lax.broadcasted_iota(jnp.int32, shape, 1)
+    # Drawn flat: XLA:CPU compiles the same bits in three dimensions in 3 s instead of 0.2.
+    drawn = jax.random.randint(key, (rank.size,), 0, count.reshape(-1)).reshape(shape)
+    return jnp.where(rank < count, drawn, rank)
+
+
+def _measured_first(scores: Array) -> Array:
+    order = jnp.argsort(jnp.isnan(scores), axis=0, stable=True)
+    return jnp.take_along_axis(scores, order, axis=0)
+
+
+def _count(scores: Array) -> Array:
+    return jnp.sum(~jnp.isnan(scores), axis=0)
+
+
+@functools.partial(jax.jit, static_argnames=("estimator", "confidence", "resamples"))
+def _along_training(
+    key: PRNGKey, curves: Array, estimator: Estimator, confidence: float, resamples: int
+) -> Estimate:
+    # One key for all times: each resample is of whole curves, wherever all seeds were measured.
+    return lax.map(
+        lambda scores: bootstrap((key,), (scores,), estimator, confidence, resamples),
+        jnp.moveaxis(curves, 1, 0),
+    )
