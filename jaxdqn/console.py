@@ -1,6 +1,8 @@
 """What a person sees while a training runs: rich progress and tables."""
 
+import math
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -207,3 +209,45 @@ def _cell(measure: dict[str, Any] | None) -> str:
         return "not measured"
     interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if measure["seeds"] > 1 else ""
     return f"{measure['mean']:.3g}{interval}"
+
+
+def say(path: Path, text: str) -> None:
+    """Say what is going to be done with a file."""
+    _CONSOLE.print(f"[bold]{path}[/bold]: {text}")
+
+
+def report_comparison(
+    report: dict[str, Mapping[str, Any]], measure: str, score: str, out: Path
+) -> None:
+    """Print one line per setting, then what is established about the others and the first."""
+    first, *others = report
+    table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
+    table.add_column("setting")
+    for head in ("IQM [95 % interval]", f"P(better than {first})", "seconds", "env-steps/s"):
+        table.add_column(head, justify="right")
+    for name, entry in report.items():
+        value = f"{entry['iqm']:.4g} [{entry['low']:.4g}, {entry['high']:.4g}]"
+        chance = ""
+        if name != first:
+            middle, low, high = entry["improvement"]
+            chance = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+        trained = entry["seconds"] == entry["seconds"]
+        speed = f"{entry['env_steps_per_second']:,.0f}" if trained else ""
+        table.add_row(name, value, chance, f"{entry['seconds']:.0f}" if trained else "read", speed)
+    _CONSOLE.print(table)
+    for name in others:
+        entry = report[name]
+        middle, low, high = entry["difference"]
+        found = f"{name} - {first}: {middle:.3g} [{low:.3g}, {high:.3g}]"
+        needed = entry["seeds_needed"]
+        if entry["established"]:
+            verdict = "the difference is established"
+        elif math.isfinite(needed):
+            verdict = (
+                f"not established with {entry['seeds']} seeds; about {needed:,.0f} would be "
+                "needed if it is as large as it looks"
+            )
+        else:
+            verdict = "no difference was seen"
+        _CONSOLE.print(f"{found}: {verdict}")
+    _CONSOLE.print(f"everything is in {out}")

@@ -54,18 +54,32 @@ def create(path: Path, config: Config) -> None:
     Raises:
         ConfigError: something is there already, or the place can't be written to.
     """
+    make_folder(path)
+    try:
+        write_config(path, config)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a new folder.
+
+    Raises:
+        ConfigError: something is there already, or the place can't be written to.
+    """
     try:
         path.mkdir(parents=True, exist_ok=False)
-        write_config(path, config)
     except FileExistsError:
         raise ConfigError(
             f"out ('{path}') exists already and is not overwritten: choose another folder."
         ) from None
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise ConfigError(
-            f"out ('{path}') can't be written ({reason}): choose another folder."
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or "unknown reason").lower()
+    return ConfigError(f"out ('{path}') can't be written ({reason}): choose another folder.")
 
 
 def clear(path: Path, config: Config) -> None:

@@ -28,7 +28,7 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"measures", "memory"},
-    {"seeds", "walks", "checkpoint", "loggers", "policy"},
+    {"seeds", "walks", "comparison", "checkpoint", "loggers", "policy"},
     {"sweep", "plots", "runs", "console"},
     {"session"},
     {"commands"},

@@ -143,7 +143,7 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, _, err = run("trian", cwd=folder)
     assert (code, err) == (
         2,
-        "jaxdqn: command 'trian' is not known: use train, resume, evaluate, plot, export.\n",
+        "jaxdqn: command 'trian' is not known: use train, resume, evaluate, plot, compare, export.\n",
     )
 
 

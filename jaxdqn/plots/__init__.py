@@ -7,11 +7,12 @@ import matplotlib
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.plots import mazes
+from jaxdqn.plots.comparison import compare
 from jaxdqn.plots.curves import curves
 from jaxdqn.training import Metrics
 from jaxdqn.types import Params
 
-__all__ = ["curves", "draw", "mazes"]
+__all__ = ["compare", "curves", "draw", "mazes"]
 
 matplotlib.use("Agg")
 

@@ -10,7 +10,7 @@ from jaxdqn.config import Config
 from jaxdqn.training import Metrics
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
-_TITLES = {
+TITLES = {
     "success": "success rate (greedy)",
     "eval_return": "return (greedy)",
     "eval_length": "steps to the end (greedy)",
@@ -50,11 +50,11 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
             _reference(axes, steps, shortest, f"shortest path: {shortest}")
         elif name == "q_bias":
             _reference(axes, steps, 0, "exact")
-        axes.set_title(_TITLES[name], fontsize=10)
+        axes.set_title(TITLES[name], fontsize=10)
         axes.set_xlabel("environment steps")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.set_major_formatter(_short)
+        axes.xaxis.set_major_formatter(short_steps)
     count = len(np.asarray(metrics.loss))
     seeds = "1 seed" if count == 1 else f"{count} seeds, their mean and its 95 % bootstrap interval"
     figure.suptitle(f"{title}: {seeds}")
@@ -91,7 +91,8 @@ def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _short(steps: float, _: int) -> str:
+def short_steps(steps: float, _: int) -> str:
+    """Write steps along an axis: 300 k, 3 M."""
     if steps >= 1e6:
         return f"{steps / 1e6:g} M"
     return f"{steps / 1e3:g} k" if steps else "0"

@@ -1,0 +1,71 @@
+"""``jaxdqn compare``: train settings with the same seeds, and say whether they differ."""
+
+import dataclasses
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from jaxdqn import comparison, console, plots, runs, sweep
+from jaxdqn.comparison import Contender, Score
+from jaxdqn.config import load_config
+from jaxdqn.measures import to_arrays
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train each setting with the same seeds; print one table, draw one figure."""
+
+    settings: Annotated[tyro.conf.Positional[list[Path]], tyro.conf.arg(metavar="A B ...")]
+    """Two or more: TOML files, which are trained, or run folders, which are read."""
+    seeds: int = 32
+    """Agents of each setting that is trained."""
+    measure: str = "eval_return"
+    """What is compared, such as success, regret, q_bias or held_out_success."""
+    score: Score = "mean"
+    """What of it counts for a seed: its mean along training, or its final value."""
+    out: Path | None = None
+    """Folder to create; by default runs/compare-<date>-<time>."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = tyro.cli(Arguments, prog="jaxdqn compare", args=arguments, use_underscores=True)
+    comparison.check_names([_name(path) for path in chosen.settings])
+    if chosen.seeds < 2:
+        raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
+    configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
+    out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
+    runs.make_folder(out)
+    contenders = []
+    for path in chosen.settings:
+        if path in configs:
+            began = time.perf_counter()
+            swept = sweep.sweep(
+                configs[path], chosen.seeds, say=lambda text, path=path: console.say(path, text)
+            )
+            seconds = time.perf_counter() - began
+            contender = Contender(_name(path), swept.metrics, range(chosen.seeds), seconds)
+        else:
+            run = runs.load(path)
+            contender = Contender(_name(path), run.metrics, run.seeds, float("nan"))
+        comparison.curves(contender, chosen.measure)
+        np.savez_compressed(out / f"{contender.name}.npz", **to_arrays(contender.metrics))
+        contenders.append(contender)
+    report = comparison.report(contenders, chosen.measure, chosen.score)
+    runs.save_json(
+        out / "comparison.json",
+        {"measure": chosen.measure, "score": chosen.score, "settings": report},
+    )
+    figure = plots.compare(contenders, chosen.measure, chosen.score)
+    figure.savefig(out / "comparison.png", dpi=150)
+    console.report_comparison(report, chosen.measure, chosen.score, out)
+    return 0
+
+
+def _name(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem

@@ -1,0 +1,114 @@
+"""Comparisons say what is there, and what isn't."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import small
+from PIL import Image
+
+import jaxdqn
+from jaxdqn import ConfigError, comparison, console
+from jaxdqn.commands import compare
+from jaxdqn.comparison import Contender
+from jaxdqn.config import to_toml
+
+
+def contender(name, values, measure="eval_return", seeds=None):
+    """A setting whose seeds hold these values at every evaluation, ``[S, T]``."""
+    values = np.asarray(values, float)
+    fields = dict.fromkeys(jaxdqn.Metrics.__dataclass_fields__)
+    steps = np.broadcast_to(np.arange(1, values.shape[1] + 1) * 100, values.shape)
+    metrics = jaxdqn.Metrics(**{**fields, "env_steps": steps, measure: values})
+    return Contender(name, metrics, seeds or range(len(values)), 2.0)
+
+
+NOISE = np.random.default_rng(0).normal(size=(20, 5))
+
+
+def test_scores_are_one_number_per_seed():
+    rows = [[1.0, 2.0, 6.0], [np.nan, 4.0, 2.0]]
+    one = contender("a", rows)
+    np.testing.assert_allclose(comparison.scores(one, "eval_return", "mean"), [3.0, 3.0])
+    np.testing.assert_allclose(comparison.scores(one, "eval_return", "final"), [6.0, 2.0])
+
+
+def test_a_clear_difference_is_established_and_an_absent_one_is_not():
+    a, b = contender("a", NOISE), contender("b", NOISE + 1.0)
+    clear = comparison.against(a, b, "eval_return", "mean")
+    assert clear.established
+    assert float(clear.difference.value) == pytest.approx(1.0, abs=1e-5)
+    assert float(clear.improvement.value) > 0.9
+    other = contender("c", np.random.default_rng(1).normal(size=(20, 5)))
+    unclear = comparison.against(a, other, "eval_return", "mean")
+    assert not unclear.established
+    assert unclear.seeds_needed > 20
+
+
+def test_less_regret_is_an_improvement():
+    a, b = contender("a", NOISE + 9, "regret"), contender("b", NOISE + 3, "regret")
+    verdict = comparison.against(a, b, "regret", "mean")
+    assert float(verdict.improvement.value) == 1.0
+    assert float(verdict.difference.value) == pytest.approx(-6.0, abs=1e-4)
+
+
+def test_shared_seeds_are_paired_and_others_are_not():
+    """What seeds have in common cancels only where they are the same seeds."""
+    common = 10 * np.random.default_rng(2).normal(size=(20, 1))
+    a, b = contender("a", common + NOISE), contender("b", common + NOISE + 0.5)
+    other_seeds = b._replace(seeds=range(20, 40))
+    assert comparison.against(a, b, "eval_return", "mean").established
+    assert not comparison.against(a, other_seeds, "eval_return", "mean").established
+
+
+def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
+    a, b = contender("a", NOISE), contender("b", np.random.default_rng(1).normal(size=(20, 5)))
+    found = comparison.report([a, b], "eval_return", "mean")
+    console.report_comparison(found, "eval_return", "mean", tmp_path)
+    out = capsys.readouterr().out
+    assert "not established with 20 seeds; about" in out
+    assert "P(better than a)" in out
+    found = comparison.report([a, a._replace(name="b")], "eval_return", "mean")
+    console.report_comparison(found, "eval_return", "mean", tmp_path)
+    assert "no difference was seen" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.toml"], ["settings (a) must be two or more"]),
+        (["a.toml", "a.toml"], ["two of the name 'a'"]),
+        (["a.toml", "b.toml", "--seeds", "1"], ["seeds (1) must be 2 or more"]),
+        (["a.toml", "absent.toml"], ["'absent.toml' can't be read"]),
+    ],
+)
+def test_wrong_comparisons_are_refused_before_anything_is_trained(
+    arguments, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text(to_toml(small()))
+    with pytest.raises(ConfigError) as refusal:
+        compare.main(arguments)
+    for word in words:
+        assert word in str(refusal.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, double in (("double", True), ("single", False)):
+        (tmp_path / f"{name}.toml").write_text(to_toml(small(double=double)))
+    arguments = ["double.toml", "single.toml", "--seeds", "3", "--out", "both"]
+    assert compare.main([*arguments, "--measure", "q_bias"]) == 0
+    out = capsys.readouterr().out
+    assert "3 seeds = 3 agents" in out
+    assert "single - double" in out
+    with Image.open(tmp_path / "both" / "comparison.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    content = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    with np.load(tmp_path / "both" / "single.npz") as trained:
+        mean = trained["q_bias"].mean(axis=1)
+    assert content["settings"]["single"]["iqm"] == pytest.approx(mean.mean(), rel=0.5)
+    with pytest.raises(ConfigError, match="measure 'sucess' is not known"):
+        compare.main(["double.toml", "single.toml", "--seeds", "2", "--measure", "sucess"])
