@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxdqn.checkpoint import Checkpoint, restore, save
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
-    from jaxdqn.sweep import Sweep, sweep
+    from jaxdqn.sweeps import Sweep, sweep
     from jaxdqn.training import Metrics, State, init, run, train
     from jaxdqn.types import ConfigError
 
@@ -26,7 +26,7 @@ _HOMES = {
     "ConfigError": "jaxdqn.types",
     "Metrics": "jaxdqn.training",
     "State": "jaxdqn.training",
-    "Sweep": "jaxdqn.sweep",
+    "Sweep": "jaxdqn.sweeps",
     "evaluate": "jaxdqn.evaluation",
     "init": "jaxdqn.training",
     "load_config": "jaxdqn.config",
@@ -35,7 +35,7 @@ _HOMES = {
     "run": "jaxdqn.training",
     "save": "jaxdqn.checkpoint",
     "statistics": "jaxdqn",
-    "sweep": "jaxdqn.sweep",
+    "sweep": "jaxdqn.sweeps",
     "train": "jaxdqn.training",
 }
 

@@ -29,7 +29,7 @@ FLOORS = [
     {"training"},
     {"measures", "memory"},
     {"seeds", "walks", "comparison", "checkpoint", "loggers", "policy"},
-    {"sweep", "plots", "runs", "console"},
+    {"sweeps", "plots", "runs", "console"},
     {"session"},
     {"commands"},
     {"cli"},

@@ -141,10 +141,8 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    assert (code, err) == (
-        2,
-        "jaxdqn: command 'trian' is not known: use train, resume, evaluate, plot, compare, export.\n",
-    )
+    known = "train, resume, evaluate, plot, compare, export"
+    assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
 
 
 @pytest.mark.parametrize(

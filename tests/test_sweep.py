@@ -11,8 +11,7 @@ import pytest
 from conftest import ROOT, small
 
 import jaxdqn
-from jaxdqn import ConfigError, memory
-from jaxdqn import sweep as sweeps
+from jaxdqn import ConfigError, memory, sweeps
 
 RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
 

@@ -3,13 +3,14 @@
 import dataclasses
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from jaxdqn import comparison, console, plots, runs, sweep
+from jaxdqn import comparison, console, plots, runs, sweeps
 from jaxdqn.comparison import Contender, Score
 from jaxdqn.config import load_config
 from jaxdqn.measures import to_arrays
@@ -45,16 +46,15 @@ def main(arguments: list[str]) -> int:
     for path in chosen.settings:
         if path in configs:
             began = time.perf_counter()
-            swept = sweep.sweep(
-                configs[path], chosen.seeds, say=lambda text, path=path: console.say(path, text)
-            )
+            swept = sweeps.sweep(configs[path], chosen.seeds, say=partial(console.say, path))
             seconds = time.perf_counter() - began
             contender = Contender(_name(path), swept.metrics, range(chosen.seeds), seconds)
         else:
             run = runs.load(path)
             contender = Contender(_name(path), run.metrics, run.seeds, float("nan"))
         comparison.curves(contender, chosen.measure)
-        np.savez_compressed(out / f"{contender.name}.npz", **to_arrays(contender.metrics))
+        named: dict[str, Any] = to_arrays(contender.metrics)
+        np.savez_compressed(out / f"{contender.name}.npz", **named)
         contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     runs.save_json(
