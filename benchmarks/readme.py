@@ -19,7 +19,10 @@ from typing import Any
 
 import harness
 
-RUNS = {"maze": 16, "seed_maze": 16, "residual_maze": 4, "cartpole": 8, "four_rooms": 8}
+RUNS = {
+    "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "cartpole": 8, "four_rooms": 8,
+}  # fmt: skip
+PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "overestimation.py",
     "compare_designs.py --networks small large",
@@ -57,7 +60,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     for result in results.values():
         summary = result["summary"]
         reached = _return(summary)
-        if "shortest_path_seeds" in summary:
+        if "held_out_success" in summary["final"]:
+            unseen = summary["final"]["held_out_success"]
+            reached = f"{unseen['mean']:.1%} of unseen mazes solved, {summary['seed_count']} seeds"
+        elif "shortest_path_seeds" in summary:
             count = summary["shortest_path_seeds"]["count"]
             reached = f"{count} of {summary['seed_count']} seeds walk the shortest path"
         steps = f"{summary['env_steps_per_seed']:,}"
@@ -65,6 +71,11 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     provenance = harness.provenance("benchmarks/readme.py")
     lines += ["", f"Seconds include start and compilation. {provenance}"]
     return "\n".join(lines)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """Return the results of configurations that aren't run again."""
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
 
 
 def _return(summary: dict[str, Any]) -> str:
@@ -82,18 +93,18 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     options = parser.parse_args()
     extra = QUICK if options.quick else []
+    results = {} if options.quick else _earlier(options.out / "readme.json")
     with tempfile.TemporaryDirectory() as folder:
-        results = {
-            name: run(name, 2 if options.quick else RUNS[name], Path(folder), extra)
-            for name in options.only
-        }
-        harness.save("readme", {"results": results}, options.out)
-        for picture in ("policy", "curves"):
-            source = Path(folder) / options.only[0] / f"{picture}.png"
-            shutil.copy(source, options.out / f"{options.only[0]}_{picture}.png")
+        for name in options.only:
+            results[name] = run(name, 2 if options.quick else RUNS[name], Path(folder), extra)
+            for picture in PICTURES.get(name, ()):
+                source = Path(folder) / name / f"{picture}.png"
+                shutil.copy(source, options.out / f"{name}_{picture}.png")
+    results = {name: results[name] for name in RUNS if name in results}
+    harness.save("readme", {"results": results}, options.out)
     text = table(results)
     print(text)
-    if not options.quick and set(options.only) == set(RUNS):
+    if not options.quick:
         harness.replace_in_readme("results", text)
     if options.all:
         for script, *arguments in map(str.split, OTHERS):

@@ -116,7 +116,26 @@ def throughput() -> str:
     return _markdown(columns, lines, 1) + _measured(result)
 
 
+def corridors_13() -> str:
+    """Return what the larger mazes came to, which take a GPU."""
+    result = _read("corridors_13")
+    curve = result["curve"]
+    rows = range(3, len(curve["env_steps"]), 4)
+    steps = [f"{curve['env_steps'][row] / 1e6:.1f} M" for row in rows]
+    shares = [f"{curve['held_out_success'][row]:.0%}" for row in rows]
+    lead = (
+        f"On a GPU, 13×13 corridors, 32,768 training levels, a residual network, one seed "
+        f"(`{result['command']}`): {curve['held_out_success'][-1]:.1%} of 512 unseen mazes and "
+        f"{curve['success'][-1]:.1%} of the training mazes solved after "
+        f"{result['train_seconds'] / 60:.1f} minutes, and still rising.\n\n"
+    )
+    lines = [["unseen mazes solved", *shares]]
+    provenance = harness.provenance(f"-m {result['command']}", result["machine"])
+    return lead + _markdown(["environment steps", *steps], lines, 1) + f"\n\n{provenance}"
+
+
 TABLES = {
+    "corridors_13": corridors_13,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
     "peers": peers,
