@@ -140,7 +140,8 @@ def report(summary: dict[str, Any], out: Path) -> None:
         if not measure["seeds"]:
             table.add_row(label, "not measured", "")
             continue
-        interval = f"[{measure['low']:.3g}, {measure['high']:.3g}]"
+        several = measure["seeds"] > 1
+        interval = f"[{measure['low']:.3g}, {measure['high']:.3g}]" if several else ""
         table.add_row(label, f"{measure['mean']:.3g}", interval)
     if (optimal := summary.get("shortest_path_seeds")) is not None:
         interval = f"[{optimal['low']:.3g}, {optimal['high']:.3g}]"

@@ -14,7 +14,7 @@ from conftest import ROOT, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import training
+from jaxdqn import console, statistics, training
 from jaxdqn.config import to_toml
 
 FILES = ["config.toml", "curves.png", "metrics.npz", "params.msgpack", "policy.png", "summary.json"]
@@ -87,6 +87,17 @@ def test_the_run_folder_holds_what_train_returns(finished):
     for name in ("curves.png", "policy.png"):
         picture = np.asarray(Image.open(folder / "run" / name).convert("L"))
         assert picture.std() > 10, f"{name} is empty"
+
+
+def test_a_single_seed_has_no_interval(capsys, tmp_path):
+    summary = {
+        "env_steps_per_seed": 224, "seed_count": 1, "train_seconds": 1.0,
+        "env_steps_per_second": 224, "final": {"loss": statistics.summarise(np.array([0.5]))},
+    }  # fmt: skip
+    console.report(summary, tmp_path)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "loss" in line)
+    assert "0.5" in row
+    assert "nan" not in row
 
 
 def test_a_run_folder_is_never_overwritten(finished):
