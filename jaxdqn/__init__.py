@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdqn import maze
+    from jaxdqn import maze, statistics
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
     from jaxdqn.training import Metrics, State, init, run, train
@@ -27,6 +27,7 @@ _HOMES = {
     "load_config": "jaxdqn.config",
     "maze": "jaxdqn",
     "run": "jaxdqn.training",
+    "statistics": "jaxdqn",
     "train": "jaxdqn.training",
 }
 
@@ -42,6 +43,7 @@ __all__ = [
     "load_config",
     "maze",
     "run",
+    "statistics",
     "train",
 ]
 
@@ -49,8 +51,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'jaxdqn' has no attribute {name!r}")
-    if name == "maze":
-        return importlib.import_module("jaxdqn.maze")
+    if _HOMES[name] == "jaxdqn":
+        return importlib.import_module(f"jaxdqn.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
