@@ -15,7 +15,7 @@ from conftest import ROOT, assert_same_bits, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, seeds, training
+from jaxdqn import ConfigError, console, seeds, statistics, training
 from jaxdqn.commands import evaluate, export, resume
 from jaxdqn.config import to_toml
 
@@ -92,6 +92,18 @@ def test_the_run_folder_holds_what_train_returns(finished):
     for name in ("curves.png", "policy.png", "visits.png", "greedy.gif"):
         with Image.open(folder / "run" / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 10, f"{name} is empty"
+
+
+def test_a_single_seed_has_no_interval(capsys, tmp_path):
+    summary = {
+        "env_steps_per_seed": 224, "seed_count": 1, "train_seconds": 1.0,
+        "env_steps_per_second": 224, "final": {"loss": statistics.summarise(np.array([0.5]))},
+        "checkpoint": {"saved": 1, "bytes": 1, "seconds": 1.0},
+    }  # fmt: skip
+    console.report(summary, tmp_path)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "loss" in line)
+    assert "0.5" in row
+    assert "nan" not in row
 
 
 def test_a_run_folder_is_never_overwritten(finished):

@@ -270,8 +270,10 @@ def test_pairs_are_drawn_together():
     assert apart.high > 3.0
 
 
-def test_improvement_equals_rliable():
-    x, y = scores_like_ours(9, 3, 0.1, seed=1), scores_like_ours(6, 3, seed=2)
+@pytest.mark.parametrize("seeds", [9, 6])
+def test_improvement_equals_rliable_which_draws_both_independently(seeds):
+    x = scores_like_ours(9, 3)
+    y = x[:seeds] - 0.125  # as if seeds were shared
     expected = rliable_interval((x, y), metrics.probability_of_improvement, 1_000)
     found = statistics.improvement(KEY, x, y, resamples=20_000)
     np.testing.assert_allclose(found.value, expected[0][0], rtol=1e-6)
@@ -461,18 +463,18 @@ def test_the_same_key_gives_the_same_bits_and_another_key_others():
     assert statistics.bootstrap_interval(KEY, values)[0] != other[0]
 
 
-def test_an_estimator_is_compiled_once():
-    traces = []
-
+def test_an_estimator_is_compiled_once(caplog):
     def estimator(scores):
-        traces.append(1)
         return jnp.mean(scores)
 
-    def measure(key):
-        statistics.bootstrap_interval(key, jnp.arange(5.0), estimator)
-        statistics.difference(key, jnp.arange(5.0), jnp.ones(5), estimator, paired=True)
-        statistics.sample_efficiency(key, jnp.ones((5, 2)), estimator)
-        return len(traces)
+    def compilations(key) -> int:
+        caplog.clear()
+        with jax.log_compiles():
+            statistics.bootstrap_interval(key, jnp.arange(5.0), estimator)
+            statistics.difference(key, jnp.arange(5.0), jnp.ones(5), estimator, paired=True)
+            statistics.sample_efficiency(key, jnp.ones((5, 2)), estimator)
+        return sum("XLA compilation" in message for message in caplog.messages)
 
-    once, again = (measure(key) for key in jax.random.split(KEY))
-    assert again == once
+    first, again = (compilations(key) for key in jax.random.split(KEY))
+    assert first >= 3
+    assert again == 0
