@@ -25,12 +25,12 @@ FILES = [
 ]  # fmt: skip
 
 
-def start(*arguments, cwd, **options):
+def start(*arguments, cwd, env=None):
     return subprocess.Popen(
         [sys.executable, "-c", "import sys; from jaxdqn.cli import main; sys.exit(main())"]
         + [str(argument) for argument in arguments],
         cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "COLUMNS": "150", "PYTHONPATH": str(ROOT)}, **options,
+        env={**os.environ, "COLUMNS": "150", "PYTHONPATH": str(ROOT), **(env or {})},
     )  # fmt: skip
 
 
@@ -256,8 +256,12 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
     (folder / "long.toml").write_text(to_toml(long))
     out, rng, kills, reached = tmp_path / "run", random.Random(0), 0, 0
     command = ["train", "long.toml", "--seeds", 2, "--out", out]
+    once = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     while kills < 20:
-        process = start(*command, "--save_every", 0, cwd=folder)
+        process = start(*command, "--save_every", 0, cwd=folder, env=once)
         seen = ""
         while "compiled and warmed up" not in seen:
             seen += process.stdout.readline()
@@ -272,6 +276,7 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
         logged = (len(lines) - 1) // 2
         assert reached <= done <= 2_000
         assert logged - done <= 1, "what was learned is on disk before the next is learned"
+        print(f"killed {kills} times: {done} evaluations saved, {logged} logged")
         reached, command = done, ["resume", out]
     whole = jaxdqn.restore(out)
     rows: list = []

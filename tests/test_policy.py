@@ -27,7 +27,10 @@ def trained(config):
     "config",
     [
         small(),
-        small(network="residual", channels=4, blocks=1, layer_norm=True, env_kwargs=PLANES),
+        pytest.param(
+            small(network="residual", channels=4, blocks=1, layer_norm=True, env_kwargs=PLANES),
+            marks=pytest.mark.slow,
+        ),
         small(env="CartPole-v1", env_kwargs={}, env_params={}),
     ],
     ids=["position", "planes", "cartpole"],
