@@ -21,15 +21,15 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
 _ROWS = {
     "success": "success rate",
-    "spl": "success by path length (SPL)",
+    "spl": "SPL",
     "regret": "regret at the start",
     "q_error": "RMS of Q - Q*",
     "q_bias": "max Q - max Q*",
     "eval_return": "return (greedy)",
-    "eval_length": "steps to the end (greedy)",
+    "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",
     "loss": "loss",
-    "q_mean": "mean Q of replayed actions",
+    "q_mean": "mean Q in replay",
 }
 
 
@@ -190,9 +190,7 @@ def report(summary: dict[str, Any], out: Path) -> None:
             table.add_row(label, _cell(final[name]), *unseen)
     if (optimal := summary.get("shortest_path_seeds")) is not None:
         share = f"{optimal['count']} of {summary['seed_count']} seeds"
-        table.add_row(
-            "always the shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]"
-        )
+        table.add_row("shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]")
     _CONSOLE.print(table)
     saving = summary["checkpoint"]
     _CONSOLE.print(

@@ -64,7 +64,7 @@ def test_a_training_says_what_it_does_and_leaves_a_run_folder(finished):
     assert out.index("compiling …") < out.index("compiled and warmed up in") < out.index("100%")
     for word in ("env-steps/s", "updates/s", "ε ", "return ", "success ", "ETA "):
         assert word in next(line for line in lines if "100%" in line)
-    for word in ("success rate", "95 % interval", "always the shortest path", "of 3 seeds"):
+    for word in ("success rate", "95 % interval", "shortest path", "of 3 seeds"):
         assert word in out
     assert sorted(path.name for path in (folder / "run").iterdir()) == FILES
 

@@ -86,8 +86,8 @@ def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
     above = value < np.mean(axes.get_ylim())
     axes.axhline(value, color=GREY, linestyle="--", linewidth=1.2)
     axes.annotate(
-        text, (steps[-1], value), xytext=(0, 3 if above else -3), textcoords="offset points",
-        color=GREY, ha="right", va="bottom" if above else "top",
+        text, (steps[0], value), xytext=(0, 3 if above else -3), textcoords="offset points",
+        color=GREY, ha="left", va="bottom" if above else "top",
     )  # fmt: skip
 
 
