@@ -12,6 +12,8 @@ Shape letters, used beside fields and in docstrings throughout the package:
 ``T``   evaluations along training
 ``H W`` rows and columns of a maze
 ``L``   levels in a bank of mazes
+``R``   side of an egocentric view
+``M``   tasks that scores are compared on
 ======  ==========================================
 
 In formulas ``_tm1`` is the step before the transition and ``_t`` the step after it.
