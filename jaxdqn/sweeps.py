@@ -240,11 +240,26 @@ def _train_cells(
     config: Config, cells: list[dict[str, Any]], seeds: list[int], how: Plan
 ) -> tuple[Params, Metrics]:
     """Train settings of one structure with all seeds; leaves ``[len(cells) · S, ...]``."""
-    count = len(cells) * len(seeds)
+    result = jax.device_get(program(how)(*arguments(config, cells, seeds, how)))
+    if jax.process_count() > 1:
+        result = multihost_utils.process_allgather(result, tiled=True)
+    return jax.tree.map(lambda x: x[: len(cells) * len(seeds)], result)
+
+
+def arguments(
+    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: Plan
+) -> tuple[Config, dict[str, np.ndarray], Array]:
+    """Return this process's share of the agents as ``program`` takes it.
+
+    Args:
+        config: the settings that are not swept.
+        cells: values of the swept fields, of one structure.
+        seeds: numbers of the seeds; seeds vary fastest.
+        how: from ``plan``.
+    """
     share = how.devices * how.chunks * how.width
-    padded = share * jax.process_count()
     # The last agent again and again, to make the shares of all devices equal.
-    agents = np.minimum(np.arange(padded), count - 1)
+    agents = np.minimum(np.arange(share * jax.process_count()), len(cells) * len(seeds) - 1)
     mine = agents[share * jax.process_index() :][:share]
     numbers = {
         name: np.asarray([cell[name] for cell in cells])[mine // len(seeds)]
@@ -252,14 +267,10 @@ def _train_cells(
         if _is_number(name)
     }
     keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
-    base = _with(config, cells[0])
-    result = jax.device_get(_spread(how)(base, numbers, keys))
-    if jax.process_count() > 1:
-        result = multihost_utils.process_allgather(result, tiled=True)
-    return jax.tree.map(lambda x: x[:count], result)
+    return _with(config, cells[0]), numbers, keys
 
 
-def _spread(how: Plan) -> Callable[..., tuple[Params, Metrics]]:
+def program(how: Plan) -> Callable[..., tuple[Params, Metrics]]:
     """Return the compiled program of a plan: devices × chunks × agents, without communication."""
     mesh = Mesh(np.array(jax.local_devices()[: how.devices]), ("agents",))
 

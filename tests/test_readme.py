@@ -65,6 +65,7 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
         "benchmarks/compare_designs.py --quick --seeds 2",
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/autoreset.py --quick",
+        "benchmarks/sweeps.py --quick",
         "benchmarks/compile.py --quick --configs maze --seeds 1",
         # Without the libraries that would have to be fetched.
         "benchmarks/environments.py --quick --only ours --batches 8",

@@ -1,0 +1,78 @@
+"""What a sweep costs: spread over cores, with several settings, with convolutions.
+
+    python benchmarks/sweeps.py
+
+The same agents in plain ``jax.vmap`` on one device, and in the compiled program of
+``jaxdqn.sweep``; four learning rates beside one; compilation apart, timed in turn.
+"""
+
+from typing import Any
+
+import harness
+import jax
+
+import jaxdqn
+from jaxdqn import devices
+
+devices.use_all_cores()
+
+from jaxdqn import sweeps  # noqa: E402  (starts JAX)
+
+RATES = [3e-4, 1e-3, 2e-3, 3e-3]
+
+
+def plain(config: jaxdqn.Config, seeds: int) -> harness.Program:
+    """Return the training of many seeds as anyone would write it."""
+
+    def train(config: jaxdqn.Config, keys: jax.Array) -> Any:
+        state, metrics = jax.vmap(jaxdqn.train, (None, 0))(config, keys)
+        return state.agent.params, metrics
+
+    keys = jax.vmap(jax.random.key)(jax.numpy.arange(seeds))
+    return harness.prepare(train, config, keys)
+
+
+def swept(config: jaxdqn.Config, seeds: int, rates: list[float] | None = None) -> harness.Program:
+    """Return the program of a sweep."""
+    cells = [{"learning_rate": rate} for rate in rates] if rates else [{}]
+    how = sweeps.plan(config, len(cells) * seeds)
+    given = sweeps.arguments(config, cells, list(range(seeds)), how)
+    return harness.prepare(sweeps.program(how), *given)
+
+
+def main() -> None:
+    """Time the three comparisons; print them and write a result."""
+    parser = harness.options(__doc__, repeats=3)
+    options = parser.parse_args()
+    steps = {"total_steps": 5_000, "epsilon_steps": 900, "evaluations": 1} if options.quick else {}
+    short = steps or {"total_steps": 20_000, "epsilon_steps": 10_000, "evaluations": 2}
+    maze = jaxdqn.load_config(harness.ROOT / "configs" / "maze.toml", **(steps or short))
+    residual = jaxdqn.load_config(
+        harness.ROOT / "configs" / "residual_maze.toml",
+        **(steps or {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}),
+    )
+    count = (lambda seeds: max(seeds // 8, 2)) if options.quick else (lambda seeds: seeds)
+    pairs = {
+        "16 seeds: over cores / plain vmap": (swept(maze, count(16)), plain(maze, count(16))),
+        "4 rates × 16 seeds / 64 seeds of one rate": (
+            swept(maze, count(16), RATES), swept(maze, count(64)),
+        ),
+        "8 residual seeds: over cores / plain vmap": (
+            swept(residual, count(8)), plain(residual, count(8)),
+        ),
+    }  # fmt: skip
+    results, rows = {}, []
+    for name, (first, second) in pairs.items():
+        seconds = harness.interleave(
+            {"first": first.run, "second": second.run}, 1 if options.quick else options.repeats
+        )
+        medians = [sorted(times)[len(times) // 2] for times in seconds.values()]
+        results[name] = {"seconds": seconds, "ratio": medians[0] / medians[1]}
+        rows.append([name, *(f"{median:.2f}" for median in medians),
+                     f"{medians[0] / medians[1]:.2f}"])  # fmt: skip
+    harness.show("sweeps", ["first / second", "first, s", "second, s", "ratio"], rows)
+    harness.save("sweeps", {"results": results}, options.out)
+
+
+if __name__ == "__main__":
+    main()
