@@ -222,7 +222,7 @@ def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
     [
         (resume, ["absent"], ["'absent/checkpoint.npz' doesn't exist", "check the path"]),
         (resume, ["run", "--total_steps", "100"], ["total_steps (100) is less than the 224"]),
-        (resume, ["run", "--total_steps", "9999999999"], ["must stay below 2147483648"]),
+        (resume, ["run", "--total_steps", "9999999999"], ["must be below 2147483648"]),
         (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
         (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
         (evaluate, ["run", "--episodes", "0"], ["eval_episodes (0)", "1 or more"]),
