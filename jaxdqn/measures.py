@@ -22,9 +22,15 @@ def to_arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.n
 
 
 def from_arrays(named: Mapping[str, np.ndarray]) -> Metrics:
-    """Invert ``to_arrays``."""
+    """Invert ``to_arrays``.
+
+    Raises:
+        ValueError: a name that no measure has.
+    """
     fields: dict[str, Any] = {name: named.get(name) for name in _fields(Metrics)}
     unseen: dict[str, Any] = {name: named.get(f"held_out_{name}") for name in _fields(Evaluation)}
+    if strange := set(named) - set(fields) - {f"held_out_{name}" for name in unseen}:
+        raise ValueError(f"measures {sorted(strange)} are not known")
     if any(rows is not None for rows in unseen.values()):
         fields["held_out"] = Evaluation(**unseen)
     return Metrics(**fields)
