@@ -23,6 +23,8 @@ import jaxdqn  # noqa: E402
 from jaxdqn import Config  # noqa: E402
 
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+LONG = "JAXDQN_LONG" in os.environ
+"""Whether tests of chance repeat as often as was claimed, which takes longer than the gate has."""
 ROOT = Path(__file__).parent.parent
 os.environ["COLUMNS"] = "200"
 
@@ -91,4 +93,13 @@ def _data(leaf):
     return jax.device_get(leaf)
 
 
-__all__ = ["MOVES", "ROOT", "assert_same_bits", "breadth_first", "jaxdqn", "maze_env", "small"]
+__all__ = [
+    "LONG",
+    "MOVES",
+    "ROOT",
+    "assert_same_bits",
+    "breadth_first",
+    "jaxdqn",
+    "maze_env",
+    "small",
+]

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import pytest
 import tomli_w
-from conftest import ROOT
+from conftest import LONG, ROOT
 
 import jaxdqn
 from jaxdqn import ConfigError, environment, seeds, training
@@ -77,7 +77,7 @@ def verdict(path) -> str:
     return ""
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(500 if LONG else 100, marks=pytest.mark.slow)])
 def test_damaged_settings_are_refused_in_one_sentence_or_run(tmp_path, count):
     rng = random.Random(count)
     path = tmp_path / "damaged.toml"
