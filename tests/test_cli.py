@@ -250,7 +250,7 @@ def test_a_wrong_command_on_a_run_is_refused_and_destroys_nothing(
 
 @pytest.mark.slow
 def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
-    """``kill -9`` at random moments (20 with JAXDQN_LONG); in the end the run equals one that never stopped."""
+    """After ``kill -9`` at random moments (20 with JAXDQN_LONG) it ends as if never stopped."""
     folder, _, _ = finished
     long = small(total_steps=64 + 4 * 400_000, evaluations=2_000)
     (folder / "long.toml").write_text(to_toml(long))
