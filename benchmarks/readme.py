@@ -24,6 +24,9 @@ RUNS = {
 }  # fmt: skip
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
+    "readme.py --compare",
+    "sweeps.py",
+    "autoreset.py",
     "overestimation.py",
     "compare_designs.py --networks small large",
     "peers.py",
@@ -73,6 +76,37 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def compare(out: Path, quick: bool) -> str:
+    """Compare DQN with Double DQN by the command line; return what the README says of it."""
+    command = ["compare", "configs/maze.toml", "configs/maze_dqn.toml", "--measure", "q_bias"]
+    with tempfile.TemporaryDirectory() as folder:
+        if quick:
+            for name in ("maze", "maze_dqn"):
+                content = (harness.ROOT / "configs" / f"{name}.toml").read_text(encoding="utf-8")
+                content = content.replace("total_steps = 100_000", "total_steps = 5_000")
+                content = content.replace("epsilon_steps = 40_000", "epsilon_steps = 500")
+                (Path(folder) / f"{name}.toml").write_text(content, encoding="utf-8")
+            command = ["compare", f"{folder}/maze.toml", f"{folder}/maze_dqn.toml", "--seeds", "2"]
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "jaxdqn", *command, "--out", f"{folder}/both"],
+            cwd=harness.ROOT,
+            check=True,
+        )
+        seconds = time.perf_counter() - began
+        found = json.loads((Path(folder) / "both" / "comparison.json").read_text(encoding="utf-8"))
+        shutil.copy(Path(folder) / "both" / "comparison.png", out / "comparison.png")
+    first, other = found["settings"].items()
+    said = "established" if other[1]["established"] else "not established"
+    middle, low, high = other[1]["difference"]
+    return (
+        f"`jaxdqn {' '.join(command)}` takes {seconds:.0f} s: over training `{other[0]}` "
+        f"overestimates by {middle:.3g} [{low:.3g}, {high:.3g}] more than `{first[0]}` "
+        f"({first[1]['seeds']} seeds each, paired), {said}.\n\n"
+        f"{harness.provenance('benchmarks/readme.py --compare')}"
+    )
+
+
 def _earlier(path: Path) -> dict[str, Any]:
     """Return the results of configurations that aren't run again."""
     return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
@@ -91,7 +125,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
+    parser.add_argument("--compare", action="store_true", help="only the comparison")
     options = parser.parse_args()
+    if options.compare:
+        text = compare(options.out, options.quick)
+        print(text)
+        if not options.quick:
+            harness.replace_in_readme("compare", text)
+        return
     extra = QUICK if options.quick else []
     results = {} if options.quick else _earlier(options.out / "readme.json")
     with tempfile.TemporaryDirectory() as folder:

@@ -67,8 +67,7 @@ def test_a_sweep_says_what_it_will_do_before_it_starts(result):
 def test_numbers_of_a_sweep_share_one_program_and_chunks_change_nothing(monkeypatch):
     def run(widest):
         monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
-        with jax.log_compiles(False):
-            return jaxdqn.sweep(small(), seeds=3, say=None, discount=[0.5, 0.9, 0.95])
+        return jaxdqn.sweep(small(), seeds=3, say=None, discount=[0.5, 0.9, 0.95])
 
     assert sweeps.plan(small(), 9).chunks == 1
     wide = run(32)
@@ -77,6 +76,16 @@ def test_numbers_of_a_sweep_share_one_program_and_chunks_change_nothing(monkeypa
         monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
         assert sweeps.plan(small(), 9).chunks == -(-5 // widest)
         assert_close(run(widest).metrics, wide.metrics)
+
+
+def test_devices_do_not_talk_to_each_other():
+    how = sweeps.plan(small(), 4)
+    assert how.devices == 2
+    given = sweeps.arguments(small(), [{"discount": 0.9}], [0, 1, 2, 3], how)
+    text = sweeps.program(how).lower(*given).compile().as_text()
+    assert "while" in text
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+        assert collective not in text
 
 
 def test_zipped_lists_are_one_axis():

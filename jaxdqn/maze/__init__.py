@@ -5,6 +5,7 @@ Importing this module registers the environment, so that ``gymnax.make`` finds i
 
 import gymnax
 
+from jaxdqn.maze import render
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
 from jaxdqn.maze.grid import parse, to_text
 from jaxdqn.maze.levels import Level, Levels, bank, level
@@ -22,6 +23,7 @@ __all__ = [
     "distances",
     "level",
     "parse",
+    "render",
     "shortest_path",
     "to_text",
 ]
