@@ -96,6 +96,7 @@ def compare(out: Path, quick: bool) -> str:
         seconds = time.perf_counter() - began
         found = json.loads((Path(folder) / "both" / "comparison.json").read_text(encoding="utf-8"))
         shutil.copy(Path(folder) / "both" / "comparison.png", out / "comparison.png")
+    harness.save("comparison", {"seconds": seconds, **found}, out)
     first, other = found["settings"].items()
     said = "established" if other[1]["established"] else "not established"
     middle, low, high = other[1]["difference"]

@@ -72,6 +72,7 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
         "benchmarks/environments.py --quick --only ours --batches 8",
         "benchmarks/peers.py --quick --only ours --envs CartPole-v1",
         "benchmarks/readme.py --quick --only maze",
+        "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
     ],
 )
