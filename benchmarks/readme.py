@@ -79,6 +79,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 def compare(out: Path, quick: bool) -> str:
     """Compare DQN with Double DQN by the command line; return what the README says of it."""
     command = ["compare", "configs/maze.toml", "configs/maze_dqn.toml", "--measure", "q_bias"]
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         if quick:
             for name in ("maze", "maze_dqn"):

@@ -220,6 +220,8 @@ def test_every_shipped_configuration_runs_at_small_size(path):
         total_steps=plan.warmup_env_steps + 4 * config.num_envs,
         evaluations=2,
         eval_steps=5,
+        eval_episodes=4,
+        oracle_levels=2,
         epsilon_steps=config.num_envs,
     )
     _, metrics = jaxdqn.train(tiny, jax.random.key(0))
