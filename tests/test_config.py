@@ -216,8 +216,10 @@ def test_every_shipped_configuration_runs_at_small_size(path):
     config = jaxdqn.load_config(path)
     plan = config.schedule
     assert plan.env_steps == config.total_steps, "shipped schedules have no remainder"
+    warmup = -(-config.batch_size // config.num_envs) * config.num_envs
     tiny = config.replace(
-        total_steps=plan.warmup_env_steps + 4 * config.num_envs,
+        warmup_steps=warmup,
+        total_steps=warmup + 4 * config.num_envs,
         evaluations=2,
         eval_steps=5,
         eval_episodes=4,
