@@ -224,6 +224,8 @@ def test_every_shipped_configuration_runs_at_small_size(path):
         eval_steps=5,
         eval_episodes=4,
         oracle_levels=2,
+        channels=4,
+        blocks=1,
         epsilon_steps=config.num_envs,
     )
     _, metrics = jaxdqn.train(tiny, jax.random.key(0))
