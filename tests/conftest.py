@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
-    # Compilation is most of the tests' time, and this halves it; .ci/run runs the laws with
-    # optimisation, too.
+    # Compilation is most of the tests' time, and this halves it; .ci/run runs the slow tests
+    # with optimisation.
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 "
         "--xla_llvm_disable_expensive_passes=true"
