@@ -103,7 +103,7 @@ def compare(out: Path, quick: bool) -> str:
     middle, low, high = other[1]["difference"]
     return (
         f"`jaxdqn {' '.join(command)}` takes {seconds:.0f} s: over training `{other[0]}` "
-        f"overestimates by {middle:.3g} [{low:.3g}, {high:.3g}] more than `{first[0]}` "
+        f"values exceed those of `{first[0]}` by {middle:.3g} [{low:.3g}, {high:.3g}] "
         f"({first[1]['seeds']} seeds each, paired), {said}.\n\n"
         f"{harness.provenance('benchmarks/readme.py --compare')}"
     )
