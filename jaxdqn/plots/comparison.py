@@ -46,9 +46,10 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     along.legend(frameon=False, loc="best")
     interval.set_yticks(range(len(contenders)), [contender.name for contender in contenders])
     interval.set_ylim(len(contenders) - 0.5, -0.5)
-    interval.set_title(f"{what}: IQM and its 95 % interval", fontsize=10)
+    interval.set_title("IQM and its 95 % interval", fontsize=10)
+    interval.set_xlabel(what)
     profile.set_title("share of seeds above a value", fontsize=10)
-    profile.set_xlabel(f"{name}, {what}", fontsize=9)
+    profile.set_xlabel(what)
     profile.set_ylim(-0.03, 1.03)
     for axes in (along, interval, profile):
         axes.grid(alpha=0.25)
