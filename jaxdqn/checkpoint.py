@@ -23,7 +23,7 @@ from jaxdqn import structure
 from jaxdqn.config import Config, from_toml, to_toml
 from jaxdqn.measures import from_arrays, to_arrays
 from jaxdqn.training import Metrics, State, outline
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, reason_of
 
 FILE = "checkpoint.npz"
 _FORMAT = 1
@@ -164,9 +164,9 @@ def _write(path: Path, arrays: dict[str, Any]) -> int:
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
         raise ConfigError(
-            f"checkpoint '{path}' can't be written ({reason}): make room or choose another place."
+            f"checkpoint '{path}' can't be written ({reason_of(error)}): "
+            "make room or choose another place."
         ) from None
     finally:
         with contextlib.suppress(OSError):
@@ -199,9 +199,8 @@ def _read(path: Path) -> dict[str, Any]:
             f"checkpoint '{path}' doesn't exist: check the path, or train first."
         ) from None
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
         raise ConfigError(
-            f"checkpoint '{path}' can't be read ({reason}): check the path."
+            f"checkpoint '{path}' can't be read ({reason_of(error, 'unreadable')}): check the path."
         ) from None
     except Exception as error:  # zipfile meets damage with exceptions of many kinds
         raise _damaged(path, str(error)) from None

@@ -13,7 +13,7 @@ import numpy as np
 from jaxdqn.config import Config, to_toml
 from jaxdqn.measures import to_arrays
 from jaxdqn.training import Metrics
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, reason_of
 
 Log = Callable[[Metrics], None]
 """Takes one evaluation of all seeds, leaves ``[S]``."""
@@ -34,9 +34,8 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
             file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
             draft.replace(path)
         except OSError as error:
-            reason = (error.strerror or "unknown reason").lower()
             raise ConfigError(
-                f"table '{path}' can't be written ({reason}): choose another run folder."
+                f"table '{path}' can't be written ({reason_of(error)}): choose another run folder."
             ) from None
         writer = csv.writer(file)
 

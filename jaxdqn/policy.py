@@ -12,7 +12,7 @@ from jaxdqn import environment as environments
 from jaxdqn import structure
 from jaxdqn.agent import AgentState
 from jaxdqn.config import Config
-from jaxdqn.types import Array, ConfigError, Params
+from jaxdqn.types import Array, ConfigError, Params, reason_of
 
 # One file for every machine; the lowering needs none of them.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -55,9 +55,8 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
             "run pip install flatbuffers."
         ) from None
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
         raise ConfigError(
-            f"policy '{path}' can't be written ({reason}): choose another place."
+            f"policy '{path}' can't be written ({reason_of(error)}): choose another place."
         ) from None
 
 

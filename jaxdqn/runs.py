@@ -14,7 +14,7 @@ from jaxdqn.checkpoint import versions
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.measures import from_arrays, to_arrays
 from jaxdqn.training import Metrics
-from jaxdqn.types import ConfigError, Params
+from jaxdqn.types import ConfigError, Params, reason_of
 
 
 class Run(NamedTuple):
@@ -40,12 +40,21 @@ class Run(NamedTuple):
         Raises:
             ConfigError: the run has no such seed.
         """
-        if seed not in self.seeds:
-            raise ConfigError(
-                f"seed ({seed}) is not in this run: choose one from {self.seeds.start} to "
-                f"{self.seeds.stop - 1}."
-            )
-        return jax.tree.map(lambda x: x[seed - self.seeds.start], self.params)
+        index = index_of(seed, self.seeds)
+        return jax.tree.map(lambda x: x[index], self.params)
+
+
+def index_of(seed: int, seeds: range) -> int:
+    """Return the place of a seed among those of a run.
+
+    Raises:
+        ConfigError: the run has no such seed.
+    """
+    if seed not in seeds:
+        raise ConfigError(
+            f"seed ({seed}) is not in this run: choose one from {seeds.start} to {seeds.stop - 1}."
+        )
+    return seeds.index(seed)
 
 
 def create(path: Path, config: Config) -> None:
@@ -78,8 +87,9 @@ def make_folder(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or "unknown reason").lower()
-    return ConfigError(f"out ('{path}') can't be written ({reason}): choose another folder.")
+    return ConfigError(
+        f"out ('{path}') can't be written ({reason_of(error)}): choose another folder."
+    )
 
 
 def clear(path: Path, config: Config) -> None:
@@ -93,8 +103,9 @@ def clear(path: Path, config: Config) -> None:
             stale.unlink()
         write_config(path, config)
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise ConfigError(f"run '{path}' can't be written to ({reason}): copy it first.") from None
+        raise ConfigError(
+            f"run '{path}' can't be written to ({reason_of(error)}): copy it first."
+        ) from None
 
 
 def write_config(path: Path, config: Config) -> None:
@@ -157,8 +168,9 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise ConfigError(f"'{path}' can't be written ({reason}): copy the run first.") from None
+        raise ConfigError(
+            f"'{path}' can't be written ({reason_of(error)}): copy the run first."
+        ) from None
 
 
 def load(path: Path) -> Run:

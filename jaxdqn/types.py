@@ -28,11 +28,16 @@ from flax import struct
 Array = jax.Array
 Params = ArrayTree
 
-__all__ = ["Array", "ArrayTree", "ConfigError", "PRNGKey", "Params", "Transition"]
+__all__ = ["Array", "ArrayTree", "ConfigError", "PRNGKey", "Params", "Transition", "reason_of"]
 
 
 class ConfigError(ValueError):
     """A setting that can't be honoured; the message names the field, its value and the remedy."""
+
+
+def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:
+    """Return why the system refused a file, in the words of a message."""
+    return (error.strerror or otherwise).lower()
 
 
 class Transition(struct.PyTreeNode):

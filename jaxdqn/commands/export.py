@@ -6,9 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn import policy, seeds
+from jaxdqn import policy, runs, seeds
 from jaxdqn.commands.resume import of_run
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +27,9 @@ def main(arguments: list[str]) -> int:
     chosen = tyro.cli(Arguments, prog="jaxdqn export", args=arguments, use_underscores=True)
     found, numbers = of_run(chosen.run)
     seed = numbers.start if chosen.seed is None else chosen.seed
-    if seed not in numbers:
-        raise ConfigError(
-            f"seed ({seed}) is not in this run: choose one from {numbers.start} to "
-            f"{numbers.stop - 1}."
-        )
+    index = runs.index_of(seed, numbers)
     out = chosen.out or chosen.run / "policy.jax"
-    params = seeds.parameters_of(found.state, numbers.index(seed))
+    params = seeds.parameters_of(found.state, index)
     size = policy.export_policy(out, found.config, params)
     print(f"seed {seed}: {out}, {size / 1e3:.0f} kB; jax.export.deserialize reads it")
     return 0

@@ -10,7 +10,7 @@ import tomli_w
 
 from jaxdqn.config.check import FIELDS, check, unknown
 from jaxdqn.config.config import Config
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, reason_of
 
 _TABLES = ("env_kwargs", "env_params")
 
@@ -34,9 +34,9 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
         raise ConfigError(
-            f"config file {str(path)!r} can't be read ({reason}): check the path."
+            f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
+            "check the path."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None

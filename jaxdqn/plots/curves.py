@@ -1,5 +1,6 @@
 """Learning curves."""
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -74,12 +75,9 @@ def shortest_path(config: Config) -> int | None:
 def _draw(axes: Axes, steps: np.ndarray, measure: object, colour: str, label: str | None) -> None:
     values = np.asarray(measure, np.float64)
     axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.25)
-    rows = [statistics.summarise(column) for column in values.T]
-    axes.plot(steps, [row["mean"] for row in rows], color=colour, linewidth=2, label=label)
-    axes.fill_between(
-        steps, [row["low"] for row in rows], [row["high"] for row in rows],
-        color=colour, alpha=0.25, linewidth=0,
-    )  # fmt: skip
+    curve = statistics.sample_efficiency(jax.random.key(0), values, statistics.mean)
+    axes.plot(steps, curve.value, color=colour, linewidth=2, label=label)
+    axes.fill_between(steps, curve.low, curve.high, color=colour, alpha=0.25, linewidth=0)
 
 
 def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
