@@ -63,60 +63,42 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
     """
     check(config)
     _, env_params = environments.make(config)
-    return _evaluate(config, env_params, params, key)
+    return _rollouts(config, env_params, params, key)
 
 
-@jax.jit
-def _evaluate(config: Config, env_params: Any, params: Params, key: PRNGKey) -> Evaluation:
-    environment, _ = environments.make(config)
-    return rollouts(config, agents.make(config, environment), environment, env_params, params, key)
-
-
-def rollouts(
-    config: Config,
-    agent: agents.Agent,
-    environment: environments.Environment,
-    env_params: Any,
-    params: Params,
-    key: PRNGKey,
-) -> Evaluation:
+def rollouts(config: Config, env_params: Any, params: Params, key: PRNGKey) -> Evaluation:
     """Walk greedily and measure, inside a compiled program; the key is consumed."""
-    if not environment.is_maze:
-        return _walk(config, agent, environment, env_params, params, key)[0]
-    on_train = _on_bank(config, agent, environment, env_params, params, key)
+    if not environments.make(config)[0].is_maze:
+        return _walk(config, env_params, params, key)[0]
+    on_train = _on_bank(config, env_params, params, key)
     if env_params.held_out is None:
         return on_train
     unseen = env_params.replace(levels=env_params.held_out)
-    return on_train.replace(held_out=_on_bank(config, agent, environment, unseen, params, key))
+    return on_train.replace(held_out=_on_bank(config, unseen, params, key))
+
+
+_rollouts = jax.jit(rollouts)
 
 
 def _on_bank(
-    config: Config,
-    agent: agents.Agent,
-    environment: environments.Environment,
-    env_params: maze.MazeParams,
-    params: Params,
-    key: PRNGKey,
+    config: Config, env_params: maze.MazeParams, params: Params, key: PRNGKey
 ) -> Evaluation:
     """Measure on the levels of one bank, also against the exact values."""
-    result, first, episodes = _walk(config, agent, environment, env_params, params, key)
+    result, first, episodes = _walk(config, env_params, params, key)
     shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first)
     efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
-    exact = oracle.consult(config, agent, environment.gymnax, env_params, params)
+    exact = oracle.consult(config, env_params, params)
     return result.replace(
         success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **vars(exact)
     )
 
 
 def _walk(
-    config: Config,
-    agent: agents.Agent,
-    environment: environments.Environment,
-    env_params: Any,
-    params: Params,
-    key: PRNGKey,
+    config: Config, env_params: Any, params: Params, key: PRNGKey
 ) -> tuple[Evaluation, Any, _Episodes]:
     """Return means, first states and ends of ``eval_episodes`` greedy episodes."""
+    environment, _ = environments.make(config)
+    agent = agents.make(config, environment)
     count = config.eval_episodes
     key_start, key_env = jax.random.split(key)
     keys = jax.random.split(key_start, count)

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn.agent import Agent
+from jaxdqn import agent as agents
+from jaxdqn import environment as environments
 from jaxdqn.config import Config
-from jaxdqn.maze import Maze, MazeParams, solve
+from jaxdqn.maze import MazeParams, solve
 from jaxdqn.types import Array, Params
 
 
@@ -26,13 +27,13 @@ class Oracle(struct.PyTreeNode):
     q_bias: Array
 
 
-def consult(
-    config: Config, agent: Agent, maze: Maze, env_params: MazeParams, params: Params
-) -> Oracle:
+def consult(config: Config, env_params: MazeParams, params: Params) -> Oracle:
     """Compare a network with the exact values, inside a compiled program.
 
     Goals are those of the levels; a goal drawn anew in each episode is not followed.
     """
+    environment, _ = environments.make(config)
+    maze, agent = environment.gymnax, agents.make(config, environment)
 
     def of_level(level: Array) -> Oracle:
         cells = env_params.levels.cells[level]

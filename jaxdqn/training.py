@@ -224,9 +224,7 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
             length=config.schedule.iterations_per_evaluation,
         )
         key_eval = jax.random.fold_in(state.keys.eval, state.evaluations)
-        evaluation = rollouts(
-            config, parts.agent, parts.environment, env_params, state.agent.params, key_eval
-        )
+        evaluation = rollouts(config, env_params, state.agent.params, key_eval)
         state = state.replace(evaluations=state.evaluations + 1)
         return state, _metrics(parts, state, tally, evaluation)
 
