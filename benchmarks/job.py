@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn import environment as environments
 
 # An update of the large one is 54 times the work, so it trains for fewer steps.
 NETWORKS = {
@@ -41,8 +40,6 @@ def config(network: str = "small", **changes: Any) -> jaxdqn.Config:
 
 def ours(config: jaxdqn.Config) -> Callable[[jax.Array], Any]:
     """Return ``train(key)`` of this library."""
-    # Environments are made once and kept; what gymnax makes inside one mesh fits no other.
-    environments.make(config)
     return partial(jaxdqn.train, config)
 
 

@@ -98,8 +98,9 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     if name not in gymnax.registered_envs:
         raise unknown("env", name, gymnax.registered_envs)
     _check_kwargs(name, kwargs)
-    # Levels are made now, as arrays, even while a caller is being traced.
-    with jax.ensure_compile_time_eval():
+    # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
+    nowhere = jax.sharding.AbstractMesh((), ())
+    with jax.ensure_compile_time_eval(), jax.sharding.use_abstract_mesh(nowhere):
         try:
             env, params = gymnax.make(name, **kwargs)
             actions, seen = env.action_space(params), env.observation_space(params)

@@ -1,10 +1,13 @@
 """Any gymnax environment with discrete actions trains by its name."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import small
+from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
 from jaxdqn import environment as environments
@@ -103,3 +106,16 @@ def test_greedy_evaluation_counts_each_episode_once():
     assert (float(up.eval_return), float(up.eval_length)) == (0.0, 9.0)
     assert (float(up.success), float(up.spl)) == (0.0, 0.0)
     assert environment.num_actions == 4
+
+
+def test_what_was_made_inside_one_mesh_serves_another():
+    environments._make.cache_clear()
+    config = small(env="MetaMaze-misc", env_kwargs={}, env_params={})
+    for count in (1, 2):
+        mesh = Mesh(np.array(jax.devices()[:count]), ("seeds",))
+        spec = PartitionSpec("seeds")
+        start = jax.shard_map(
+            jax.vmap(partial(jaxdqn.init, config)), mesh=mesh, in_specs=spec, out_specs=spec,
+            check_vma=False,
+        )  # fmt: skip
+        assert jax.eval_shape(start, jax.random.split(KEY, count)).obs.shape[0] == count
