@@ -10,6 +10,7 @@ from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn import maze, oracle
 from jaxdqn.config import Config, check
+from jaxdqn.threefry import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 
@@ -100,7 +101,7 @@ def _walk(
     environment, _ = environments.make(config)
     agent = agents.make(config, environment)
     count = config.eval_episodes
-    key_start, key_env = jax.random.split(key)
+    key_start, key_env = jax.random.split(unrolled(key))
     keys = jax.random.split(key_start, count)
     if environment.is_maze:
         level = jnp.arange(count) % len(env_params.levels)

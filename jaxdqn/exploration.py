@@ -1,9 +1,8 @@
 """When to act at random: the epsilon schedule and the epsilon-greedy choice."""
 
-import jax
 import jax.numpy as jnp
 
-from jaxdqn.types import Array, PRNGKey
+from jaxdqn.types import Array
 
 
 def linear_epsilon(
@@ -21,18 +20,19 @@ def linear_epsilon(
     return start + fraction * (end - start)
 
 
-def epsilon_greedy(key: PRNGKey, q: Array, epsilon: Array) -> Array:
+def epsilon_greedy(bits: Array, q: Array, epsilon: Array) -> Array:
     """Choose a uniformly random action with probability ``epsilon``, else the best one.
 
     Args:
-        key: consumed.
+        bits: uniform and independent, uint32 ``[2]``: one word for the coin, one for the action.
         q: action values ``[A]``.
         epsilon: probability ``[]``.
 
     Returns:
         Action, int32 ``[]``.
     """
-    key_coin, key_action = jax.random.split(key)
-    random_action = jax.random.randint(key_action, (), 0, len(q), jnp.int32)
+    coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
+    # The remainder of 32 bits favours no action by more than A / 2³².
+    random_action = (bits[1] % len(q)).astype(jnp.int32)
     greedy_action = jnp.argmax(q).astype(jnp.int32)
-    return jnp.where(jax.random.uniform(key_coin) < epsilon, random_action, greedy_action)
+    return jnp.where(coin < epsilon, random_action, greedy_action)

@@ -14,6 +14,7 @@ from jaxdqn.agent import AgentState
 from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
 from jaxdqn.replay import ReplayState
+from jaxdqn.threefry import unrolled
 from jaxdqn.types import Array, ConfigError, PRNGKey, Transition
 
 
@@ -191,7 +192,7 @@ def _init(config: Config, env_params: Any, key: PRNGKey) -> State:
     parts = _parts(config, env_params)
     key_network, key_reset, *rest = jax.random.split(key, 6)
     obs, env_state = jax.vmap(parts.environment.reset, (0, None))(
-        jax.random.split(key_reset, config.num_envs), env_params
+        jax.random.split(unrolled(key_reset), config.num_envs), env_params
     )
     state = State(
         agent=parts.agent.init(key_network),
@@ -271,7 +272,7 @@ def _iterate(parts: _Parts, carry: tuple[State, _Tally], _: None) -> tuple[Any, 
 
     def learn(carry: tuple[State, _Tally], _: None) -> tuple[Any, None]:
         state, tally = carry
-        key_sample = jax.random.fold_in(state.keys.sample, state.agent.updates)
+        key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
         batch = parts.replay.sample(state.replay, key_sample)
         agent, info = parts.agent.learn(state.agent, batch)
         tally = tally.replace(
@@ -294,16 +295,17 @@ def _epsilon(config: Config, state: State) -> Array:
 
 def _act_and_store(parts: _Parts, state: State, epsilon: Array) -> tuple[State, Array, Array]:
     """Step every environment once; also return how many episodes ended and their returns' sum."""
-
-    def keys(key: PRNGKey) -> PRNGKey:
-        return jax.random.split(jax.random.fold_in(key, state.vector_steps), parts.config.num_envs)
-
+    count = parts.config.num_envs
+    key_explore, key_env = (
+        jax.random.fold_in(unrolled(key), state.vector_steps)
+        for key in (state.keys.explore, state.keys.env)
+    )
     actions = jax.vmap(parts.agent.act, (None, 0, 0, None))(
-        state.agent.params, keys(state.keys.explore), state.obs, epsilon
+        state.agent.params, jax.random.bits(key_explore, (count, 2)), state.obs, epsilon
     )
     obs, env_state, rewards, terminated, truncated, info = jax.vmap(
         parts.environment.step, (0, 0, 0, None)
-    )(keys(state.keys.env), state.env_state, actions, parts.env_params)
+    )(jax.random.split(key_env, count), state.env_state, actions, parts.env_params)
     rewards = rewards.astype(jnp.float32)
     transitions = Transition(
         obs_tm1=state.obs,

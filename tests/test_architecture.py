@@ -11,6 +11,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
     {"types"},
+    {"threefry"},
     {
         "config",
         "heads",

@@ -71,7 +71,8 @@ def test_rows_without_an_ended_episode_are_nan_with_a_count_of_zero():
 
 def test_stored_transitions_follow_the_rules_of_the_world():
     """Discount 0 exactly at the goal, and what follows a step is one move away, never a reset."""
-    config = small(capacity=256, env_params={"max_steps_in_episode": 7})
+    kwargs = {"height": 4, "width": 4, "generator": "empty", "start": "random"}
+    config = small(capacity=256, env_kwargs=kwargs, env_params={"max_steps_in_episode": 7})
     state, _ = jaxdqn.train(config, KEY)
     rows = state.replay.storage
     filled = int(state.replay.added)

@@ -107,7 +107,7 @@ def test_changing_any_number_compiles_nothing():
         "target_period": 3,
         "target_rate": 0.1,
         "epsilon_start": 0.9,
-        "epsilon_end": 0.1,
+        "epsilon_end": 0.9,
         "epsilon_steps": 50,
     }
     leaves = len(jax.tree.leaves(config.replace(env_params={})))

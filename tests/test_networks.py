@@ -97,10 +97,10 @@ def test_epsilon_falls_linearly_then_stays(step, expected):
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
 def test_epsilon_greedy_has_its_probabilities(epsilon):
     q = jnp.array([0.0, 3.0, 1.0, 2.0])
-    keys = jax.random.split(KEY, 40_000)
-    actions = jax.vmap(exploration.epsilon_greedy, (0, None, None))(keys, q, epsilon)
+    bits = jax.random.bits(KEY, (40_000, 2))
+    actions = jax.vmap(exploration.epsilon_greedy, (0, None, None))(bits, q, epsilon)
     assert actions.dtype == jnp.int32
-    shares = np.bincount(actions, minlength=4) / len(keys)
+    shares = np.bincount(actions, minlength=4) / len(bits)
     expected = np.full(4, epsilon / 4)
     expected[1] += 1 - epsilon
     np.testing.assert_allclose(shares, expected, atol=0.012)

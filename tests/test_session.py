@@ -109,15 +109,32 @@ def test_nan_in_one_seed_stops_the_run_by_option_and_keeps_the_last_checkpoint(h
 
 
 def test_learning_halts_at_the_update_that_would_leave_the_finite_numbers():
-    """Adam's epsilon of 0 makes 0 / 0 of a weight without gradient: the loss itself is finite."""
-    config = small(adam_epsilon=0.0)
+    """Half the square of a temporal-difference error of 1e25 overflows."""
+    rewards = {"max_steps_in_episode": 20, "goal_reward": 1e25}
+    config = small(loss="squared", env_params=rewards)
     state, metrics = jaxdqn.train(config, jax.random.key(0))
     assert bool(state.agent.halted)
     assert int(state.agent.updates) < 40
     assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(state.agent.params))
-    assert jnp.isnan(metrics.loss).all()
+    assert jnp.isnan(metrics.loss[-1])
     again, _ = jaxdqn.run(config, state, 1)
     assert_same_bits(again.agent, state.agent)
+
+
+@pytest.mark.parametrize("goal_reward", [1e-30, 1.0, 1e15, 1e30])
+def test_within_the_bounds_of_the_settings_weights_stay_finite(goal_reward):
+    """So that finite losses and gradients are all that an update has to look at."""
+    config = small(
+        loss="squared",
+        env_params={"max_steps_in_episode": 20, "goal_reward": goal_reward},
+        learning_rate=1e3,
+        learning_rate_end_factor=1e3,
+        adam_epsilon=1e-20,
+        max_grad_norm=float("inf"),
+        total_steps=64 + 4 * 400,
+    )
+    state, _ = jaxdqn.train(config, jax.random.key(0))
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(state.agent))
 
 
 def test_the_table_has_one_line_per_evaluation_and_seed(half, whole):

@@ -78,11 +78,11 @@ class Config(struct.PyTreeNode):
     """Error at which the Huber loss turns from quadratic to linear."""
     discount: Float = _leaf(0.99, low=0.0, high=1.0)
     """Discount factor (gamma)."""
-    learning_rate: Float = _leaf(1e-4, low=0.0)
+    learning_rate: Float = _leaf(1e-4, low=0.0, high=1e3)
     """Adam's step size at the start of learning."""
-    learning_rate_end_factor: Float = _leaf(1.0, low=0.0)
+    learning_rate_end_factor: Float = _leaf(1.0, low=0.0, high=1e3)
     """The step size falls linearly to this fraction of itself at the last update; 1: constant."""
-    adam_epsilon: Float = _leaf(1e-8, low=0.0)
+    adam_epsilon: Float = _leaf(1e-8, low=1e-20)
     """Adam's epsilon."""
     max_grad_norm: Float = _leaf(10.0, low=1e-8, infinite=True)
     """The gradient is scaled down to this global norm; inf: never."""

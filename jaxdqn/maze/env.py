@@ -11,6 +11,7 @@ from gymnax.environments import environment, spaces
 
 from jaxdqn.maze import check, grid, observe, solve
 from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
+from jaxdqn.threefry import unrolled
 from jaxdqn.types import Array, ConfigError, PRNGKey
 
 
@@ -213,7 +214,7 @@ class Maze(environment.Environment):
 
     def _bits(self, key: PRNGKey) -> Array:
         """Draw all the chance of one step, uint32: a word each for move, start, and random goal."""
-        return jax.random.bits(key, (3 if self.random_goal else 2,))
+        return jax.random.bits(unrolled(key), (3 if self.random_goal else 2,))
 
     def _move(
         self, bits: Array, state: MazeState, action: Any, params: MazeParams
