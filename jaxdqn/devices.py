@@ -1,10 +1,12 @@
 """Devices, chosen before JAX starts; this module must stay importable without gymnax."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import jax
 
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, reason_of
 
 
 def use_all_cores(count: int | None = None) -> None:
@@ -26,6 +28,28 @@ def use_all_cores(count: int | None = None) -> None:
             f"jax_num_cpu_devices ({cores}) comes too late, since JAX has already started: "
             "call use_all_cores before importing anything that makes arrays, gymnax among it."
         ) from None
+
+
+def keep_programs(folder: str | Path) -> None:
+    """Keep compiled programs in JAX's persistent cache, and take them from there.
+
+    Args:
+        folder: made where it is missing; one for all trainings is best.
+
+    Raises:
+        ConfigError: the folder can't be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"cache ({str(folder)!r}) can't be written ({reason_of(error)}): choose another folder."
+        ) from None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Small programs, too: there are many of them, and together they take seconds.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def usable_cores() -> int:

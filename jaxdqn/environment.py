@@ -70,6 +70,11 @@ def make(config: Config) -> tuple[Environment, Any]:
             f"network ('residual') needs observations of shape (H, W, C), but {config.env} gives "
             f"{environment.obs.shape}: set network = 'mlp'."
         )
+    if config.replay == "states" and not environment.is_maze:
+        raise ConfigError(
+            f"replay ('states') needs observations that a small state determines, as "
+            f"Maze-jaxdqn's, but env is {config.env!r}: set replay = 'observations'."
+        )
     return environment, params
 
 

@@ -9,7 +9,7 @@ from flax import struct
 
 from jaxdqn import agent as agents
 from jaxdqn import environment as environments
-from jaxdqn import exploration, replay, structure
+from jaxdqn import exploration, replay, storage, structure
 from jaxdqn.agent import AgentState
 from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
@@ -101,6 +101,7 @@ class _Parts(NamedTuple):
     environment: environments.Environment
     env_params: Any
     agent: agents.Agent
+    storage: storage.Storage
     replay: replay.Replay
 
 
@@ -234,15 +235,14 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
 
 def _parts(config: Config, env_params: Any) -> _Parts:
     environment, _ = environments.make(config)
-    action: Any = jax.ShapeDtypeStruct((), jnp.int32)
-    number: Any = jax.ShapeDtypeStruct((), jnp.float32)
-    example = Transition(environment.obs, action, number, number, environment.obs)
+    how = storage.make(config, environment, env_params)
     return _Parts(
         config=config,
         environment=environment,
         env_params=env_params,
         agent=agents.make(config, environment),
-        replay=replay.uniform(config.capacity, config.batch_size, example),
+        storage=how,
+        replay=replay.uniform(config.capacity, config.batch_size, how.example),
     )
 
 
@@ -273,7 +273,8 @@ def _iterate(parts: _Parts, carry: tuple[State, _Tally], _: None) -> tuple[Any, 
     def learn(carry: tuple[State, _Tally], _: None) -> tuple[Any, None]:
         state, tally = carry
         key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
-        batch = parts.replay.sample(state.replay, key_sample)
+        stored = parts.replay.sample(state.replay, key_sample)
+        batch = jax.vmap(parts.storage.widen, (0, None))(stored, parts.env_params)
         agent, info = parts.agent.learn(state.agent, batch)
         tally = tally.replace(
             loss=tally.loss + info.loss,
@@ -314,10 +315,11 @@ def _act_and_store(parts: _Parts, state: State, epsilon: Array) -> tuple[State, 
         discount_t=1.0 - terminated.astype(jnp.float32),
         obs_t=info["final_observation"],
     )
+    stored = jax.vmap(parts.storage.narrow)(transitions, state.env_state, info.get("final_state"))
     ended = terminated | truncated
     returns = state.episode_return + rewards
     state = state.replace(
-        replay=parts.replay.add(state.replay, transitions),
+        replay=parts.replay.add(state.replay, stored),
         env_state=env_state,
         obs=obs,
         episode_return=jnp.where(ended, 0.0, returns),

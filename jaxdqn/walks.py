@@ -59,7 +59,7 @@ def walk(
         def step(carry: tuple, t: Array) -> tuple[tuple, tuple[Array, Array]]:
             obs, state, ended = carry
             key_act, key_env = jax.random.split(jax.random.fold_in(key, t))
-            action = act(params, key_act, obs, jnp.float32(epsilon))
+            action = act(params, jax.random.bits(key_act, (2,)), obs, jnp.float32(epsilon))
             new_obs, new_state, _, done, _ = environment.gymnax.step_env(
                 key_env, state, action, env_params
             )

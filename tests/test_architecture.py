@@ -24,7 +24,7 @@ FLOORS = [
         "structure",
     },
     {"environment"},
-    {"agent"},
+    {"agent", "storage"},
     {"oracle"},
     {"evaluation"},
     {"training"},

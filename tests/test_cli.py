@@ -287,3 +287,26 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
     assert reached > 4
     assert_same_bits(whole.metrics, seeds.concatenate(rows))
     assert len(list(out.glob("*.tmp"))) <= 1
+
+
+def test_compiled_programs_are_kept_and_found_again(finished, tmp_path):
+    folder, _, _ = finished
+    programs = tmp_path / "programs"
+    said, kept = [], []
+    for _ in range(2):
+        said.append(run("--cache", programs, "evaluate", "run", cwd=folder))
+        kept.append(sorted(path.name for path in programs.iterdir()))
+    assert said[0] == said[1]
+    assert said[0][0] == 0
+    assert any("rollouts" in name for name in kept[0])
+    assert kept[0] == kept[1], "the second start had to compile"
+
+
+def test_a_cache_that_cannot_be_kept_is_refused(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    code, _, err = run("--cache", "file", "train", "tiny.toml", cwd=tmp_path)
+    assert code == 1
+    assert err == "jaxdqn: cache ('file') can't be written (file exists): choose another folder.\n"
+    code, _, err = run("--cache", cwd=tmp_path)
+    assert code == 2
+    assert err == "jaxdqn: --cache () must name a folder: write --cache DIR.\n"

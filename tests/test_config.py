@@ -17,9 +17,9 @@ from jaxdqn.config import check, to_toml
 
 STATIC = {
     "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
-    "warmup_steps", "capacity", "batch_size", "double", "head", "loss", "network", "widths",
-    "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes", "eval_steps",
-    "oracle_levels",
+    "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
+    "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
+    "eval_steps", "oracle_levels",
 }  # fmt: skip
 
 

@@ -65,6 +65,8 @@ class Config(struct.PyTreeNode):
     """Transitions of uniformly random actions stored before learning starts."""
     capacity: int = _static(10_000, low=1)
     """Transitions that the replay buffer holds (N)."""
+    replay: Literal["observations", "states"] = _static("observations")
+    """What it stores: what the agent saw, or the state of a maze, to be seen anew when sampled."""
     batch_size: int = _static(64, low=1)
     """Transitions in one gradient update (B), drawn uniformly with replacement."""
 

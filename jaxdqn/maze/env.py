@@ -24,6 +24,14 @@ class MazeState(struct.PyTreeNode):
     time: Array
 
 
+class Scene(struct.PyTreeNode):
+    """All that an observation depends on, in integers as small as hold it; ``[]`` each."""
+
+    level: Array
+    agent: Array
+    goal: Array
+
+
 class MazeParams(struct.PyTreeNode):
     """The numbers of a maze; every one can be changed without compiling.
 
@@ -209,6 +217,7 @@ class Maze(environment.Environment):
             "terminated": terminated,
             "truncated": truncated,
             "final_observation": self.get_obs(final, params),
+            "final_state": final,
         }
         return self.get_obs(state, params), state, reward, terminated, truncated, info
 
@@ -254,6 +263,17 @@ class Maze(environment.Environment):
         """Return what the agent sees."""
         del key
         return self.observation.observe(params.levels.walls[state.level], state.agent, state.goal)
+
+    def compress(self, state: MazeState) -> Scene:
+        """Return what an observation of this state depends on."""
+        cell = np.min_scalar_type(self.height * self.width - 1)
+        level = np.min_scalar_type(self.num_levels - 1)
+        return Scene(state.level.astype(level), state.agent.astype(cell), state.goal.astype(cell))
+
+    def recall(self, scene: Scene, params: MazeParams) -> Array:
+        """Return what the agent saw in a state that was compressed."""
+        level, agent, goal = (x.astype(jnp.int32) for x in (scene.level, scene.agent, scene.goal))
+        return self.observation.observe(params.levels.walls[level], agent, goal)
 
     def rewards(self, params: MazeParams, cell: Array, goal: Array) -> Array:
         """Return the mean reward of being in a cell after a step."""
