@@ -3,20 +3,23 @@
     python benchmarks/sweeps.py
 
 The same agents in plain ``jax.vmap`` on one device, and in the compiled program of
-``jaxdqn.sweep``; four learning rates beside one; compilation apart, timed in turn.
+``jaxdqn.sweep``; four learning rates beside one; compilation apart, timed in turn. Convolutions
+are compared twice: with the library's own, and with flax's ``nn.Conv`` in the plain vmap.
 """
 
+from functools import partial
 from typing import Any
 
 import harness
 import jax
+from flax import linen as nn
 
 import jaxdqn
 from jaxdqn import devices
 
 devices.use_all_cores()
 
-from jaxdqn import sweeps  # noqa: E402  (starts JAX)
+from jaxdqn import networks, sweeps  # noqa: E402  (starts JAX)
 
 RATES = [3e-4, 1e-3, 2e-3, 3e-3]
 
@@ -30,6 +33,17 @@ def plain(config: jaxdqn.Config, seeds: int) -> harness.Program:
 
     keys = jax.vmap(jax.random.key)(jax.numpy.arange(seeds))
     return harness.prepare(train, config, keys)
+
+
+def plain_with_flax(config: jaxdqn.Config, seeds: int) -> harness.Program:
+    """Return the same with flax's convolution in place of the library's."""
+    own, networks.Conv3x3 = networks.Conv3x3, partial(nn.Conv, kernel_size=(3, 3))
+    jax.clear_caches()  # the parts of training were traced with the other convolution
+    try:
+        return plain(config, seeds)
+    finally:
+        networks.Conv3x3 = own
+        jax.clear_caches()
 
 
 def swept(config: jaxdqn.Config, seeds: int, rates: list[float] | None = None) -> harness.Program:
@@ -52,6 +66,8 @@ def main() -> None:
         **(steps or {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}),
     )
     count = (lambda seeds: max(seeds // 8, 2)) if options.quick else (lambda seeds: seeds)
+    brief = residual.replace(total_steps=residual.schedule.warmup_env_steps + 960,
+                             epsilon_steps=900, evaluations=1)  # fmt: skip
     pairs = {
         "16 seeds: over cores / plain vmap": (swept(maze, count(16)), plain(maze, count(16))),
         "4 rates × 16 seeds / 64 seeds of one rate": (
@@ -59,6 +75,9 @@ def main() -> None:
         ),
         "8 residual seeds: over cores / plain vmap": (
             swept(residual, count(8)), plain(residual, count(8)),
+        ),
+        "8 residual seeds, 60 updates: over cores / plain vmap of nn.Conv": (
+            swept(brief, count(8)), plain_with_flax(brief, count(8)),
         ),
     }  # fmt: skip
     results, rows = {}, []
