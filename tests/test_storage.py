@@ -17,7 +17,11 @@ CORRIDORS = {"height": 5, "width": 7, "generator": "corridors", "num_levels": 5,
              "start": "random", "goal": "random"}  # fmt: skip
 
 
-@pytest.mark.parametrize("observation", ["position", "coordinates", "planes", "view", "tokens"])
+@pytest.mark.parametrize(
+    "observation",
+    ["planes", *(pytest.param(kind, marks=pytest.mark.slow)
+                 for kind in ("position", "coordinates", "view", "tokens"))],
+)  # fmt: skip
 def test_training_from_states_is_training_from_observations(observation):
     kwargs = {**CORRIDORS, "observation": observation}
     seen = jaxdqn.train(small(env_kwargs=kwargs), KEY)
