@@ -76,10 +76,12 @@ def main() -> None:
         "8 residual seeds: over cores / plain vmap": (
             swept(residual, count(8)), plain(residual, count(8)),
         ),
-        "8 residual seeds, 60 updates: over cores / plain vmap of nn.Conv": (
-            swept(brief, count(8)), plain_with_flax(brief, count(8)),
-        ),
     }  # fmt: skip
+    if not options.quick:  # it takes a minute and a half to compile
+        pairs["8 residual seeds, 60 updates: over cores / plain vmap of nn.Conv"] = (
+            swept(brief, 8),
+            plain_with_flax(brief, 8),
+        )
     results, rows = {}, []
     for name, (first, second) in pairs.items():
         seconds = harness.interleave(
