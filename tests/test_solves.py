@@ -34,7 +34,7 @@ def test_the_residual_network_walks_the_shortest_path():
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    """A seed in eight or so dips at any one evaluation, so four are looked at, and seeds robustly."""
+    """One seed in eight or so dips at any one evaluation, so the last four are looked at."""
     config, metrics = train("cartpole", 8)
     assert config.schedule.env_steps < 500_000
     assert statistics.iqm(np.median(metrics.eval_return[:, -4:], axis=1)) >= 475
