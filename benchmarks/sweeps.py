@@ -66,8 +66,6 @@ def main() -> None:
         **(steps or {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}),
     )
     count = (lambda seeds: max(seeds // 8, 2)) if options.quick else (lambda seeds: seeds)
-    brief = residual.replace(total_steps=residual.schedule.warmup_env_steps + 960,
-                             epsilon_steps=900, evaluations=1)  # fmt: skip
     pairs = {
         "16 seeds: over cores / plain vmap": (swept(maze, count(16)), plain(maze, count(16))),
         "4 rates × 16 seeds / 64 seeds of one rate": (
@@ -78,6 +76,9 @@ def main() -> None:
         ),
     }  # fmt: skip
     if not options.quick:  # it takes a minute and a half to compile
+        brief = residual.replace(
+            total_steps=residual.schedule.warmup_env_steps + 960, epsilon_steps=900, evaluations=1
+        )
         pairs["8 residual seeds, 60 updates: over cores / plain vmap of nn.Conv"] = (
             swept(brief, 8),
             plain_with_flax(brief, 8),

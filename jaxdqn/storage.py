@@ -60,8 +60,8 @@ def make(config: Config, environment: Environment, env_params: Any) -> Storage:
             obs_t=observe(stored.obs_t),
         )
 
-    number, whole = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
-    seen: Any = environment.obs
-    wide = Transition(seen, whole, number, number, seen)  # type: ignore[arg-type]
+    whole: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    number: Any = jax.ShapeDtypeStruct((), jnp.float32)
+    wide = Transition(environment.obs, whole, number, number, environment.obs)
     _, state = jax.eval_shape(environment.reset, jax.random.key(0), env_params)
     return Storage(narrow, widen, jax.eval_shape(narrow, wide, state, state))

@@ -34,7 +34,7 @@ def leading_axes(state: ArrayTree, outline: ArrayTree) -> tuple[int, ...]:
     """
     wanted, found = named_leaves(outline), named_leaves(state)
     seen: set[tuple[int, ...]] = set()
-    for name in sorted(wanted | found):
+    for name in wanted | found:  # the networks first, whose names say most
         want, have = wanted.get(name), found.get(name)
         axes = _axes_before(want, have)
         if axes is None:

@@ -273,7 +273,7 @@ class Maze(environment.Environment):
     def recall(self, scene: Scene, params: MazeParams) -> Array:
         """Return what the agent saw in a state that was compressed."""
         level, agent, goal = (x.astype(jnp.int32) for x in (scene.level, scene.agent, scene.goal))
-        return self.observation.observe(params.levels.walls[level], agent, goal)
+        return self.get_obs(MazeState(level, agent, goal, time=jnp.int32(0)), params)
 
     def rewards(self, params: MazeParams, cell: Array, goal: Array) -> Array:
         """Return the mean reward of being in a cell after a step."""
