@@ -98,7 +98,7 @@ def test_greedy_evaluation_counts_each_episode_once():
     def always(action):
         bias = jnp.where(jnp.arange(4) == action, 1.0, 0.0)
         zero = jax.tree.map(jnp.zeros_like, params)
-        zero["params"]["dense"]["Dense_1"]["bias"] = bias
+        zero["params"]["dense"]["output"]["bias"] = bias
         return jaxdqn.evaluate(config, zero, KEY)
 
     right, up = always(3), always(0)

@@ -21,12 +21,12 @@ def tabular(**env_kwargs):
 
 def table(config, q):
     params = jaxdqn.init(config, KEY).agent.params
-    layer = {"kernel": jnp.asarray(q), "bias": jnp.zeros(4)}
-    assert jax.tree.map(jnp.shape, params["params"]["dense"]["Dense_0"]) == {
-        "kernel": q.shape,
+    layer = {"kernel": jnp.asarray(q).T, "bias": jnp.zeros(4)}
+    assert jax.tree.map(jnp.shape, params["params"]["dense"]["output"]) == {
+        "kernel": q.T.shape,
         "bias": (4,),
     }
-    return {"params": {"dense": {"Dense_0": layer}}}
+    return {"params": {"dense": {"output": layer}}}
 
 
 def exact_q(config):

@@ -33,22 +33,36 @@ def test_an_mlp_reads_any_shape_and_dtype(dtype, layer_norm):
 def test_discrete_observations_are_one_hot_encoded():
     network = networks.MLP(dense(widths=()), categories=5)
     params = network.init(KEY, jnp.int32(0))
-    kernel = params["params"]["dense"]["Dense_0"]["kernel"]
-    assert kernel.shape == (5, 12)
+    kernel = params["params"]["dense"]["output"]["kernel"]
+    assert kernel.shape == (12, 5)
     for value in range(5):
         np.testing.assert_allclose(
-            network.apply(params, jnp.int32(value)).reshape(-1), kernel[value], rtol=1e-6
+            network.apply(params, jnp.int32(value)).reshape(-1), kernel[:, value], rtol=1e-6
         )
 
 
 def test_a_convolution_of_shifts_equals_the_one_of_flax():
     grid = jax.random.normal(KEY, (5, 7, 2))
     ours, theirs = networks.Conv3x3(4), nn.Conv(4, (3, 3))
-    params = ours.init(KEY, grid)["params"]["Dense_0"]
-    same = {"params": {"kernel": params["kernel"].reshape(3, 3, 2, 4), "bias": params["bias"]}}
+    params = ours.init(KEY, grid)["params"]["Einsum_0"]
+    same = {"params": {"kernel": params["kernel"].T.reshape(3, 3, 2, 4), "bias": params["bias"]}}
     expected = theirs.apply(same, grid)
-    found = ours.apply({"params": {"Dense_0": params}}, grid)
+    found = ours.apply({"params": {"Einsum_0": params}}, grid)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "obs"),
+    [
+        (dense(widths=(), num_actions=400), jnp.ones(90)),
+        (networks.Conv3x3(400), jnp.ones((3, 3, 10))),
+    ],
+)
+def test_kernels_by_output_start_as_wide_as_their_inputs_ask(network, obs):
+    """Variance one over the number of inputs (LeCun et al., 1998): 90 of them here."""
+    (layer,) = network.init(KEY, obs)["params"].values()
+    assert layer["kernel"].shape[1] == 90
+    assert float(jnp.std(layer["kernel"])) == pytest.approx(90**-0.5, rel=0.02)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 7, 3), (5, 11, 1), (10, 10, 4)])

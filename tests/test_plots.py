@@ -85,8 +85,8 @@ def test_walks_follow_the_greedy_policy_to_their_end():
     config = small(env_kwargs={"height": 4, "width": 4, "generator": "empty"}, widths=())
     params = jaxdqn.init(config, KEY).agent.params
     down_then_right = jnp.zeros((16, 4)).at[:12, 1].set(1.0).at[12:, 3].set(1.0)
-    layer = {"kernel": down_then_right, "bias": jnp.zeros(4)}
-    params = {"params": {"dense": {"Dense_0": layer}}}
+    layer = {"kernel": down_then_right.T, "bias": jnp.zeros(4)}
+    params = {"params": {"dense": {"output": layer}}}
     _, env_params = environments.make(config)
     found = walks.walk(config, env_params, params, KEY, jnp.zeros(2, jnp.int32), 0.0, 9)
     assert found.cells[0].tolist() == [0, 4, 8, 12, 13, 14, 15, 15, 15, 15]
