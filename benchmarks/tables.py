@@ -60,13 +60,20 @@ def peers() -> str:
 
 
 def environments() -> str:
-    """Return the speed of stepping mazes."""
+    """Return the speed of stepping mazes, one line for each environment."""
     result = _read("environments")
+    rows = result["rows"]
+    batches = list(dict.fromkeys(row["batch"] for row in rows))
+    speed = {
+        (row["environment"], row["batch"]): f"{row['steps_per_second']['median']:,.0f}"
+        for row in rows
+    }
     lines = [
-        [row["environment"], f"{row['batch']:,}", f"{row['steps_per_second']['median']:,.0f}"]
-        for row in result["rows"]
+        [name, *(speed[name, batch] for batch in batches)]
+        for name in dict.fromkeys(row["environment"] for row in rows)
     ]
-    columns = [f"{result['size']} × {result['size']}", "batch", "steps/s"]
+    columns = [f"{result['size']} × {result['size']}, steps/s"]
+    columns += [f"{batch:,} at once" for batch in batches]
     lead = (
         "Stepping mazes of one size with the same actions, resets included. Not equal: what is "
         "observed, and that gymnax has one layout, Jumanji a new maze in each episode:\n\n"
@@ -75,17 +82,26 @@ def environments() -> str:
 
 
 def replay() -> str:
-    """Return bytes and microseconds of replay buffers."""
+    """Return bytes and microseconds of replay buffers, one line for each buffer."""
     result = _read("replay")
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        kinds.setdefault((row["observation"], row["buffer"]), []).append(row)
     lines = [
-        [row["observation"], row["buffer"], f"{row['capacity']:,}",
-         f"{row['bytes_per_transition']:.0f}", f"{row['add_microseconds']['median']:.1f}",
-         f"{row['sample_microseconds']['median']:.1f}"]
-        for row in result["rows"]
-    ]  # fmt: skip
-    columns = ["observation", "buffer", "capacity", "bytes", f"add {result['num_envs']}, µs",
-               f"sample {result['batch_size']}, µs"]  # fmt: skip
-    return _markdown(columns, lines, 2) + _measured(result)
+        [*kind, f"{rows[0]['bytes_per_transition']:.0f}"]
+        + [f"{row['add_microseconds']['median']:.1f}" for row in (rows[0], rows[-1])]
+        + [f"{row['sample_microseconds']['median']:.0f}" for row in (rows[0], rows[-1])]
+        for kind, rows in kinds.items()
+    ]
+    ends = [f"{row['capacity']:,}" for row in (result["rows"][0], result["rows"][-1])]
+    columns = ["observation", "buffer", "bytes", f"add {result['num_envs']} to {ends[0]}, µs",
+               f"to {ends[1]}", f"sample {result['batch_size']} of {ends[0]}, µs",
+               f"of {ends[1]}"]  # fmt: skip
+    lead = (
+        "The replay buffer beside flashbax's (the flat one stores no next observation). Nothing in "
+        "it depends on the capacity but the memory it reaches into:\n\n"
+    )
+    return lead + _markdown(columns, lines, 2) + _measured(result)
 
 
 def start() -> str:

@@ -15,12 +15,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxdqn import memory
 from jaxdqn.config import Config, check
 from jaxdqn.config.check import FIELDS, unknown
+from jaxdqn.seeds import WIDEST
 from jaxdqn.training import Metrics, train
 from jaxdqn.types import Array, ArrayTree, ConfigError, Params
 
 _TABLES = ("env_kwargs", "env_params")
-WIDEST = {"mlp": 32, "residual": 1}
-"""Agents trained side by side on one CPU core; on other devices only memory bounds them."""
 
 
 class Sweep(NamedTuple):

@@ -10,11 +10,21 @@ import jaxdqn
 from jaxdqn import ConfigError, devices, seeds
 
 
+PLANES = {"height": 3, "width": 3, "generator": "empty", "observation": "planes"}
+RESIDUAL = {"network": "residual", "channels": 4, "blocks": 1, "env_kwargs": PLANES}
+
+
 @pytest.mark.parametrize(
-    "numbers", [range(3), pytest.param(range(5, 7), marks=pytest.mark.slow), range(1)]
+    ("numbers", "changes"),
+    [
+        (range(3), {}),
+        pytest.param(range(5, 7), {}, marks=pytest.mark.slow),
+        (range(1), {}),
+        pytest.param(range(3), RESIDUAL, id="one by one on each core"),
+    ],
 )
-def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers):
-    config = small()
+def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers, changes):
+    config = small(**changes)
     rows, final = [], None
     for state, row in seeds.train_in_periods(config, numbers):
         final = state
