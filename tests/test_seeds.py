@@ -9,7 +9,6 @@ from conftest import small
 import jaxdqn
 from jaxdqn import ConfigError, devices, seeds
 
-
 PLANES = {"height": 3, "width": 3, "generator": "empty", "observation": "planes"}
 RESIDUAL = {"network": "residual", "channels": 4, "blocks": 1, "env_kwargs": PLANES}
 
