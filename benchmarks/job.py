@@ -1,15 +1,17 @@
 """The job that every comparison trains, and the programs that train it for many seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import harness
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
+from jaxdqn import sweeps
 
 # An update of the large one is 54 times the work, so it trains for fewer steps.
 NETWORKS = {
@@ -54,3 +56,14 @@ def many(train: Callable[[jax.Array], Any], count: int) -> Callable[[jax.Array],
 def keys(count: int) -> jax.Array:
     """Return the keys of seeds 0, 1, 2, ..."""
     return jax.vmap(jax.random.key)(jnp.arange(count))
+
+
+def swept(
+    config: jaxdqn.Config, count: int, rates: Sequence[float] | None = None
+) -> harness.Program:
+    """Prepare the program of ``jaxdqn.sweep`` for that many seeds, of each learning rate given."""
+    cells = [{"learning_rate": rate} for rate in rates] if rates else [{}]
+    how = sweeps.plan(config, len(cells) * count)
+    return harness.prepare(
+        sweeps.program(how), *sweeps.arguments(config, cells, list(range(count)), how)
+    )

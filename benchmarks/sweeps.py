@@ -19,7 +19,9 @@ from jaxdqn import devices
 
 devices.use_all_cores()
 
-from jaxdqn import networks, sweeps  # noqa: E402  (starts JAX)
+import job  # noqa: E402  (after the devices are set)
+
+from jaxdqn import networks  # noqa: E402
 
 RATES = [3e-4, 1e-3, 2e-3, 3e-3]
 
@@ -46,41 +48,35 @@ def plain_with_flax(config: jaxdqn.Config, seeds: int) -> harness.Program:
         jax.clear_caches()
 
 
-def swept(config: jaxdqn.Config, seeds: int, rates: list[float] | None = None) -> harness.Program:
-    """Return the program of a sweep."""
-    cells = [{"learning_rate": rate} for rate in rates] if rates else [{}]
-    how = sweeps.plan(config, len(cells) * seeds)
-    given = sweeps.arguments(config, cells, list(range(seeds)), how)
-    return harness.prepare(sweeps.program(how), *given)
-
-
 def main() -> None:
     """Time the three comparisons; print them and write a result."""
     parser = harness.options(__doc__, repeats=3)
     options = parser.parse_args()
-    steps = {"total_steps": 5_000, "epsilon_steps": 900, "evaluations": 1} if options.quick else {}
-    short = steps or {"total_steps": 20_000, "epsilon_steps": 10_000, "evaluations": 2}
-    maze = jaxdqn.load_config(harness.ROOT / "configs" / "maze.toml", **(steps or short))
-    residual = jaxdqn.load_config(
-        harness.ROOT / "configs" / "residual_maze.toml",
-        **(steps or {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}),
-    )
+    mlp = {"total_steps": 20_000, "epsilon_steps": 10_000, "evaluations": 2}
+    convolutions = {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}
+    if options.quick:
+        mlp = {"total_steps": 5_000, "epsilon_steps": 900, "evaluations": 1}
+        convolutions = {**mlp, "channels": 4, "blocks": 1}
+    maze = jaxdqn.load_config(harness.ROOT / "configs" / "maze.toml", **mlp)
+    residual = jaxdqn.load_config(harness.ROOT / "configs" / "residual_maze.toml", **convolutions)
     count = (lambda seeds: max(seeds // 8, 2)) if options.quick else (lambda seeds: seeds)
     pairs = {
-        "16 seeds: over cores / plain vmap": (swept(maze, count(16)), plain(maze, count(16))),
-        "4 rates × 16 seeds / 64 seeds of one rate": (
-            swept(maze, count(16), RATES), swept(maze, count(64)),
+        "16 seeds: `sweep` / plain `jax.vmap`": (
+            job.swept(maze, count(16)), plain(maze, count(16)),
         ),
-        "8 residual seeds: over cores / plain vmap": (
-            swept(residual, count(8)), plain(residual, count(8)),
+        "`sweep`: 4 learning rates × 16 seeds / 64 seeds of one rate": (
+            job.swept(maze, count(16), RATES), job.swept(maze, count(64)),
+        ),
+        "8 residual networks: `sweep` / plain `jax.vmap`": (
+            job.swept(residual, count(8)), plain(residual, count(8)),
         ),
     }  # fmt: skip
     if not options.quick:  # it takes a minute and a half to compile
         brief = residual.replace(
             total_steps=residual.schedule.warmup_env_steps + 960, epsilon_steps=900, evaluations=1
         )
-        pairs["8 residual seeds, 60 updates: over cores / plain vmap of nn.Conv"] = (
-            swept(brief, 8),
+        pairs["8 residual networks, 60 updates: `sweep` / plain `jax.vmap`, flax's `nn.Conv`"] = (
+            job.swept(brief, 8),
             plain_with_flax(brief, 8),
         )
     results, rows = {}, []

@@ -6,6 +6,7 @@ Only rewrites text: what the tables show was measured by the scripts that they n
 """
 
 import json
+import statistics
 from typing import Any
 
 import harness
@@ -116,6 +117,17 @@ def start() -> str:
     return _markdown(columns, lines, 1) + _measured(result)
 
 
+def sweeps() -> str:
+    """Return what a sweep costs beside the same agents trained in another way."""
+    result = _read("sweeps")
+    lines = []
+    for name, found in result["results"].items():
+        first, second = (statistics.median(times) for times in found["seconds"].values())
+        lines.append([name, f"{first:.1f} s", f"{second:.1f} s", f"{first / second:.2f}"])
+    columns = ["training", "first", "second", "first / second"]
+    return _markdown(columns, lines, 1) + _measured(result)
+
+
 def throughput() -> str:
     """Return trainings over seeds and environments."""
     result = _read("throughput")
@@ -156,6 +168,7 @@ TABLES = {
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
     "peers": peers,
     "throughput": throughput,
+    "sweeps": sweeps,
     "environments": environments,
     "replay": replay,
     "compile": start,

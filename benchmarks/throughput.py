@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py
 
-Each cell trains one configuration, seeds spread over all devices, and, in turn with it, only acts
-and stores: the difference is the price of learning.
+Each cell trains one configuration, seeds laid out as ``jaxdqn.sweep`` does, and, in turn with it,
+only acts and stores: the difference is the price of learning.
 """
 
 from functools import partial
@@ -45,7 +45,7 @@ def time_cell(
     iterations = 20 if options.quick else ITERATIONS[network]
     learning, acting = settings(path, num_envs, iterations)
     keys = job.keys(num_seeds)
-    train = harness.prepare(job.many(job.ours(learning), num_seeds), keys)
+    train = job.swept(learning, num_seeds)
     act = harness.prepare(job.many(partial(jaxdqn.init, acting), num_seeds), keys)
     seconds = harness.interleave(
         {"train": train.run, "act": act.run}, 1 if options.quick else options.repeats

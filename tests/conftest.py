@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
-    # Compilation is most of the tests' time, and this halves it; .ci/run runs the slow tests
+    # Compilation is most of the tests' time, and this halves it; .ci/run says which tests it runs
     # with optimisation.
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 "
