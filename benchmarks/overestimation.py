@@ -155,7 +155,7 @@ def sentence(cases: list[dict[str, Any]], count: int, seconds: float) -> str:
     def say(part: dict[str, float]) -> str:
         return f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
 
-    found = "; ".join(f"{say(c['all of training'])} with ± {c['noise']:g}" for c in cases)
+    found = "; ".join(f"{say(c['all of training'])} with rewards ± {c['noise']:g}" for c in cases)
     late = "; ".join(say(case["second half"]) for case in cases)
     return (
         f"Over all of training DQN's values exceed Double DQN's by {found} "
