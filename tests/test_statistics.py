@@ -220,12 +220,10 @@ PROMISED = {
     "difference of 40 each": (0.5, two(40), of_two(statistics.difference, paired=False, **FEW)),
     "difference of 60 pairs": (0.5, two(60), of_two(statistics.difference, paired=True, **FEW)),
 }  # fmt: skip
-AT_LEISURE = {"IQM of 30 exponential", "difference of 40 each"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in AT_LEISURE)) for n in PROMISED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROMISED)
 def test_intervals_cover_the_truth(name):
     assert 0.93 <= coverage(*PROMISED[name]) <= 0.97
 
