@@ -49,7 +49,7 @@ def plain_with_flax(config: jaxdqn.Config, seeds: int) -> harness.Program:
 
 
 def main() -> None:
-    """Time the three comparisons; print them and write a result."""
+    """Time the comparisons; print them and write a result."""
     parser = harness.options(__doc__, repeats=3)
     options = parser.parse_args()
     mlp = {"total_steps": 20_000, "epsilon_steps": 10_000, "evaluations": 2}

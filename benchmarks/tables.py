@@ -123,7 +123,7 @@ def sweeps() -> str:
     lines = []
     for name, found in result["results"].items():
         first, second = (statistics.median(times) for times in found["seconds"].values())
-        lines.append([name, f"{first:.1f} s", f"{second:.1f} s", f"{first / second:.2f}"])
+        lines.append([name, f"{first:.1f} s", f"{second:.1f} s", f"{found['ratio']:.2f}"])
     columns = ["training", "first", "second", "first / second"]
     return _markdown(columns, lines, 1) + _measured(result)
 

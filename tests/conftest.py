@@ -26,6 +26,13 @@ MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 LONG = "JAXDQN_LONG" in os.environ
 """Whether tests of chance repeat as often as was claimed, which takes longer than the gate has."""
 ROOT = Path(__file__).parent.parent
+RESIDUAL = {
+    "network": "residual",
+    "channels": 4,
+    "blocks": 1,
+    "env_kwargs": {"height": 4, "width": 4, "generator": "empty", "observation": "planes"},
+}
+"""Changes that make ``small`` train the smallest residual network, which sees planes."""
 os.environ["COLUMNS"] = "200"
 
 

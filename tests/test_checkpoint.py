@@ -11,19 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, assert_same_bits, small
+from conftest import RESIDUAL, ROOT, assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import ConfigError, seeds
 from jaxdqn.checkpoint import FILE
 
 KEY = jax.random.key(3)
-RESIDUAL = {
-    "network": "residual",
-    "channels": 4,
-    "blocks": 1,
-    "env_kwargs": {"height": 4, "width": 4, "generator": "empty", "observation": "planes"},
-}
 _GO_ON = """
 import sys, jax, numpy as np
 jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))

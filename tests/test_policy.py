@@ -9,12 +9,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, small
+from conftest import RESIDUAL, ROOT, small
 
 from jaxdqn import ConfigError, agent, environment
 from jaxdqn.policy import export_policy
-
-PLANES = {"height": 4, "width": 4, "generator": "empty", "observation": "planes"}
 
 
 def trained(config):
@@ -28,7 +26,7 @@ def trained(config):
     [
         small(),
         pytest.param(
-            small(network="residual", channels=4, blocks=1, layer_norm=True, env_kwargs=PLANES),
+            small(layer_norm=True, **RESIDUAL),
             marks=pytest.mark.slow,
         ),
         small(env="CartPole-v1", env_kwargs={}, env_params={}),

@@ -4,13 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import RESIDUAL, small
 
 import jaxdqn
 from jaxdqn import ConfigError, devices, seeds
-
-PLANES = {"height": 3, "width": 3, "generator": "empty", "observation": "planes"}
-RESIDUAL = {"network": "residual", "channels": 4, "blocks": 1, "env_kwargs": PLANES}
 
 
 @pytest.mark.parametrize(
