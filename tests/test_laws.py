@@ -173,6 +173,19 @@ def test_the_compiled_loop_copies_no_replay_buffer(capacity, seeds):
     assert shape in text
 
 
+def test_no_join_is_shared_out_to_threads():
+    """Each of them would copy all of it, see ``agent._flat``; 256-256 is large enough to tempt."""
+    config = small(widths=(256, 256))
+    text = (
+        jax.jit(jaxdqn.run, static_argnums=2)
+        .lower(config, training.outline(config), 1)
+        .compile()
+        .as_text()
+    )
+    assert not re.search(r"concatenate\w*_fusion.*outer_dimension_partitions\W+\d", text)
+    assert re.search(r"f32\[1,7\d{4}\]\S* concatenate\(", text)
+
+
 @pytest.mark.slow
 def test_vmap_of_run_over_states_equals_run_of_each():
     config = small()

@@ -120,7 +120,7 @@ def test_learning_halts_at_the_update_that_would_leave_the_finite_numbers():
     assert jnp.isfinite(metrics.loss[:finite_rows]).all()
     assert jnp.isnan(metrics.loss[finite_rows:]).all()
     again, _ = jaxdqn.run(config, state, 1)
-    assert_same_bits(again.agent, state.agent)
+    assert_same_bits(again.agent.replace(opt_state=()), state.agent.replace(opt_state=()))
 
 
 @pytest.mark.parametrize("goal_reward", [1e-30, 1.0, 1e15, 1e30])
@@ -136,7 +136,8 @@ def test_within_the_bounds_of_the_settings_weights_stay_finite(goal_reward):
         total_steps=64 + 4 * 400,
     )
     state, _ = jaxdqn.train(config, jax.random.key(0))
-    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(state.agent))
+    weights = (state.agent.params, state.agent.target_params)
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(weights))
 
 
 def test_the_table_has_one_line_per_evaluation_and_seed(half, whole):
