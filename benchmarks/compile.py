@@ -26,7 +26,7 @@ def child(path: str, count: int, began: float) -> None:
     """Train until the first update is done; print when each stage ended."""
     from jaxdqn import devices
 
-    devices.use_all_cores()
+    devices.use_cores()
     import jax
     import job
 

@@ -18,7 +18,7 @@ import rivals
 
 from jaxdqn import devices
 
-devices.use_all_cores()
+devices.use_cores()
 
 import job  # noqa: E402  (after the devices are set)
 

@@ -17,7 +17,7 @@ from flax import linen as nn
 import jaxdqn
 from jaxdqn import devices
 
-devices.use_all_cores()
+devices.use_cores()
 
 import job  # noqa: E402  (after the devices are set)
 

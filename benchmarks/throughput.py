@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxdqn import devices
 
-devices.use_all_cores()
+devices.use_cores()
 
 import harness  # noqa: E402  (after the devices are set)
 import job  # noqa: E402

@@ -9,8 +9,11 @@ import jax
 from jaxdqn.types import ConfigError, reason_of
 
 
-def use_all_cores(count: int | None = None) -> None:
+def use_cores(count: int | None = None) -> None:
     """Make JAX see one CPU device per core, so that seeds can be spread over them.
+
+    XLA then has as many threads as there are devices. A single agent with a small network learns
+    fastest on one: work that is handed to a second thread waits for it longer than it takes.
 
     Importing gymnax, and so most of this package, starts JAX: call this first.
 
@@ -18,16 +21,20 @@ def use_all_cores(count: int | None = None) -> None:
         count: CPU devices; by default as many as the cores that this process may use.
 
     Raises:
-        ConfigError: JAX has already counted its devices.
+        ConfigError: JAX has already counted its devices, or there can't be so few.
     """
-    cores = count or usable_cores()
+    cores = usable_cores() if count is None else count
+    if cores < 1:
+        raise ConfigError(f"cores ({cores}) must be 1 or more: raise it.")
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:
         raise ConfigError(
             f"jax_num_cpu_devices ({cores}) comes too late, since JAX has already started: "
-            "call use_all_cores before importing anything that makes arrays, gymnax among it."
+            "call use_cores before importing anything that makes arrays, gymnax among it."
         ) from None
+    # XLA reads no flag for its threads, only this.
+    os.environ.setdefault("PJRT_NPROC", str(cores))
 
 
 def keep_programs(folder: str | Path) -> None:

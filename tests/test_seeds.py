@@ -1,10 +1,14 @@
 """Seeds spread over devices are the same seeds."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, small
+from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError, devices, seeds
@@ -49,6 +53,18 @@ def test_the_first_pause_comes_before_learning():
     assert (state.agent.updates == jnp.zeros(2)).all()
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_so_many_cores_are_so_many_devices_and_threads(cores):
+    program = f"from jaxdqn import devices; devices.use_cores({cores})\n"
+    program += "import jax, os; print(len(jax.devices()), os.environ['PJRT_NPROC'])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PJRT_NPROC", None)
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert said == f"{cores} {cores}\n"
+
+
 def test_asking_for_cores_after_the_start_is_refused():
     with pytest.raises(ConfigError, match="jax_num_cpu_devices \\(7\\) comes too late"):
-        devices.use_all_cores(7)
+        devices.use_cores(7)

@@ -145,5 +145,5 @@ if __name__ == "__main__":
     if name == "ours":
         from jaxdqn import devices
 
-        devices.use_all_cores()
+        devices.use_cores()
     serve({"ours": ours, "rejax": rejax, "sb3": sb3, "sbx": sbx}[name], PACKAGES[name])
