@@ -5,18 +5,25 @@
 For each network and number of seeds three programs are timed in turn: ours, seeds spread over all
 devices; the standard design (``standard_design.py``, written by us) under plain vmap; and the
 standard design spread like ours. Also runs on a GPU. Needs flashbax.
+
+    python benchmarks/compare_designs.py --seeds 1 --cores 1
+
+times them on one core, where one agent is fastest.
 """
 
 import argparse
 from typing import Any
 
+import harness
+import jax
+
 from jaxdqn import devices
 
-devices.use_cores()
+PARSER = harness.options(__doc__)
+PARSER.add_argument("--cores", type=int, help="CPU cores to use, all by default")
+devices.use_cores(PARSER.parse_known_args()[0].cores)
 
-import harness  # noqa: E402  (after the devices are set)
-import jax  # noqa: E402
-import job  # noqa: E402
+import job  # noqa: E402  (after the devices are set)
 import limits  # noqa: E402
 import standard_design  # noqa: E402
 
@@ -26,14 +33,19 @@ import jaxdqn  # noqa: E402
 def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, harness.Program]:
     """Compile each design for that many seeds."""
     standard = standard_design.make_train(config)
-    designs = {
-        "ours": job.many(job.ours(config), count),
-        "standard": jax.vmap(standard),
-        "standard, spread": job.many(standard, count),
-    }
-    if count == 1 or len(jax.devices()) == 1:
-        del designs["standard, spread"]
-    keys = job.keys(count)
+    if count == 1:
+        # As one agent is trained in practice: a vmap over one turns branches into selections.
+        designs = {"ours": job.ours(config), "standard": standard}
+        keys = job.keys(1)[0]
+    else:
+        designs = {
+            "ours": job.many(job.ours(config), count),
+            "standard": jax.vmap(standard),
+            "standard, spread": job.many(standard, count),
+        }
+        keys = job.keys(count)
+    if len(jax.devices()) == 1:
+        designs.pop("standard, spread", None)
     return {name: harness.prepare(designs[name], keys) for name in designs if name in only}
 
 
@@ -93,15 +105,14 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Print the table; write ``compare_designs_cpu.json`` or ``compare_designs_gpu.json``."""
+    """Print the table; write ``compare_designs_cpu.json``, ``..._gpu``, or ``..._one_core``."""
     designs = ["ours", "standard", "standard, spread"]
-    parser = harness.options(__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
-    parser.add_argument("--env_steps", type=int, help="of each seed; else as job.NETWORKS says")
-    parser.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
-    parser.add_argument("--designs", nargs="+", default=designs, choices=designs)
-    options = parser.parse_args()
+    PARSER.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
+    PARSER.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
+    PARSER.add_argument("--env_steps", type=int, help="of each seed; else as job.NETWORKS says")
+    PARSER.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
+    PARSER.add_argument("--designs", nargs="+", default=designs, choices=designs)
+    options = PARSER.parse_args()
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1
     ceilings = limits.measure(options.quick)
@@ -115,7 +126,8 @@ def main() -> None:
             rows += compare(config, count, options, ceilings)
             result = {"capacity": options.capacity, "ceilings": ceilings, "rows": rows}
             # Written after every cell: a lent machine may be taken back at any time.
-            path = harness.save(f"compare_designs_{jax.default_backend()}", result, options.out)
+            where = "one_core" if options.cores == 1 else jax.default_backend()
+            path = harness.save(f"compare_designs_{where}", result, options.out)
     show(rows)
     print(path)
 

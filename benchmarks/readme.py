@@ -29,6 +29,7 @@ OTHERS = [
     "autoreset.py",
     "overestimation.py",
     "compare_designs.py --networks small large",
+    "compare_designs.py --seeds 1 --cores 1",
     "peers.py",
     "throughput.py",
     "environments.py",

@@ -41,6 +41,17 @@ def design(name: str) -> str:
     return lead + _markdown(columns, lines, 1) + _measured(result)
 
 
+def one_core() -> str:
+    """Return what one agent comes to on one core."""
+    result = _read("compare_designs_one_core")
+    mine, other = (row["env_steps_per_second"]["median"] for row in result["rows"])
+    return (
+        "One agent of 64-64 is fastest on one core (`jaxdqn --cores 1 ...`, or in a script of "
+        f"yours `PJRT_NPROC=1`): {mine:,.0f} env-steps/s, {mine / other:.2f} × the standard "
+        f"design's there. {_measured(result).strip()}"
+    )
+
+
 def peers() -> str:
     """Return whole trainings by other libraries."""
     result = _read("peers")
@@ -165,6 +176,7 @@ def corridors_13() -> str:
 TABLES = {
     "corridors_13": corridors_13,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
+    "compare_designs_one_core": one_core,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
     "peers": peers,
     "throughput": throughput,
