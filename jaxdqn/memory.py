@@ -28,8 +28,7 @@ def per_agent(config: Config) -> int:
     """Estimate the bytes that training one agent takes at its peak.
 
     Its state (replay, networks, optimiser, environments) counts once, since the compiled loops
-    change it in place; then metrics, the network as it is returned, its gradient and update, and
-    what the backward pass keeps of a batch.
+    change it in place; then metrics, the gradient, and what the backward pass keeps of a batch.
 
     Raises:
         ConfigError: a setting that can't be honoured.
@@ -48,7 +47,7 @@ def per_agent(config: Config) -> int:
 
     kept = size(jax.eval_shape(backward, params, batch)) - size(params)
     metrics = 4 * rows * config.evaluations
-    return size(state) + metrics + 2 * size(params) + int(BACKWARD * max(kept, 0))
+    return size(state) + metrics + size(params) + int(BACKWARD * max(kept, 0))
 
 
 def free(device: jax.Device) -> int:
