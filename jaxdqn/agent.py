@@ -81,7 +81,7 @@ def make(config: Config, environment: Environment) -> Agent:
         return AgentState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
-            opt_state=optimizer.init(ravel_pytree(params)[0]),
+            opt_state=optimizer.init(_flat(params)[0]),
             updates=jnp.int32(0),
             halted=jnp.bool_(False),
         )

@@ -1,35 +1,60 @@
 """The command line; it says something before the heavy imports start."""
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
 
-_COMMANDS = {
-    "train CONFIG [--field value ...] [--seeds N] [--out DIR]":
-        "train one agent per seed and write a run folder",
-    "resume RUN [--total_steps N]":
-        "carry on a training that was stopped, or train on",
-    "evaluate RUN [--episodes N]":
-        "measure a run's greedy policies on its levels and on others",
-    "plot RUN [--seed I]":
-        "draw the pictures of a run again",
-    "compare A B [...] [--seeds N] [--measure NAME]":
-        "train settings with the same seeds and say whether they differ",
-    "export RUN [--seed I] [--out FILE]":
-        "write a trained policy as a file that needs nothing but JAX",
-}  # fmt: skip
+_USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
+
+Double DQN in JAX: many agents, exact mazes, honest statistics.
+
+commands:
+  train CONFIG [--field value ...] [--seeds N] [--out DIR]
+                    train one agent per seed and write a run folder
+  resume RUN [--total_steps N]
+                    carry on a training that was stopped, or train on
+  evaluate RUN [--episodes N]
+                    measure a run's greedy policies on its levels and on others
+  plot RUN [--seed I]
+                    draw the pictures of a run again
+  compare A B [...] [--seeds N] [--measure NAME]
+                    train settings with the same seeds and say whether they differ
+  export RUN [--seed I] [--out FILE]
+                    write a trained policy as a file that needs nothing but JAX
+
+jaxdqn COMMAND --help lists every option. Before the command,
+  --cache DIR       keeps compiled programs in a folder, so that the same training starts sooner
+                    the next time
+  --cores N         uses N CPU cores instead of all; a single agent with a small network is fastest
+                    on 1
+"""
+
+_OPTIONS = {
+    "--cache": "name a folder: write --cache DIR",
+    "--cores": "be a whole number: write --cores N",
+}
+
+_COMMANDS = ("train", "resume", "evaluate", "plot", "compare", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status (0 done, 1 refused, 2 misused, 130 interrupted)."""
-    parser = _parser()
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words:
-        parser.print_help()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen: dict[str, str] = {}
+    while arguments and arguments[0] in _OPTIONS:
+        option, value = arguments[0], "".join(arguments[1:2])
+        if not value or (option == "--cores" and not value.isdecimal()):
+            print(f"jaxdqn: {option} ({value}) must {_OPTIONS[option]}.", file=sys.stderr)
+            return 2
+        chosen[option], arguments = value, arguments[2:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE, end="")
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
         return 2
-    arguments = parser.parse_args(words)
-    command, rest = arguments.command, arguments.rest
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
     from jaxdqn import devices
@@ -37,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
-        devices.use_cores(arguments.cores)
-        if arguments.cache is not None:
-            devices.keep_programs(arguments.cache)
+        devices.use_cores(int(chosen["--cores"]) if "--cores" in chosen else None)
+        if "--cache" in chosen:
+            devices.keep_programs(chosen["--cache"])
         return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
@@ -47,30 +72,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    commands = "".join(f"  {usage}\n{'':20}{what}\n" for usage, what in _COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="jaxdqn",
-        usage="jaxdqn [--cache DIR] [--cores N] COMMAND ...",
-        description="Double DQN in JAX: many agents, exact mazes, honest statistics.\n\n"
-        f"commands:\n{commands}\njaxdqn COMMAND --help lists every option of a command.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--cache",
-        metavar="DIR",
-        help="keep compiled programs in a folder: the same training starts sooner the next time",
-    )
-    parser.add_argument(
-        "--cores",
-        type=int,
-        metavar="N",
-        help="CPU cores to use, all by default; one agent with a small network is fastest on 1",
-    )
-    names = [usage.split()[0] for usage in _COMMANDS]
-    parser.add_argument("command", choices=names, metavar="COMMAND", help=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser

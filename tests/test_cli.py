@@ -153,9 +153,8 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    assert code == 2
-    for word in ("COMMAND", "'trian'", "train", "resume", "evaluate", "plot", "compare", "export"):
-        assert word in err
+    known = "train, resume, evaluate, plot, compare, export"
+    assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
 
 
 @pytest.mark.parametrize(
@@ -309,11 +308,14 @@ def test_a_cache_that_cannot_be_kept_is_refused(tmp_path):
     assert code == 1
     assert err == "jaxdqn: cache ('file') can't be written (file exists): choose another folder.\n"
     code, _, err = run("--cache", cwd=tmp_path)
-    assert (code, "--cache: expected one argument" in err) == (2, True)
+    assert code == 2
+    assert err == "jaxdqn: --cache () must name a folder: write --cache DIR.\n"
 
 
 def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
     code, _, err = run("--cores", 0, "train", "tiny.toml", cwd=tmp_path)
     assert (code, err) == (1, "jaxdqn: cores (0) must be 1 or more: raise it.\n")
-    code, _, err = run("--cores", "two", "train", "tiny.toml", cwd=tmp_path)
-    assert (code, "--cores: invalid int value: 'two'" in err) == (2, True)
+    for value in ("two", "-1"):
+        code, _, err = run("--cores", value, "train", "tiny.toml", cwd=tmp_path)
+        sentence = f"jaxdqn: --cores ({value}) must be a whole number: write --cores N.\n"
+        assert (code, err) == (2, sentence)
