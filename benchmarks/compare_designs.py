@@ -17,7 +17,7 @@ from typing import Any
 import harness
 import jax
 
-from jaxdqn import devices
+from jaxdqn.parallel import devices
 
 PARSER = harness.options(__doc__)
 PARSER.add_argument("--cores", type=int, help="CPU cores to use, all by default")

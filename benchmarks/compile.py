@@ -24,7 +24,7 @@ STAGES = ("import", "trace", "compile", "run", "total")
 
 def child(path: str, count: int, began: float) -> None:
     """Train until the first update is done; print when each stage ended."""
-    from jaxdqn import devices
+    from jaxdqn.parallel import devices
 
     devices.use_cores()
     import jax

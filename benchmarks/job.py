@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn import sweeps
+from jaxdqn.parallel import sweeps
 
 # An update of the large one is 54 times the work, so it trains for fewer steps.
 NETWORKS = {

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxdqn import devices
+from jaxdqn.parallel import devices
 
 devices.use_cores()
 
@@ -25,7 +25,8 @@ from matplotlib.figure import Figure  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from jaxdqn import Config, seeds, statistics  # noqa: E402
+from jaxdqn import Config, statistics  # noqa: E402
+from jaxdqn.parallel import seeds  # noqa: E402
 
 matplotlib.use("Agg")
 COLOURS = {"DQN": "#d55e00", "Double DQN": "#0072b2"}

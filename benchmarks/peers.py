@@ -16,7 +16,7 @@ from typing import Any
 import harness
 import rivals
 
-from jaxdqn import devices
+from jaxdqn.parallel import devices
 
 devices.use_cores()
 

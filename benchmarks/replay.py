@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import replay
+from jaxdqn.replay import ring
 from jaxdqn.types import Transition
 
 NUM_ENVS, BATCH_SIZE = 16, 64
@@ -41,7 +41,7 @@ def buffers(obs: jax.Array, capacity: int) -> dict[str, Buffer]:
     whole = Transition(obs, action, number, number, obs)
     # The flat buffer finds the next observation in the slot after.
     step = {"obs": obs, "action": action, "reward": number, "done": jnp.bool_(False)}
-    ours = replay.uniform(capacity, BATCH_SIZE, whole)
+    ours = ring.uniform(capacity, BATCH_SIZE, whole)
     item = flashbax.make_item_buffer(capacity, BATCH_SIZE, BATCH_SIZE, add_batches=True)
     flat = flashbax.make_flat_buffer(capacity, BATCH_SIZE, BATCH_SIZE, add_batch_size=NUM_ENVS)
     return {

@@ -15,13 +15,13 @@ import jax
 from flax import linen as nn
 
 import jaxdqn
-from jaxdqn import devices
+from jaxdqn.parallel import devices
 
 devices.use_cores()
 
 import job  # noqa: E402  (after the devices are set)
 
-from jaxdqn import networks  # noqa: E402
+from jaxdqn.networks import residual  # noqa: E402
 
 RATES = [3e-4, 1e-3, 2e-3, 3e-3]
 
@@ -39,12 +39,12 @@ def plain(config: jaxdqn.Config, seeds: int) -> harness.Program:
 
 def plain_with_flax(config: jaxdqn.Config, seeds: int) -> harness.Program:
     """Return the same with flax's convolution in place of the library's."""
-    own, networks.Conv3x3 = networks.Conv3x3, partial(nn.Conv, kernel_size=(3, 3))
+    own, residual.Conv3x3 = residual.Conv3x3, partial(nn.Conv, kernel_size=(3, 3))
     jax.clear_caches()  # the parts of training were traced with the other convolution
     try:
         return plain(config, seeds)
     finally:
-        networks.Conv3x3 = own
+        residual.Conv3x3 = own
         jax.clear_caches()
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdqn import devices
+from jaxdqn.parallel import devices
 
 devices.use_cores()
 

@@ -11,32 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdqn import maze, statistics
-    from jaxdqn.checkpoint import Checkpoint, restore, save
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
-    from jaxdqn.sweeps import Sweep, sweep
+    from jaxdqn.parallel import devices
+    from jaxdqn.parallel.sweeps import Sweep, sweep
+    from jaxdqn.runs import session
+    from jaxdqn.runs.checkpoint import Checkpoint, restore, save
     from jaxdqn.training import Metrics, State, init, run, train
     from jaxdqn.types import ConfigError
 
 # Loaded at first use: gymnax takes seconds to import, and the command line has something to say
 # before that.
 _HOMES = {
-    "Checkpoint": "jaxdqn.checkpoint",
+    "Checkpoint": "jaxdqn.runs.checkpoint",
     "Config": "jaxdqn.config",
     "ConfigError": "jaxdqn.types",
     "Metrics": "jaxdqn.training",
     "State": "jaxdqn.training",
-    "Sweep": "jaxdqn.sweeps",
+    "Sweep": "jaxdqn.parallel.sweeps",
     "evaluate": "jaxdqn.evaluation",
     "init": "jaxdqn.training",
     "load_config": "jaxdqn.config",
-    "maze": "jaxdqn",
-    "restore": "jaxdqn.checkpoint",
+    "restore": "jaxdqn.runs.checkpoint",
     "run": "jaxdqn.training",
-    "save": "jaxdqn.checkpoint",
-    "statistics": "jaxdqn",
-    "sweep": "jaxdqn.sweeps",
+    "save": "jaxdqn.runs.checkpoint",
+    "sweep": "jaxdqn.parallel.sweeps",
     "train": "jaxdqn.training",
+}
+
+_MODULES = {
+    "devices": "jaxdqn.parallel.devices",
+    "maze": "jaxdqn.maze",
+    "session": "jaxdqn.runs.session",
+    "statistics": "jaxdqn.statistics",
 }
 
 __version__ = "0.1.0"
@@ -48,6 +55,7 @@ __all__ = [
     "Metrics",
     "State",
     "Sweep",
+    "devices",
     "evaluate",
     "init",
     "load_config",
@@ -55,6 +63,7 @@ __all__ = [
     "restore",
     "run",
     "save",
+    "session",
     "statistics",
     "sweep",
     "train",
@@ -62,12 +71,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'jaxdqn' has no attribute {name!r}")
-    if _HOMES[name] == "jaxdqn":
-        return importlib.import_module(f"jaxdqn.{name}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'jaxdqn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted({*_HOMES, *_MODULES})

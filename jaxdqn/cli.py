@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
-    from jaxdqn import devices
+    from jaxdqn.parallel import devices
     from jaxdqn.types import ConfigError
 
     try:

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn import maze, oracle
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config, check
-from jaxdqn.threefry import unrolled
+from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config
 from jaxdqn.maze import MazeParams, solve
 from jaxdqn.types import Array, Params

@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
-from jaxdqn import exploration, replay, storage, structure
-from jaxdqn.agent import AgentState
+from jaxdqn import pytrees
+from jaxdqn.algorithm import agent as agents
+from jaxdqn.algorithm import exploration
+from jaxdqn.algorithm.agent import AgentState
 from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
-from jaxdqn.replay import ReplayState
-from jaxdqn.threefry import unrolled
+from jaxdqn.random import unrolled
+from jaxdqn.replay import codec, ring
+from jaxdqn.replay.ring import ReplayState
 from jaxdqn.types import Array, ConfigError, PRNGKey, Transition
 
 
@@ -101,8 +103,8 @@ class _Parts(NamedTuple):
     environment: environments.Environment
     env_params: Any
     agent: agents.Agent
-    storage: storage.Storage
-    replay: replay.Replay
+    storage: codec.Storage
+    replay: ring.Replay
 
 
 def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
@@ -155,7 +157,7 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
         ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
     """
     check_single(config)
-    if axes := structure.leading_axes(state, outline(config)):
+    if axes := pytrees.leading_axes(state, outline(config)):
         raise ConfigError(
             f"state holds many agents (leading axes {axes}), and run takes one: "
             "map over them with jax.vmap."
@@ -235,14 +237,14 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
 
 def _parts(config: Config, env_params: Any) -> _Parts:
     environment, _ = environments.make(config)
-    how = storage.make(config, environment, env_params)
+    how = codec.make(config, environment, env_params)
     return _Parts(
         config=config,
         environment=environment,
         env_params=env_params,
         agent=agents.make(config, environment),
         storage=how,
-        replay=replay.uniform(config.capacity, config.batch_size, how.example),
+        replay=ring.uniform(config.capacity, config.batch_size, how.example),
     )
 
 

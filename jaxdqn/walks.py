@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config
 from jaxdqn.maze import MazeParams
 from jaxdqn.types import Array, Params, PRNGKey

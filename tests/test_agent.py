@@ -8,8 +8,8 @@ import pytest
 import rlax
 from conftest import small
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.types import Transition
 
 KEY = jax.random.key(0)

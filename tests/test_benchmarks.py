@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT, small
 from jax.extend.core import jaxprs_in_params
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.types import Transition
 
 # Benchmarks are no package.

@@ -14,15 +14,16 @@ import pytest
 from conftest import RESIDUAL, ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError, seeds
-from jaxdqn.checkpoint import FILE
+from jaxdqn import ConfigError
+from jaxdqn.parallel import seeds
+from jaxdqn.runs.checkpoint import FILE
 
 KEY = jax.random.key(3)
 _GO_ON = """
 import sys, jax, numpy as np
 jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
 import jaxdqn
-from jaxdqn import seeds
+from jaxdqn.parallel import seeds
 state, config, metrics, numbers, *_ = jaxdqn.restore(sys.argv[1])
 if numbers is None:
     state, more = jaxdqn.run(config, state, 2)

@@ -15,9 +15,11 @@ from conftest import LONG, ROOT, assert_same_bits, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, console, seeds, statistics, training
+from jaxdqn import ConfigError, statistics, training
 from jaxdqn.commands import evaluate, export, resume
 from jaxdqn.config import to_toml
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import console
 
 FILES = [
     "checkpoint.npz", "config.toml", "curves.png", "greedy.gif", "metrics.csv", "metrics.npz",

@@ -8,10 +8,11 @@ from conftest import small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, comparison, console
+from jaxdqn import ConfigError
 from jaxdqn.commands import compare
-from jaxdqn.comparison import Contender
 from jaxdqn.config import to_toml
+from jaxdqn.runs import comparison, console
+from jaxdqn.runs.comparison import Contender
 
 
 def contender(name, values, measure="eval_return", seeds=None):

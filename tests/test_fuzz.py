@@ -11,8 +11,9 @@ import tomli_w
 from conftest import LONG, ROOT
 
 import jaxdqn
-from jaxdqn import ConfigError, environment, seeds, training
+from jaxdqn import ConfigError, environment, training
 from jaxdqn.config import check_single, to_toml
+from jaxdqn.parallel import seeds
 
 FILES = sorted((ROOT / "configs").glob("*.toml"))
 ABSURD = [

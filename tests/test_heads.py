@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rlax
 
-from jaxdqn import heads
+from jaxdqn.algorithm import heads
 
 HEAD = heads.expected("squared")
 

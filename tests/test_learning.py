@@ -8,9 +8,9 @@ import pytest
 from conftest import small
 
 import jaxdqn
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn import maze
+from jaxdqn.algorithm import agent as agents
 
 SEEDS = jax.vmap(jax.random.key)(jnp.arange(3))
 

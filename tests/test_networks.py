@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxdqn import exploration, networks
+from jaxdqn.algorithm import exploration
+from jaxdqn.networks import dense as layers
+from jaxdqn.networks import residual
 
 KEY = jax.random.key(0)
 
@@ -14,7 +16,7 @@ KEY = jax.random.key(0)
 def dense(**changes):
     settings = {"num_actions": 4, "width": 3, "widths": (8, 8), "activation": jax.nn.relu,
                 "layer_norm": False}  # fmt: skip
-    return networks.Dense(**{**settings, **changes})
+    return layers.Dense(**{**settings, **changes})
 
 
 def outputs(network, obs):
@@ -24,14 +26,14 @@ def outputs(network, obs):
 @pytest.mark.parametrize("dtype", [bool, jnp.uint8, jnp.int32, jnp.float32])
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_an_mlp_reads_any_shape_and_dtype(dtype, layer_norm):
-    network = networks.MLP(dense(layer_norm=layer_norm))
+    network = layers.MLP(dense(layer_norm=layer_norm))
     for shape in [(), (5,), (2, 3, 4)]:
         out = outputs(network, jnp.ones(shape, dtype))
         assert (out.shape, out.dtype) == ((4, 3), jnp.float32)
 
 
 def test_discrete_observations_are_one_hot_encoded():
-    network = networks.MLP(dense(widths=()), categories=5)
+    network = layers.MLP(dense(widths=()), categories=5)
     params = network.init(KEY, jnp.int32(0))
     kernel = params["params"]["dense"]["output"]["kernel"]
     assert kernel.shape == (12, 5)
@@ -43,7 +45,7 @@ def test_discrete_observations_are_one_hot_encoded():
 
 def test_a_convolution_of_shifts_equals_the_one_of_flax():
     grid = jax.random.normal(KEY, (5, 7, 2))
-    ours, theirs = networks.Conv3x3(4), nn.Conv(4, (3, 3))
+    ours, theirs = residual.Conv3x3(4), nn.Conv(4, (3, 3))
     params = ours.init(KEY, grid)["params"]["Einsum_0"]
     same = {"params": {"kernel": params["kernel"].T.reshape(3, 3, 2, 4), "bias": params["bias"]}}
     expected = theirs.apply(same, grid)
@@ -55,7 +57,7 @@ def test_a_convolution_of_shifts_equals_the_one_of_flax():
     ("network", "obs"),
     [
         (dense(widths=(), num_actions=400), jnp.ones(90)),
-        (networks.Conv3x3(400), jnp.ones((3, 3, 10))),
+        (residual.Conv3x3(400), jnp.ones((3, 3, 10))),
     ],
 )
 def test_kernels_by_output_start_as_wide_as_their_inputs_ask(network, obs):
@@ -68,14 +70,14 @@ def test_kernels_by_output_start_as_wide_as_their_inputs_ask(network, obs):
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 7, 3), (5, 11, 1), (10, 10, 4)])
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_the_residual_network_reads_any_grid(shape, layer_norm):
-    network = networks.Residual(dense(layer_norm=layer_norm), channels=4, blocks=2)
+    network = residual.Residual(dense(layer_norm=layer_norm), channels=4, blocks=2)
     assert outputs(network, jnp.ones(shape, bool)).shape == (4, 3)
 
 
 def test_residual_blocks_add_to_what_they_are_given():
     """With the second convolution of each block at zero, blocks pass their input through."""
-    network = networks.Residual(dense(), channels=4, blocks=2)
-    shallow = networks.Residual(dense(), channels=4, blocks=0)
+    network = residual.Residual(dense(), channels=4, blocks=2)
+    shallow = residual.Residual(dense(), channels=4, blocks=0)
     obs = jax.random.normal(KEY, (5, 5, 2))
     params = network.init(KEY, obs)["params"]
     for name in ("Conv3x3_2", "Conv3x3_4"):
@@ -86,16 +88,16 @@ def test_residual_blocks_add_to_what_they_are_given():
 
 
 def test_a_residual_network_sees_where_things_are():
-    network = networks.Residual(dense(), channels=4, blocks=1)
+    network = residual.Residual(dense(), channels=4, blocks=1)
     grid = jnp.zeros((6, 6, 1)).at[1, 1, 0].set(1.0)
     params = network.init(KEY, grid)
     moved = jnp.roll(grid, 2, axis=1)
     assert jnp.abs(network.apply(params, grid) - network.apply(params, moved)).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", sorted(networks.ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(layers.ACTIVATIONS))
 def test_every_activation_bends(name):
-    act = networks.ACTIVATIONS[name]
+    act = layers.ACTIVATIONS[name]
     left, middle, right = (float(act(jnp.float32(x))) for x in (-2.0, 0.0, 2.0))
     assert abs((right - middle) - (middle - left)) > 1e-3 or name == "tanh"
     assert right > middle == 0.0

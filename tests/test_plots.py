@@ -8,10 +8,12 @@ from conftest import small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, maze, runs, seeds, walks
+from jaxdqn import ConfigError, maze, walks
 from jaxdqn import environment as environments
 from jaxdqn.commands import plot
 from jaxdqn.maze import render
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import folder
 
 KEY = jax.random.key(0)
 LEVELS = {
@@ -25,19 +27,19 @@ def run_folder(tmp_path_factory):
     """A run on several levels, two seeds, as ``jaxdqn train`` leaves it but for the pictures."""
     path = tmp_path_factory.mktemp("runs") / "levels"
     config = small(env_kwargs=LEVELS, eval_episodes=6)
-    runs.create(path, config)
+    folder.create(path, config)
     rows = []
     for state, row in seeds.train_in_periods(config, range(5, 7)):
         final = state
         rows += [] if row is None else [row]
     metrics = seeds.concatenate(rows)
-    summary = runs.summarise("corridors", config, metrics, range(5, 7), 1.0)
-    runs.save_results(path, metrics, summary, final.agent.params)
+    summary = folder.summarise("corridors", config, metrics, range(5, 7), 1.0)
+    folder.save_results(path, metrics, summary, final.agent.params)
     return path
 
 
 def test_a_run_folder_reads_back_what_was_trained(run_folder):
-    run = runs.load(run_folder)
+    run = folder.load(run_folder)
     _, metrics = jaxdqn.train(run.config, jax.random.key(6))
     assert (run.name, run.seeds) == ("corridors", range(5, 7))
     for name in ("loss", "success", "q_error"):
@@ -66,11 +68,11 @@ def test_a_seed_that_was_not_trained_is_refused(run_folder):
 
 def test_damaged_and_unfinished_runs_are_refused(run_folder, tmp_path):
     with pytest.raises(ConfigError, match="can't be read"):
-        runs.load(tmp_path / "nowhere")
-    config = runs.load(run_folder).config
-    runs.create(tmp_path / "unfinished", config)
+        folder.load(tmp_path / "nowhere")
+    config = folder.load(run_folder).config
+    folder.create(tmp_path / "unfinished", config)
     with pytest.raises(ConfigError, match=r"has no summary\.json: choose"):
-        runs.load(tmp_path / "unfinished")
+        folder.load(tmp_path / "unfinished")
     for name in ("metrics.npz", "params.msgpack", "summary.json"):
         broken = tmp_path / name
         broken.mkdir()
@@ -78,7 +80,7 @@ def test_damaged_and_unfinished_runs_are_refused(run_folder, tmp_path):
             content = (run_folder / file).read_bytes()
             (broken / file).write_bytes(content[:-20] if file == name else content)
         with pytest.raises(ConfigError, match="is damaged"):
-            runs.load(broken)
+            folder.load(broken)
 
 
 def test_walks_follow_the_greedy_policy_to_their_end():

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from conftest import RESIDUAL, ROOT, small
 
-from jaxdqn import ConfigError, agent, environment
-from jaxdqn.policy import export_policy
+from jaxdqn import ConfigError, environment
+from jaxdqn.algorithm import agent
+from jaxdqn.runs.export import export_policy
 
 
 def trained(config):

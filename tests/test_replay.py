@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdqn import replay
+from jaxdqn.replay import ring
 from jaxdqn.types import Transition
 
 KEY = jax.random.key(0)
@@ -47,9 +47,9 @@ def rows(batch: Transition) -> list[tuple]:
 def test_the_ring_holds_what_a_deque_holds(capacity, count):
     rng = np.random.default_rng(capacity)
     example = example_of(transitions(rng, count))
-    ring = replay.uniform(capacity, 400, example)
-    add, sample = jax.jit(ring.add), jax.jit(ring.sample)
-    state, reference = ring.init(), deque(maxlen=capacity)
+    buffer = ring.uniform(capacity, 400, example)
+    add, sample = jax.jit(buffer.add), jax.jit(buffer.sample)
+    state, reference = buffer.init(), deque(maxlen=capacity)
     for turn in range(5 * capacity // count + 3):
         batch = transitions(rng, count)
         state = add(state, batch)
@@ -60,8 +60,8 @@ def test_the_ring_holds_what_a_deque_holds(capacity, count):
 
 def test_samples_keep_shape_and_dtype():
     batch = transitions(np.random.default_rng(0), 4)
-    ring = replay.uniform(8, 3, example_of(batch))
-    drawn = ring.sample(ring.add(ring.init(), batch), KEY)
+    buffer = ring.uniform(8, 3, example_of(batch))
+    drawn = buffer.sample(buffer.add(buffer.init(), batch), KEY)
     expected = jax.tree.map(lambda x: ((3, *x.shape[1:]), x.dtype), batch)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn) == expected
 
@@ -69,20 +69,20 @@ def test_samples_keep_shape_and_dtype():
 @pytest.mark.parametrize("filled", [8, 40, 64])
 def test_sampling_is_uniform_over_filled_slots(filled):
     batch = transitions(np.random.default_rng(0), 8).replace(obs_tm1=None, obs_t=None)
-    ring = replay.uniform(64, 40_000, example_of(batch))
-    state = ring.init()
+    buffer = ring.uniform(64, 40_000, example_of(batch))
+    state = buffer.init()
     for start in range(0, filled, 8):
-        state = ring.add(state, batch.replace(a_tm1=jnp.arange(start, start + 8)))
-    counts = np.bincount(ring.sample(state, KEY).a_tm1, minlength=64)
+        state = buffer.add(state, batch.replace(a_tm1=jnp.arange(start, start + 8)))
+    counts = np.bincount(buffer.sample(state, KEY).a_tm1, minlength=64)
     assert counts[filled:].sum() == 0
     assert stats.chisquare(counts[:filled]).pvalue > 1e-4
 
 
 def test_draws_come_with_replacement_and_differ_between_keys():
     batch = transitions(np.random.default_rng(0), 8)
-    ring = replay.uniform(8, 64, example_of(batch))
-    state = ring.add(ring.init(), batch)
-    one, other = (rows(ring.sample(state, jax.random.key(i))) for i in range(2))
+    buffer = ring.uniform(8, 64, example_of(batch))
+    state = buffer.add(buffer.init(), batch)
+    one, other = (rows(buffer.sample(state, jax.random.key(i))) for i in range(2))
     assert len(one) > len(set(one))
     assert one != other
 
@@ -91,8 +91,8 @@ def test_boolean_arrays_are_stored_as_bits():
     planes = jax.ShapeDtypeStruct((13, 13, 3), bool)
     scalar = jax.ShapeDtypeStruct((), jnp.int32)
     number = jax.ShapeDtypeStruct((), jnp.float32)
-    ring = replay.uniform(10, 1, Transition(planes, scalar, number, number, planes))
+    buffer = ring.uniform(10, 1, Transition(planes, scalar, number, number, planes))
     bits = -(-13 * 13 * 3 // 8)
-    assert ring.bytes_per_transition == 2 * bits + 4 + 4 + 4
-    stored = sum(leaf.nbytes for leaf in jax.tree.leaves(ring.init().storage))
-    assert stored == 10 * ring.bytes_per_transition
+    assert buffer.bytes_per_transition == 2 * bits + 4 + 4 + 4
+    stored = sum(leaf.nbytes for leaf in jax.tree.leaves(buffer.init().storage))
+    assert stored == 10 * buffer.bytes_per_transition

@@ -11,7 +11,8 @@ import pytest
 from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
-from jaxdqn import ConfigError, devices, seeds
+from jaxdqn import ConfigError
+from jaxdqn.parallel import devices, seeds
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ import pytest
 from conftest import ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError, checkpoint, loggers, runs, seeds, session
-from jaxdqn.checkpoint import Checkpoint
-from jaxdqn.session import Options
+from jaxdqn import ConfigError
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import checkpoint, folder, loggers, session
+from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.runs.session import Options
 
 ALWAYS = Options(save_every=0)
 EIGHT = range(8)
@@ -26,7 +28,7 @@ EIGHT = range(8)
 def half(tmp_path_factory) -> Path:
     """Eight seeds, stopped by a callback after two of four evaluations."""
     out = tmp_path_factory.mktemp("half") / "run"
-    runs.create(out, small())
+    folder.create(out, small())
     seen: list = []
 
     def two(state, row):
@@ -210,7 +212,7 @@ def test_tensorboard_gets_means_over_seeds(tmp_path, whole):
 
 _OFFLINE = """
 import sys, pathlib, numpy as np, jaxdqn
-from jaxdqn import loggers
+from jaxdqn.runs import loggers
 row = jaxdqn.Metrics(**{name: np.arange(3.0) for name in jaxdqn.Metrics.__annotations__})
 with loggers.weights_and_biases("project", pathlib.Path(sys.argv[1]), jaxdqn.Config()) as log:
     log(row)

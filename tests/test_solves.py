@@ -5,7 +5,8 @@ import pytest
 from conftest import ROOT
 
 import jaxdqn
-from jaxdqn import seeds, statistics
+from jaxdqn import statistics
+from jaxdqn.parallel import seeds
 
 
 def train(name: str, count: int):

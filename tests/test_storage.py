@@ -8,7 +8,7 @@ from conftest import assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import environment as environments
-from jaxdqn import storage
+from jaxdqn.replay import codec
 from jaxdqn.training import bytes_per_transition
 from jaxdqn.types import ConfigError, Transition
 
@@ -35,7 +35,7 @@ def test_training_from_states_is_training_from_observations(observation):
 def test_a_stored_transition_comes_back_as_it_was(replay):
     config = small(env_kwargs={**CORRIDORS, "observation": "planes"}, replay=replay)
     environment, params = environments.make(config)
-    how = storage.make(config, environment, params)
+    how = codec.make(config, environment, params)
     obs, state = environment.reset(KEY, params)
     for step in range(30):
         key = jax.random.fold_in(KEY, step)

@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, small
 
 import jaxdqn
-from jaxdqn import ConfigError, memory, sweeps
+from jaxdqn import ConfigError
+from jaxdqn.parallel import memory, sweeps
 
 RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
 
@@ -173,7 +174,7 @@ def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
 
 def test_seeds_of_new_settings_run_on_one_device_and_then_on_two():
     """What is made inside one mesh must not be kept for another."""
-    from jaxdqn import seeds
+    from jaxdqn.parallel import seeds
 
     config = small(env_kwargs={"height": 3, "width": 6, "generator": "empty"})
     for count in (1, 2):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdqn.threefry import unrolled
+from jaxdqn.random import unrolled
 
 KEYS = jax.random.split(jax.random.key(2**31 - 5), 3)
 

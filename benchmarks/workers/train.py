@@ -143,7 +143,7 @@ PACKAGES = {
 if __name__ == "__main__":
     name = sys.argv[1]
     if name == "ours":
-        from jaxdqn import devices
+        from jaxdqn.parallel import devices
 
         devices.use_cores()
     serve({"ours": ours, "rejax": rejax, "sb3": sb3, "sbx": sbx}[name], PACKAGES[name])

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from jaxdqn import comparison, console, plots, runs, sweeps
-from jaxdqn.comparison import Contender, Score
+from jaxdqn import plots
 from jaxdqn.config import load_config
-from jaxdqn.measures import to_arrays
+from jaxdqn.metrics import to_arrays
+from jaxdqn.parallel import sweeps
+from jaxdqn.runs import comparison, console, folder
+from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.types import ConfigError
 
 
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
     configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
     out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
-    runs.make_folder(out)
+    folder.make_folder(out)
     contenders = []
     for path in chosen.settings:
         if path in configs:
@@ -50,14 +52,14 @@ def main(arguments: list[str]) -> int:
             seconds = time.perf_counter() - began
             contender = Contender(_name(path), swept.metrics, range(chosen.seeds), seconds)
         else:
-            run = runs.load(path)
+            run = folder.load(path)
             contender = Contender(_name(path), run.metrics, run.seeds, float("nan"))
         comparison.curves(contender, chosen.measure)
         named: dict[str, Any] = to_arrays(contender.metrics)
         np.savez_compressed(out / f"{contender.name}.npz", **named)
         contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
-    runs.save_json(
+    folder.save_json(
         out / "comparison.json",
         {"measure": chosen.measure, "score": chosen.score, "settings": report},
     )

@@ -7,11 +7,12 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxdqn import console, environment, runs, statistics
+from jaxdqn import environment, statistics
 from jaxdqn.commands.resume import of_run
 from jaxdqn.config import Config, check
 from jaxdqn.evaluation import Evaluation, evaluate
-from jaxdqn.measures import to_arrays
+from jaxdqn.metrics import to_arrays
+from jaxdqn.runs import console, folder
 from jaxdqn.types import Params
 
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         group: {name: statistics.summarise(values) for name, values in to_arrays(means).items()}
         for group, means in groups.items()
     }
-    runs.save_json(
+    folder.save_json(
         chosen.run / "evaluation.json",
         {"episodes": chosen.episodes, "key": chosen.key} | summary,
     )

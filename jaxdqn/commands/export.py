@@ -6,8 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn import policy, runs, seeds
 from jaxdqn.commands.resume import of_run
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import export, folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +28,9 @@ def main(arguments: list[str]) -> int:
     chosen = tyro.cli(Arguments, prog="jaxdqn export", args=arguments, use_underscores=True)
     found, numbers = of_run(chosen.run)
     seed = numbers.start if chosen.seed is None else chosen.seed
-    index = runs.index_of(seed, numbers)
+    index = folder.index_of(seed, numbers)
     out = chosen.out or chosen.run / "policy.jax"
     params = seeds.parameters_of(found.state, index)
-    size = policy.export_policy(out, found.config, params)
+    size = export.export_policy(out, found.config, params)
     print(f"seed {seed}: {out}, {size / 1e3:.0f} kB; jax.export.deserialize reads it")
     return 0

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn import plots, runs
+from jaxdqn import plots
+from jaxdqn.runs import folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    run = runs.load(chosen.run)
+    run = folder.load(chosen.run)
     seed = run.seeds.start if chosen.seed is None else chosen.seed
     written = plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)
     print(f"drawn: {', '.join(written)} in {chosen.run}")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn import checkpoint, console, runs
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
-from jaxdqn.session import Options
+from jaxdqn.runs import checkpoint, console, folder
+from jaxdqn.runs.session import Options
 from jaxdqn.types import ConfigError
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if chosen.total_steps is not None:
         config = extended(config, chosen.total_steps, int(begin.state.evaluations))
     console.announce(config, numbers, chosen.run)
-    runs.clear(chosen.run, config)
+    folder.clear(chosen.run, config)
     return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdqn import console, environment, plots, runs, seeds, session
-from jaxdqn.checkpoint import Checkpoint
+from jaxdqn import environment, plots
 from jaxdqn.config import Config, check, load_config
-from jaxdqn.session import Options, Outcome
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import console, folder, session
+from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.runs.session import Options, Outcome
 from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
         )
     chosen.keeping.check()
     out = chosen.out or _default_folder(chosen.config_file)
-    runs.create(out, config)
+    folder.create(out, config)
     numbers = range(first, first + count)
     console.announce(config, numbers, out)
     return watch(out, config, numbers, chosen.keeping)
@@ -121,9 +123,9 @@ def _default_folder(config_file: Path) -> Path:
 def _leave_results(
     out: Path, config: Config, numbers: range, outcome: Outcome, metrics: Metrics
 ) -> None:
-    summary = runs.summarise(out.name, config, metrics, numbers, outcome.seconds)
+    summary = folder.summarise(out.name, config, metrics, numbers, outcome.seconds)
     summary |= {"checkpoint": outcome.saving, "halted": outcome.halted}
-    runs.save_results(out, metrics, summary, outcome.state.agent.params)
+    folder.save_results(out, metrics, summary, outcome.state.agent.params)
     params = seeds.parameters_of(outcome.state, 0)
     plots.draw(out, out.name, config, metrics, params, numbers.start)
     console.report(summary, out)

@@ -11,7 +11,7 @@ from gymnax.environments import environment, spaces
 
 from jaxdqn.maze import check, grid, observe, solve
 from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
-from jaxdqn.threefry import unrolled
+from jaxdqn.random import unrolled
 from jaxdqn.types import Array, ConfigError, PRNGKey
 
 

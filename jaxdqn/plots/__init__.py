@@ -7,7 +7,7 @@ import matplotlib
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.plots import mazes
-from jaxdqn.plots.comparison import compare
+from jaxdqn.plots.contenders import compare
 from jaxdqn.plots.curves import curves
 from jaxdqn.training import Metrics
 from jaxdqn.types import Params

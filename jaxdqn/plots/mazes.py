@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
 from jaxdqn import maze, walks
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config
 from jaxdqn.maze import render, solve
 from jaxdqn.types import Params

@@ -7,7 +7,7 @@ result is NaN. A seed that diverged to NaN isn't counted either: look at how man
 The measures and the stratified bootstrap are those of Agarwal et al. (2021, arXiv:2108.13264).
 """
 
-from jaxdqn.statistics.comparison import difference, improvement, seeds_needed
+from jaxdqn.statistics.differences import difference, improvement, seeds_needed
 from jaxdqn.statistics.estimators import (
     iqm,
     mean,

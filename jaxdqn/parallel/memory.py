@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
+from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config, check
 from jaxdqn.evaluation import Evaluation
 from jaxdqn.training import Metrics, outline

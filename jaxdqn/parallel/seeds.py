@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdqn import memory, structure
+from jaxdqn import pytrees
 from jaxdqn.config import Config
-from jaxdqn.replay import ReplayState
+from jaxdqn.parallel import memory
+from jaxdqn.replay.ring import ReplayState
 from jaxdqn.training import Metrics, State, init, outline, run
 from jaxdqn.types import Array, ArrayTree, ConfigError
 
@@ -118,7 +119,7 @@ def _check_memory(config: Config, count: int) -> None:
 
 def _of_seeds(config: Config, seeds: range, state: State) -> State:
     """Return a state that holds these seeds, its counters shared."""
-    if (axes := structure.leading_axes(state, outline(config))) != (len(seeds),):
+    if (axes := pytrees.leading_axes(state, outline(config))) != (len(seeds),):
         raise ConfigError(
             f"state holds agents along leading axes {axes}, and seeds names {len(seeds)}: "
             "give as many seeds as there are agents."

@@ -7,10 +7,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import agent as agents
 from jaxdqn import environment as environments
-from jaxdqn import structure
-from jaxdqn.agent import AgentState
+from jaxdqn import pytrees
+from jaxdqn.algorithm import agent as agents
+from jaxdqn.algorithm.agent import AgentState
 from jaxdqn.config import Config
 from jaxdqn.types import Array, ConfigError, Params, reason_of
 
@@ -61,7 +61,7 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
 
 
 def _check(params: Params, agent: AgentState) -> None:
-    if axes := structure.leading_axes({"params": params}, {"params": agent.params}):
+    if axes := pytrees.leading_axes({"params": params}, {"params": agent.params}):
         raise ConfigError(
             f"params hold many networks (leading axes {axes}), and a policy is one: choose one."
         )

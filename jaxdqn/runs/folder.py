@@ -10,9 +10,9 @@ import numpy as np
 from flax import serialization
 
 from jaxdqn import statistics
-from jaxdqn.checkpoint import versions
 from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.measures import from_arrays, to_arrays
+from jaxdqn.metrics import from_arrays, to_arrays
+from jaxdqn.runs.checkpoint import versions
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params, reason_of
 

@@ -9,9 +9,10 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from jaxdqn import exploration, heads, networks
+from jaxdqn.algorithm import exploration, heads
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
+from jaxdqn.networks import dense, residual
 from jaxdqn.types import Array, Params, PRNGKey, Transition
 
 
@@ -155,13 +156,13 @@ def _flat(tree: Params) -> tuple[Array, Callable[[Array], Params]]:
 
 
 def _network(config: Config, environment: Environment, width: int) -> Any:
-    dense = networks.Dense(
+    layers = dense.Dense(
         num_actions=environment.num_actions,
         width=width,
         widths=config.widths,
-        activation=networks.ACTIVATIONS[config.activation],
+        activation=dense.ACTIVATIONS[config.activation],
         layer_norm=config.layer_norm,
     )
     if config.network == "residual":
-        return networks.Residual(dense, channels=config.channels, blocks=config.blocks)
-    return networks.MLP(dense, categories=environment.categories)
+        return residual.Residual(layers, channels=config.channels, blocks=config.blocks)
+    return dense.MLP(layers, categories=environment.categories)

@@ -5,9 +5,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxdqn import comparison, statistics
-from jaxdqn.comparison import Contender, Score
+from jaxdqn import statistics
 from jaxdqn.plots.curves import TITLES, short_steps
+from jaxdqn.runs import comparison
+from jaxdqn.runs.comparison import Contender, Score
 
 # Okabe and Ito (2008), in an order that stays apart also in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import tyro
 
-from jaxdqn import checkpoint, console, loggers, seeds
-from jaxdqn.checkpoint import Checkpoint
 from jaxdqn.config import Config
+from jaxdqn.parallel import seeds
+from jaxdqn.runs import checkpoint, console, loggers
+from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
@@ -73,7 +74,7 @@ def train(
     """Train seeds with checkpoints and logs in a run folder, to the end of the schedule.
 
     Args:
-        out: the run folder, from ``runs.create``.
+        out: the run folder, from ``folder.create``.
         config: the settings.
         numbers: of the seeds.
         options: how it is kept and watched.

@@ -19,9 +19,9 @@ import jax
 import numpy as np
 
 import jaxdqn
-from jaxdqn import structure
+from jaxdqn import pytrees
 from jaxdqn.config import Config, from_toml, to_toml
-from jaxdqn.measures import from_arrays, to_arrays
+from jaxdqn.metrics import from_arrays, to_arrays
 from jaxdqn.training import Metrics, State, outline
 from jaxdqn.types import ConfigError, reason_of
 
@@ -86,11 +86,11 @@ def save(
             earlier checkpoint is still there.
     """
     text = _settings(config)
-    structure.leading_axes(state, outline(config))
+    pytrees.leading_axes(state, outline(config))
     arrays, keys = {}, {}
     measured = {} if metrics is None else to_arrays(metrics)
-    for name, leaf in structure.named_leaves({"state": state, "metrics": measured}).items():
-        if structure.is_key(leaf):
+    for name, leaf in pytrees.named_leaves({"state": state, "metrics": measured}).items():
+        if pytrees.is_key(leaf):
             keys[name] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)
         arrays[name] = np.asarray(leaf)
@@ -230,7 +230,7 @@ def _damaged(path: Path, reason: str) -> ConfigError:
 
 
 def _assemble(arrays: dict[str, Any], keys: dict[str, str], like: State) -> State:
-    wanted = structure.named_leaves({"state": like})
+    wanted = pytrees.named_leaves({"state": like})
     found = {name: x for name, x in arrays.items() if name.startswith("state.")}
     if found.keys() != wanted.keys():
         raise ConfigError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown.")
@@ -240,7 +240,7 @@ def _assemble(arrays: dict[str, Any], keys: dict[str, str], like: State) -> Stat
         elif x.dtype.kind == "V":  # bfloat16 and its like, for which NumPy has no name
             found[name] = x.view(wanted[name].dtype)
     state = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])
-    structure.leading_axes(state, like)
+    pytrees.leading_axes(state, like)
     return state
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdqn import statistics
 from jaxdqn.config.check import unknown
-from jaxdqn.measures import to_arrays
+from jaxdqn.metrics import to_arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError
 

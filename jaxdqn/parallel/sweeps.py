@@ -12,10 +12,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxdqn import memory
 from jaxdqn.config import Config, check
 from jaxdqn.config.check import FIELDS, unknown
-from jaxdqn.seeds import WIDEST
+from jaxdqn.parallel import memory
+from jaxdqn.parallel.seeds import WIDEST
 from jaxdqn.training import Metrics, train
 from jaxdqn.types import Array, ArrayTree, ConfigError, Params
 

@@ -1,0 +1,53 @@
+"""The residual Q-network, for observations that are grids."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxdqn.networks.dense import BY_OUTPUT, Dense
+from jaxdqn.types import Array
+
+
+class Conv3x3(nn.Module):
+    """A 3×3 convolution with zero padding, as nine shifted grids times one matrix.
+
+    ``nn.Conv`` is the same function, but XLA on CPU runs it six times slower inside a scan
+    (48 against 7.7 ms an update, 7×7×16, batch 64), and under a vmap over weights it becomes a
+    grouped convolution, where a matrix product stays a matrix product.
+    """
+
+    channels: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map a grid ``[H, W, C]`` to ``[H, W, channels]``."""
+        height, width, channels = x.shape
+        padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+        shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
+        shape = (self.channels, 9 * channels)
+        linear = nn.Einsum(shape, "hwi,oi->hwo", kernel_init=BY_OUTPUT)
+        return linear(jnp.concatenate(shifted, axis=-1))
+
+
+class Residual(nn.Module):
+    """A pre-activation residual network for grids (He et al., 2016, arXiv:1603.05027).
+
+    Stem, ``blocks`` residual blocks of two 3×3 convolutions, then ``dense``. The grid keeps its
+    size throughout and is flattened, not pooled, since in a maze the place is the point.
+    """
+
+    dense: Dense
+    channels: int
+    blocks: int
+
+    @nn.compact
+    def __call__(self, obs: Array) -> Array:
+        """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
+        act, norm = self.dense.activation, self.dense.layer_norm
+        x = Conv3x3(self.channels)(obs.astype(jnp.float32))
+        for _ in range(self.blocks):
+            y = x
+            for _ in range(2):
+                y = act(nn.LayerNorm()(y) if norm else y)
+                y = Conv3x3(self.channels)(y)
+            x = x + y
+        return self.dense(act(x))
