@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn.parallel import sweeps
+from jaxdqn.parallel import executor, sweeps
 
 # An update of the large one is 54 times the work, so it trains for fewer steps.
 NETWORKS = {
@@ -63,7 +63,6 @@ def swept(
 ) -> harness.Program:
     """Prepare the program of ``jaxdqn.sweep`` for that many seeds, of each learning rate given."""
     cells = [{"learning_rate": rate} for rate in rates] if rates else [{}]
-    how = sweeps.plan(config, len(cells) * count)
-    return harness.prepare(
-        sweeps.program(how), *sweeps.arguments(config, cells, list(range(count)), how)
-    )
+    how = executor.plan(config, len(cells) * count)
+    given = sweeps.arguments(config, cells, list(range(count)), how)
+    return harness.prepare(executor.programs(given[0], how).through, *given)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices
 
 devices.use_cores()
@@ -59,7 +60,7 @@ def settings(noise: float, double: bool, quick: bool) -> Config:
 def train(config: Config, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return environment steps ``[T]`` and the bias of each seed along training, ``[S, T]``."""
     rows = [row for _, row in seeds.train_in_periods(config, range(count)) if row is not None]
-    metrics = seeds.concatenate(rows)
+    metrics = concatenate(rows)
     assert metrics.q_bias is not None
     return np.asarray(metrics.env_steps)[0], np.asarray(metrics.q_bias)
 

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from jaxdqn import maze, statistics
     from jaxdqn.config import Config, load_config
     from jaxdqn.evaluation import evaluate
+    from jaxdqn.method import State
+    from jaxdqn.metrics import Metrics
     from jaxdqn.parallel import devices
     from jaxdqn.parallel.sweeps import Sweep, sweep
     from jaxdqn.runs import session
     from jaxdqn.runs.checkpoint import Checkpoint, restore, save
-    from jaxdqn.training import Metrics, State, init, run, train
+    from jaxdqn.training import init, run, train
     from jaxdqn.types import ConfigError
 
 # Loaded at first use: gymnax takes seconds to import, and the command line has something to say
@@ -26,8 +28,8 @@ _HOMES = {
     "Checkpoint": "jaxdqn.runs.checkpoint",
     "Config": "jaxdqn.config",
     "ConfigError": "jaxdqn.types",
-    "Metrics": "jaxdqn.training",
-    "State": "jaxdqn.training",
+    "Metrics": "jaxdqn.metrics",
+    "State": "jaxdqn.method",
     "Sweep": "jaxdqn.parallel.sweeps",
     "evaluate": "jaxdqn.evaluation",
     "init": "jaxdqn.training",

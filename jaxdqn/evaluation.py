@@ -1,54 +1,18 @@
-"""Greedy rollouts of fixed length, each masked from its first ending on."""
+"""The greedy policy, measured: by walking, and on mazes against exact values."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from jaxdqn import environment as environments
-from jaxdqn import maze, oracle
-from jaxdqn.algorithm import agent as agents
+from jaxdqn import maze, rollouts
+from jaxdqn.assembly import Parts, assemble
 from jaxdqn.config import Config, check
+from jaxdqn.maze import oracle
+from jaxdqn.metrics import Evaluation
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
-
-
-class Evaluation(struct.PyTreeNode):
-    """Means over the greedy episodes of one evaluation; float32 ``[]`` each.
-
-    On mazes the episodes take the levels of the bank in their order, so that ``eval_episodes``
-    equal to ``num_levels`` walks each once.
-
-    Attributes:
-        eval_return: undiscounted return; of an episode cut at ``eval_steps``, up to the cut.
-        eval_length: steps; of an episode that was cut, ``eval_steps``.
-        success: share of episodes that reached the goal; on mazes only, else None.
-        spl: success weighted by (shortest / walked) path length (Anderson et al., 2018,
-            arXiv:1807.06757); on mazes only, else None.
-        regret: see ``oracle.Oracle``, as are the following; on mazes only, else None.
-        q_error: root mean square of Q - Q*.
-        q_bias: mean overestimation.
-        held_out: the same measures on the levels that training never sees; None without such.
-    """
-
-    eval_return: Array
-    eval_length: Array
-    success: Array | None = None
-    spl: Array | None = None
-    regret: Array | None = None
-    q_error: Array | None = None
-    q_bias: Array | None = None
-    held_out: "Evaluation | None" = None
-
-
-class _Episodes(struct.PyTreeNode):
-    """Greedy episodes under way, ``[episodes]`` each."""
-
-    alive: Array
-    returns: Array
-    lengths: Array
-    terminated: Array
 
 
 def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
@@ -63,78 +27,65 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
-    _, env_params = environments.make(config)
-    return _rollouts(config, env_params, params, key)
+    return _evaluate(config, assemble(config).env_params, params, key)
 
 
-def rollouts(config: Config, env_params: Any, params: Params, key: PRNGKey) -> Evaluation:
+@jax.jit
+def _evaluate(config: Config, env_params: Any, params: Params, key: PRNGKey) -> Evaluation:
+    return measure(assemble(config, env_params), params, key)
+
+
+def measure(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
     """Walk greedily and measure, inside a compiled program; the key is consumed."""
-    if not environments.make(config)[0].is_maze:
-        return _walk(config, env_params, params, key)[0]
-    on_train = _on_bank(config, env_params, params, key)
-    if env_params.held_out is None:
+    if not parts.environment.is_maze:
+        return _walk(parts, params, key)[0]
+    on_train = _on_bank(parts, params, key)
+    if parts.env_params.held_out is None:
         return on_train
-    unseen = env_params.replace(levels=env_params.held_out)
-    return on_train.replace(held_out=_on_bank(config, unseen, params, key))
+    unseen = parts.env_params.replace(levels=parts.env_params.held_out)
+    held_out = _on_bank(parts._replace(env_params=unseen), params, key)
+    return on_train.replace(held_out=held_out)
 
 
-_rollouts = jax.jit(rollouts)
-
-
-def _on_bank(
-    config: Config, env_params: maze.MazeParams, params: Params, key: PRNGKey
-) -> Evaluation:
+def _on_bank(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
     """Measure on the levels of one bank, also against the exact values."""
-    result, first, episodes = _walk(config, env_params, params, key)
-    shortest = jax.vmap(_shortest_path, (None, 0))(env_params, first)
+    result, first, episodes = _walk(parts, params, key)
+    shortest = jax.vmap(_shortest_path, (None, 0))(parts.env_params, first)
     efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
-    exact = oracle.consult(config, env_params, params)
-    return result.replace(
-        success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **vars(exact)
+    of_params = parts.method.q_values
+    exact = oracle.consult(
+        parts.environment.gymnax,
+        parts.env_params,
+        parts.config.discount,
+        lambda obs: parts.method.act(params, parts.method.memory(), obs, key)[0],
+        None if of_params is None else partial(of_params, params),
+        parts.config.oracle_levels,
     )
+    return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **exact)
 
 
-def _walk(
-    config: Config, env_params: Any, params: Params, key: PRNGKey
-) -> tuple[Evaluation, Any, _Episodes]:
+def _walk(parts: Parts, params: Params, key: PRNGKey) -> tuple[Evaluation, Any, rollouts.Episodes]:
     """Return means, first states and ends of ``eval_episodes`` greedy episodes."""
-    environment, _ = environments.make(config)
-    agent = agents.make(config, environment)
+    environment, env_params, config = parts.environment, parts.env_params, parts.config
     count = config.eval_episodes
-    key_start, key_env = jax.random.split(unrolled(key))
+    key_start, key_env, key_act = jax.random.split(unrolled(key), 3)
     keys = jax.random.split(key_start, count)
     if environment.is_maze:
         level = jnp.arange(count) % len(env_params.levels)
-        start = jax.vmap(environment.gymnax.start_on, (0, 0, None))
-        first_obs, first_state = start(keys, level, env_params)
+        start = jax.vmap(environment.gymnax.start_on, (0, 0, None))(keys, level, env_params)
     else:
-        first_obs, first_state = jax.vmap(environment.reset, (0, None))(keys, env_params)
-    fresh = _Episodes(
-        alive=jnp.ones(count, bool),
-        returns=jnp.zeros(count),
-        lengths=jnp.zeros(count, jnp.int32),
-        terminated=jnp.zeros(count, bool),
+        start = jax.vmap(environment.reset, (0, None))(keys, env_params)
+    episodes, _ = rollouts.walk(
+        environment,
+        env_params,
+        lambda memory, obs, key: parts.method.act(params, memory, obs, key),
+        parts.method.memory(),
+        start,
+        (key_act, key_env),
+        config.eval_steps,
     )
-
-    def step(carry: tuple[Any, Any, _Episodes], t: Array) -> tuple[Any, None]:
-        obs, env_state, episodes = carry
-        actions = jnp.argmax(jax.vmap(agent.q_values, (None, 0))(params, obs), axis=-1)
-        keys = jax.random.split(jax.random.fold_in(key_env, t), count)
-        obs, env_state, rewards, terminated, truncated, _ = jax.vmap(
-            environment.step, (0, 0, 0, None)
-        )(keys, env_state, actions, env_params)
-        episodes = _Episodes(
-            alive=episodes.alive & ~(terminated | truncated),
-            returns=episodes.returns + jnp.where(episodes.alive, rewards, 0.0),
-            lengths=episodes.lengths + episodes.alive,
-            terminated=episodes.terminated | (episodes.alive & terminated),
-        )
-        return (obs, env_state, episodes), None
-
-    steps = jnp.arange(config.eval_steps)
-    (_, _, episodes), _ = jax.lax.scan(step, (first_obs, first_state, fresh), steps)
     means = Evaluation(jnp.mean(episodes.returns), jnp.mean(episodes.lengths))
-    return means, first_state, episodes
+    return means, start[1], episodes
 
 
 def _shortest_path(env_params: maze.MazeParams, state: maze.MazeState) -> Array:

@@ -1,16 +1,76 @@
-"""Metrics as arrays with names, for tables and files, and back."""
+"""What is measured: along training, by the greedy policy, and against exact values."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
+from flax import struct
 
-from jaxdqn.evaluation import Evaluation
-from jaxdqn.training import Metrics
+from jaxdqn.types import Array
 
 
-def to_arrays(metrics: Metrics | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
+class Progress(struct.PyTreeNode):
+    """How training goes; means are over the time since the row before.
+
+    Attributes:
+        env_steps: environment steps so far, warm-up included, int32.
+        updates: gradient updates so far, int32.
+        epsilon: probability of a random action at this point.
+        loss: mean loss.
+        q_mean: mean value of the replayed actions.
+        grad_norm: mean global norm of the gradient before clipping.
+        episodes: training episodes that ended, int32.
+        episode_return: their mean return while exploring; NaN where none ended.
+    """
+
+    env_steps: Array
+    updates: Array
+    epsilon: Array
+    loss: Array
+    q_mean: Array
+    grad_norm: Array
+    episodes: Array
+    episode_return: Array
+
+
+class Evaluation(struct.PyTreeNode):
+    """Means over the greedy episodes of one evaluation; float32 ``[]`` each.
+
+    On mazes the episodes take the levels of the bank in their order, so that ``eval_episodes``
+    equal to ``num_levels`` walks each once. What isn't measured is None: elsewhere than on mazes
+    all from ``success`` on, and ``held_out`` where there are no such levels.
+
+    Attributes:
+        eval_return: undiscounted return; of an episode cut at ``eval_steps``, up to the cut.
+        eval_length: steps; of an episode that was cut, ``eval_steps``.
+        success: share of episodes that reached the goal.
+        spl: success weighted by (shortest / walked) path length (Anderson et al., 2018,
+            arXiv:1807.06757).
+        regret: value lost by acting greedily, V*(s) - V^greedy(s) at the start, by policy
+            evaluation; its mean over all connected cells where episodes start at random.
+        q_error: root mean square of Q - Q* over connected cells and all actions.
+        q_bias: mean over connected cells of max Q - max Q*; above 0 is overestimation
+            (van Hasselt et al., 2016, arXiv:1509.06461).
+        held_out: the same measures on the levels that training never sees.
+    """
+
+    eval_return: Array
+    eval_length: Array
+    success: Array | None = None
+    spl: Array | None = None
+    regret: Array | None = None
+    q_error: Array | None = None
+    q_bias: Array | None = None
+    held_out: "Evaluation | None" = None
+
+
+class Metrics(Evaluation, Progress):
+    """One row per evaluation, leaves ``[T]``: all of ``Progress``, then all of ``Evaluation``."""
+
+
+def to_arrays(metrics: Progress | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
     """Return what was measured by name; measures on held-out levels are ``held_out_*``."""
     named: dict[str, np.ndarray] = {}
     for name, rows in vars(metrics).items():
@@ -34,6 +94,19 @@ def from_arrays(named: Mapping[str, np.ndarray]) -> Metrics:
     if any(rows is not None for rows in unseen.values()):
         fields["held_out"] = Evaluation(**unseen)
     return Metrics(**fields)
+
+
+def concatenate(rows: list[Metrics]) -> Metrics:
+    """Join rows of metrics, leaves ``[S]``, to leaves ``[S, T]``."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
+
+
+def append(metrics: Metrics | None, row: Metrics) -> Metrics:
+    """Add a row, leaves ``[S]``, to those so far, leaves ``[S, T]`` or None."""
+    last = concatenate([row])
+    if metrics is None:
+        return last
+    return jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), metrics, last)
 
 
 def _fields(kind: Any) -> list[str]:

@@ -1,11 +1,14 @@
-"""Whether a state belongs to some settings: names, shapes and dtypes of the arrays of a pytree."""
+"""The arrays of a pytree: names, bytes, axes of agents, and whether they fit some settings."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxdqn.types import ArrayTree, ConfigError
+from jaxdqn.types import Array, ArrayTree, ConfigError
 
 
 def named_leaves(tree: ArrayTree) -> dict[str, Any]:
@@ -17,6 +20,50 @@ def named_leaves(tree: ArrayTree) -> dict[str, Any]:
 def is_key(leaf: Any) -> bool:
     """Whether an array holds random keys."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def size(tree: ArrayTree) -> int:
+    """Return the bytes of the arrays of a pytree, or of their shapes."""
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
+
+
+def _bytes(leaf: Any) -> int:
+    if is_key(leaf):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    return int(np.prod(leaf.shape)) * leaf.dtype.itemsize
+
+
+def agent_axes(tree: Any) -> Any:
+    """Return where a state has its axis of agents: 0, and None in fields that are ``shared``.
+
+    It is a prefix of the tree, as ``jax.vmap`` takes it.
+    """
+    if not any(field.metadata.get("shared") for field in _fields_within(tree)):
+        return 0
+    return tree.replace(
+        **{
+            field.name: None
+            if field.metadata.get("shared")
+            else agent_axes(getattr(tree, field.name))
+            for field in dataclasses.fields(tree)
+        }
+    )
+
+
+def _fields_within(tree: Any) -> list[Any]:
+    if not dataclasses.is_dataclass(tree):
+        return []
+    own = list(dataclasses.fields(tree))
+    return own + [inner for field in own for inner in _fields_within(getattr(tree, field.name))]
+
+
+def map_agents(per_agent: Callable[..., Array], shared: Callable[..., Array], *trees: Any) -> Any:
+    """Map over the leaves with an axis of agents, and over the shared ones, each its way."""
+
+    def each(axis: int | None, *leaves: Any) -> Any:
+        return jax.tree.map(shared if axis is None else per_agent, *leaves)
+
+    return jax.tree.map(each, agent_axes(trees[0]), *trees, is_leaf=lambda x: x is None)
 
 
 def leading_axes(state: ArrayTree, outline: ArrayTree) -> tuple[int, ...]:

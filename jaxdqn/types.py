@@ -28,7 +28,16 @@ from flax import struct
 Array = jax.Array
 Params = ArrayTree
 
-__all__ = ["Array", "ArrayTree", "ConfigError", "PRNGKey", "Params", "Transition", "reason_of"]
+__all__ = [
+    "Array",
+    "ArrayTree",
+    "ConfigError",
+    "PRNGKey",
+    "Params",
+    "Transition",
+    "reason_of",
+    "shared",
+]
 
 
 class ConfigError(ValueError):
@@ -38,6 +47,15 @@ class ConfigError(ValueError):
 def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:
     """Return why the system refused a file, in the words of a message."""
     return (error.strerror or otherwise).lower()
+
+
+def shared() -> Any:
+    """Declare a field of a state that is the same for all agents trained side by side.
+
+    It has no axis of agents: an index that differed between them would turn every write to the
+    replay from a slice into a scatter.
+    """
+    return struct.field(metadata={"shared": True})
 
 
 class Transition(struct.PyTreeNode):

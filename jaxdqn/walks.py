@@ -1,13 +1,14 @@
 """Walks through mazes, cell by cell, to be drawn."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxdqn import environment as environments
-from jaxdqn.algorithm import agent as agents
+from jaxdqn import rollouts
+from jaxdqn.algorithm import exploration
+from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.maze import MazeParams
 from jaxdqn.types import Array, Params, PRNGKey
@@ -50,26 +51,24 @@ def walk(
         epsilon: probability of a random action.
         steps: of the longest walk (T).
     """
-    environment, _ = environments.make(config)
-    act = agents.make(config, environment).act
+    parts = assemble(config, env_params)
+    environment, method = parts.environment, parts.method
+    key_start, key_act, key_env = jax.random.split(key, 3)
+    keys = jax.random.split(key_start, len(levels))
+    start = jax.vmap(environment.gymnax.start_on, (0, 0, None))(keys, levels, env_params)
 
-    def one(key: PRNGKey, level: Array) -> Walks:
-        obs, first = environment.gymnax.start_on(key, level, env_params)
+    def act(memory: Any, obs: Array, key: PRNGKey) -> tuple[Array, Any]:
+        key_act, key_explore = jax.random.split(key)
+        action, memory = method.act(params, memory, obs, key_act)
+        bits = jax.random.bits(key_explore, (2,))
+        return exploration.sometimes_random(bits, action, environment.num_actions, epsilon), memory
 
-        def step(carry: tuple, t: Array) -> tuple[tuple, tuple[Array, Array]]:
-            obs, state, ended = carry
-            key_act, key_env = jax.random.split(jax.random.fold_in(key, t))
-            action = act(params, jax.random.bits(key_act, (2,)), obs, jnp.float32(epsilon))
-            new_obs, new_state, _, done, _ = environment.gymnax.step_env(
-                key_env, state, action, env_params
-            )
-            obs, state = jax.tree.map(
-                lambda old, new: jnp.where(ended, old, new), (obs, state), (new_obs, new_state)
-            )
-            return (obs, state, ended | done), (state.agent, ended)
-
-        _, (cells, ended) = jax.lax.scan(step, (obs, first, jnp.array(False)), jnp.arange(steps))
-        cells = jnp.concatenate([first.agent[None], cells])
-        return Walks(cells, first.goal, jnp.sum(~ended), cells[-1] == first.goal)
-
-    return jax.vmap(one)(jax.random.split(key, len(levels)), levels)
+    episodes, cells = rollouts.walk(
+        environment, env_params, act, method.memory(), start, (key_act, key_env), steps,
+        watch=lambda info: info["final_state"].agent,
+    )  # fmt: skip
+    first = start[1]
+    cells = jnp.concatenate([first.agent[None], cells]).T
+    until_end = jnp.minimum(jnp.arange(steps + 1)[None], episodes.lengths[:, None])
+    cells = jnp.take_along_axis(cells, until_end, axis=1)
+    return Walks(cells, first.goal, episodes.lengths, cells[:, -1] == first.goal)

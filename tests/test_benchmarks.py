@@ -10,7 +10,7 @@ from conftest import ROOT, small
 from jax.extend.core import jaxprs_in_params
 
 from jaxdqn import environment as environments
-from jaxdqn.algorithm import agent as agents
+from jaxdqn.algorithm import dqn
 from jaxdqn.types import Transition
 
 # Benchmarks are no package.
@@ -52,13 +52,13 @@ def test_the_tables_of_the_readme_are_the_results(name):
 
 def _learn(config):
     environment, _ = environments.make(config)
-    agent = agents.make(config, environment)
+    agent, _ = dqn.learner_of(config, environment)
     size = (config.batch_size,)
     obs = jnp.zeros(size + environment.obs.shape, environment.obs.dtype)
     number = jnp.zeros(size)
     batch = Transition(obs, jnp.zeros(size, jnp.int32), number, number, obs)
     state = jax.eval_shape(agent.init, jax.random.key(0))
-    return jax.make_jaxpr(agent.learn)(state, batch).jaxpr
+    return jax.make_jaxpr(agent.learn)(state, batch, number).jaxpr
 
 
 def _matmul_flops(jaxpr):

@@ -15,6 +15,7 @@ from conftest import RESIDUAL, ROOT, assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import ConfigError
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs.checkpoint import FILE
 
@@ -23,6 +24,7 @@ _GO_ON = """
 import sys, jax, numpy as np
 jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
 import jaxdqn
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 state, config, metrics, numbers, *_ = jaxdqn.restore(sys.argv[1])
 if numbers is None:
@@ -31,7 +33,7 @@ else:
     rows = []
     for state, row in seeds.train_in_periods(config, numbers, state):
         rows += [] if row is None else [row]
-    more = seeds.concatenate(rows)
+    more = concatenate(rows)
 metrics = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=-1), metrics, more)
 jaxdqn.save(sys.argv[1], state, config, metrics, seeds=numbers)
 """
@@ -51,7 +53,7 @@ def train(config, numbers, state=None, stop=None):
         state = reached
         if len(rows) == stop:
             break
-    return state, seeds.concatenate(rows)
+    return state, concatenate(rows)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import jaxdqn
 from jaxdqn import ConfigError, statistics, training
 from jaxdqn.commands import evaluate, export, resume
 from jaxdqn.config import to_toml
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import console
 
@@ -201,7 +202,7 @@ def test_more_steps_than_first_asked_for_equal_a_run_that_asked_for_them(finishe
     for state, row in seeds.train_in_periods(longer, range(2)):
         reached = state
         rows += [] if row is None else [row]
-    assert_same_bits((resumed.state, resumed.metrics), (reached, seeds.concatenate(rows)))
+    assert_same_bits((resumed.state, resumed.metrics), (reached, concatenate(rows)))
 
 
 def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
@@ -287,7 +288,7 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
         if len(rows) == reached:
             break
     assert reached > 4
-    assert_same_bits(whole.metrics, seeds.concatenate(rows))
+    assert_same_bits(whole.metrics, concatenate(rows))
     assert len(list(out.glob("*.tmp"))) <= 1
 
 

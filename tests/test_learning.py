@@ -10,7 +10,7 @@ from conftest import small
 import jaxdqn
 from jaxdqn import environment as environments
 from jaxdqn import maze
-from jaxdqn.algorithm import agent as agents
+from jaxdqn.assembly import assemble
 
 SEEDS = jax.vmap(jax.random.key)(jnp.arange(3))
 
@@ -18,8 +18,7 @@ SEEDS = jax.vmap(jax.random.key)(jnp.arange(3))
 def learned_q(config, observations):
     """Train three seeds; return their action values, ``[3, observations, A]``."""
     state, _ = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, SEEDS)
-    environment, _ = environments.make(config)
-    q_values = agents.make(config, environment).q_values
+    q_values = assemble(config).method.q_values
     return jax.vmap(jax.vmap(q_values, (None, 0)), (0, None))(state.agent.params, observations)
 
 
@@ -106,7 +105,7 @@ def test_a_table_on_a_short_clock_converges_to_the_exact_values():
     model = environment.gymnax.model(params, jnp.int32(0), jnp.int32(level.goal), config.discount)
     exact = np.asarray(maze.solve.optimal_q(model))
     state, metrics = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, SEEDS)
-    learned = jax.vmap(jax.vmap(agents.make(config, environment).q_values, (None, 0)), (0, None))(
+    learned = jax.vmap(jax.vmap(assemble(config).method.q_values, (None, 0)), (0, None))(
         state.agent.params, jnp.arange(25)
     )
     learned, cells = np.asarray(learned), level.cells[:-1]

@@ -12,6 +12,7 @@ from jaxdqn import ConfigError, maze, walks
 from jaxdqn import environment as environments
 from jaxdqn.commands import plot
 from jaxdqn.maze import render
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import folder
 
@@ -32,7 +33,7 @@ def run_folder(tmp_path_factory):
     for state, row in seeds.train_in_periods(config, range(5, 7)):
         final = state
         rows += [] if row is None else [row]
-    metrics = seeds.concatenate(rows)
+    metrics = concatenate(rows)
     summary = folder.summarise("corridors", config, metrics, range(5, 7), 1.0)
     folder.save_results(path, metrics, summary, final.agent.params)
     return path

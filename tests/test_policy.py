@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from conftest import RESIDUAL, ROOT, small
 
-from jaxdqn import ConfigError, environment
-from jaxdqn.algorithm import agent
+import jaxdqn
+from jaxdqn import ConfigError
+from jaxdqn.assembly import assemble
 from jaxdqn.runs.export import export_policy
 
 
 def trained(config):
-    made, _ = environment.make(config)
-    state = agent.make(config, made).init(jax.random.key(0))
-    return state.params, agent.make(config, made).q_values
+    params = jaxdqn.init(config, jax.random.key(0)).agent.params
+    return params, assemble(config).method.q_values
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_the_ring_holds_what_a_deque_holds(capacity, count):
         batch = transitions(rng, count)
         state = add(state, batch)
         reference.extend(rows(batch))
-        drawn = rows(sample(state, jax.random.fold_in(KEY, turn)))
+        drawn = rows(ring.single(sample(state, jax.random.fold_in(KEY, turn)).items))
         assert set(drawn) == set(reference), f"after {turn + 1} additions"
 
 
@@ -62,8 +62,18 @@ def test_samples_keep_shape_and_dtype():
     batch = transitions(np.random.default_rng(0), 4)
     buffer = ring.uniform(8, 3, example_of(batch))
     drawn = buffer.sample(buffer.add(buffer.init(), batch), KEY)
-    expected = jax.tree.map(lambda x: ((3, *x.shape[1:]), x.dtype), batch)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn) == expected
+    expected = jax.tree.map(lambda x: ((3, 1, *x.shape[1:]), x.dtype), batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn.items) == expected
+
+
+def test_uniform_draws_weigh_the_same_know_their_slots_and_learn_nothing_from_surprise():
+    batch = transitions(np.random.default_rng(0), 8).replace(a_tm1=jnp.arange(8))
+    buffer = ring.uniform(16, 64, example_of(batch))
+    state = buffer.add(buffer.init(), batch)
+    drawn = buffer.sample(state, KEY)
+    np.testing.assert_array_equal(ring.single(drawn.items).a_tm1, drawn.index)
+    assert (drawn.weight == 1.0).all()
+    assert buffer.update(state, drawn.index, jnp.arange(64.0)) is state
 
 
 @pytest.mark.parametrize("filled", [8, 40, 64])
@@ -73,7 +83,7 @@ def test_sampling_is_uniform_over_filled_slots(filled):
     state = buffer.init()
     for start in range(0, filled, 8):
         state = buffer.add(state, batch.replace(a_tm1=jnp.arange(start, start + 8)))
-    counts = np.bincount(buffer.sample(state, KEY).a_tm1, minlength=64)
+    counts = np.bincount(buffer.sample(state, KEY).index, minlength=64)
     assert counts[filled:].sum() == 0
     assert stats.chisquare(counts[:filled]).pvalue > 1e-4
 
@@ -82,7 +92,7 @@ def test_draws_come_with_replacement_and_differ_between_keys():
     batch = transitions(np.random.default_rng(0), 8)
     buffer = ring.uniform(8, 64, example_of(batch))
     state = buffer.add(buffer.init(), batch)
-    one, other = (rows(buffer.sample(state, jax.random.key(i))) for i in range(2))
+    one, other = (rows(buffer.sample(state, jax.random.key(i)).items) for i in range(2))
     assert len(one) > len(set(one))
     assert one != other
 

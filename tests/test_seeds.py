@@ -12,6 +12,7 @@ from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
 
 
@@ -33,7 +34,7 @@ def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers, changes):
             rows.append(row)
     assert len(jax.devices()) == 2
     assert len(rows) == config.evaluations
-    metrics = seeds.concatenate(rows)
+    metrics = concatenate(rows)
     for index, number in enumerate(numbers):
         state, alone = jaxdqn.train(config, jax.random.key(number))
         mine = jax.tree.map(lambda x, i=index: x[i], metrics)

@@ -15,6 +15,7 @@ from conftest import ROOT, assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import ConfigError
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, folder, loggers, session
 from jaxdqn.runs.checkpoint import Checkpoint
@@ -74,7 +75,7 @@ def test_a_session_carried_on_equals_one_that_never_stopped(whole):
     for state, row in seeds.train_in_periods(small(), EIGHT):
         reached = state
         rows += [] if row is None else [row]
-    assert_same_bits((whole.state, whole.metrics), (reached, seeds.concatenate(rows)))
+    assert_same_bits((whole.state, whole.metrics), (reached, concatenate(rows)))
 
 
 def test_nan_in_one_seed_leaves_the_other_seven_as_they_would_have_been(

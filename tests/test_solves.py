@@ -6,13 +6,14 @@ from conftest import ROOT
 
 import jaxdqn
 from jaxdqn import statistics
+from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 
 
 def train(name: str, count: int):
     config = jaxdqn.load_config(ROOT / "configs" / f"{name}.toml")
     rows = [row for _, row in seeds.train_in_periods(config, range(count)) if row is not None]
-    return config, seeds.concatenate(rows)
+    return config, concatenate(rows)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from conftest import ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError
-from jaxdqn.parallel import memory, sweeps
+from jaxdqn.parallel import executor, memory, sweeps
 
 RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
 
@@ -20,6 +20,17 @@ RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
 def assert_close(one, other):
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+def set_widest(monkeypatch, count):
+    """Let as many agents as that be trained side by side on a core."""
+    real = executor.assemble
+
+    def assembled(config):
+        parts = real(config)
+        return parts._replace(method=parts.method._replace(side_by_side=count))
+
+    monkeypatch.setattr(executor, "assemble", assembled)
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +78,23 @@ def test_a_sweep_says_what_it_will_do_before_it_starts(result):
 
 def test_numbers_of_a_sweep_share_one_program_and_chunks_change_nothing(monkeypatch):
     def run(widest):
-        monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
+        set_widest(monkeypatch, widest)
         return jaxdqn.sweep(small(), seeds=3, say=None, discount=[0.5, 0.9, 0.95])
 
-    assert sweeps.plan(small(), 9).chunks == 1
+    assert executor.plan(small(), 9).turns == 1
     wide = run(32)
     assert wide.params[0]["params"]["dense"]["Dense_0"]["kernel"].shape[0] == 9
     for widest in (1, 2):
-        monkeypatch.setitem(sweeps.WIDEST, "mlp", widest)
-        assert sweeps.plan(small(), 9).chunks == -(-5 // widest)
+        set_widest(monkeypatch, widest)
+        assert executor.plan(small(), 9).turns == -(-5 // widest)
         assert_close(run(widest).metrics, wide.metrics)
 
 
 def test_devices_do_not_talk_to_each_other():
-    how = sweeps.plan(small(), 4)
+    how = executor.plan(small(), 4)
     assert how.devices == 2
     given = sweeps.arguments(small(), [{"discount": 0.9}], [0, 1, 2, 3], how)
-    text = sweeps.program(how).lower(*given).compile().as_text()
+    text = executor.programs(given[0], how).through.lower(*given).compile().as_text()
     assert "while" in text
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert collective not in text
@@ -160,16 +171,16 @@ def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
     each = memory.per_agent(config)
     monkeypatch.setattr(memory, "free", lambda _: 3 * each)
     agents = int(100e9 / each)
-    how = sweeps.plan(config, agents)
+    how = executor.plan(config, agents)
     assert how.width <= 3
-    assert how.width * how.chunks * how.devices >= agents
+    assert how.agents >= agents
     text = sweeps._announcement({}, agents, [how])
     assert re.search(
         r"times one after the other, since all at once need 100 GB; a device has", text
     )
     monkeypatch.setattr(memory, "free", lambda _: each - 1)
     with pytest.raises(ConfigError, match=r"capacity \(10000000\) makes one agent take"):
-        sweeps.plan(config, 1)
+        executor.plan(config, 1)
 
 
 def test_seeds_of_new_settings_run_on_one_device_and_then_on_two():

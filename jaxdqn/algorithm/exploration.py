@@ -20,19 +20,30 @@ def linear_epsilon(
     return start + fraction * (end - start)
 
 
-def epsilon_greedy(bits: Array, q: Array, epsilon: Array) -> Array:
+def epsilon_greedy(bits: Array, q: Array, epsilon: float | Array) -> Array:
     """Choose a uniformly random action with probability ``epsilon``, else the best one.
 
     Args:
-        bits: uniform and independent, uint32 ``[2]``: one word for the coin, one for the action.
+        bits: see ``sometimes_random``.
         q: action values ``[A]``.
         epsilon: probability ``[]``.
 
     Returns:
         Action, int32 ``[]``.
     """
+    return sometimes_random(bits, jnp.argmax(q).astype(jnp.int32), len(q), epsilon)
+
+
+def sometimes_random(bits: Array, action: Array, count: int, epsilon: float | Array) -> Array:
+    """Replace an action by a uniformly random one with probability ``epsilon``.
+
+    Args:
+        bits: uniform and independent, uint32 ``[2]``: one word for the coin, one for the action.
+        action: int32 ``[]``.
+        count: actions that there are (A).
+        epsilon: probability ``[]``.
+    """
     coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
     # The remainder of 32 bits favours no action by more than A / 2³².
-    random_action = (bits[1] % len(q)).astype(jnp.int32)
-    greedy_action = jnp.argmax(q).astype(jnp.int32)
-    return jnp.where(coin < epsilon, random_action, greedy_action)
+    random_action = (bits[1] % count).astype(jnp.int32)
+    return jnp.where(coin < epsilon, random_action, action)

@@ -1,4 +1,4 @@
-"""What a network's K numbers per action mean, and the one double-Q loss for every meaning."""
+"""What a network's K numbers per action mean, and the one loss for every meaning."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdqn.types import Array
+from jaxdqn.algorithm.bootstrap import Bootstrap, Values
+from jaxdqn.types import Array, Transition
 
 
 class Head(NamedTuple):
@@ -16,13 +17,14 @@ class Head(NamedTuple):
     Attributes:
         width: numbers per action (K).
         mean: outputs ``[..., A, K]`` to action values ``[..., A]``.
-        loss: ``(outputs [K], target outputs [K], r_t [], discount_t []) -> loss []``, for the
-            action taken and the action that follows it in one transition.
+        loss: ``(outputs [K], target outputs [K], r_t [], discount_t []) -> (loss [], surprise [])``
+            for the action taken and what follows it in one transition; by its surprise, 0 or more,
+            a transition may be drawn again.
     """
 
     width: int
     mean: Callable[[Array], Array]
-    loss: Callable[[Array, Array, Array, Array], Array]
+    loss: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 
 
 def expected(loss: str, huber_delta: float | Array = 1.0) -> Head:
@@ -33,41 +35,42 @@ def expected(loss: str, huber_delta: float | Array = 1.0) -> Head:
         huber_delta: error at which the Huber loss becomes linear.
     """
 
-    def error_loss(outputs_tm1: Array, target_t: Array, r_t: Array, discount_t: Array) -> Array:
+    def error_loss(
+        outputs_tm1: Array, target_t: Array, r_t: Array, discount_t: Array
+    ) -> tuple[Array, Array]:
         error = r_t + discount_t * target_t[0] - outputs_tm1[0]
         if loss == "huber":
-            return optax.losses.huber_loss(error, delta=huber_delta)
-        return optax.losses.l2_loss(error)
+            return optax.losses.huber_loss(error, delta=huber_delta), jnp.abs(error)
+        return optax.losses.l2_loss(error), jnp.abs(error)
 
     return Head(width=1, mean=lambda outputs: outputs[..., 0], loss=error_loss)
 
 
-def double_q_loss(
+def temporal_difference_loss(
     head: Head,
+    bootstrap: Bootstrap,
+    transition: Transition,
     outputs_tm1: Array,
-    a_tm1: Array,
-    r_t: Array,
-    discount_t: Array,
     target_t: Array,
-    selector_t: Array,
-) -> Array:
-    """Double Q-learning for one transition (van Hasselt et al., 2016, arXiv:1509.06461).
+    online_t: Values,
+    target_tm1: Values,
+) -> tuple[Array, Array]:
+    """Return the loss ``[]`` and the surprise ``[]`` of one transition.
 
     Args:
         head: the meaning of the outputs.
+        bootstrap: what the state after the step is worth.
+        transition: its discount is that of the step, 0 where the world ended.
         outputs_tm1: online outputs before the step, ``[A, K]``; the gradient flows through these.
-        a_tm1: the action taken, int ``[]``.
-        r_t: reward ``[]``.
-        discount_t: discount ``[]``, 0 where the world ended.
         target_t: target network's outputs after the step, ``[A, K]``.
-        selector_t: outputs that choose the action after the step, ``[A, K]``: the online
-            network's for Double DQN, ``target_t`` again for DQN.
-
-    Returns:
-        Loss ``[]``.
+        online_t: online action values after the step.
+        target_tm1: target network's action values before the step.
     """
-    a_t = jnp.argmax(head.mean(selector_t))
-    # A sum over a one-hot mask, not an index: the transpose of an index is a scatter.
+    a_tm1 = transition.a_tm1
+    weights = bootstrap.weights(online_t, lambda: head.mean(target_t))
+    worth = target_t + bootstrap.shift(weights)[:, None]
+    # Sums over masks, not indices: the transpose of an index is a scatter.
     chosen_tm1 = jnp.sum(outputs_tm1 * jax.nn.one_hot(a_tm1, len(outputs_tm1))[:, None], axis=0)
-    chosen_t = jnp.sum(target_t * jax.nn.one_hot(a_t, len(target_t))[:, None], axis=0)
-    return head.loss(chosen_tm1, jax.lax.stop_gradient(chosen_t), r_t, discount_t)
+    chosen_t = jnp.sum(worth * weights[:, None], axis=0)
+    r_t = transition.r_t + bootstrap.bonus(target_tm1, a_tm1)
+    return head.loss(chosen_tm1, jax.lax.stop_gradient(chosen_t), r_t, transition.discount_t)

@@ -10,8 +10,8 @@ import tyro
 from jaxdqn import environment, statistics
 from jaxdqn.commands.resume import of_run
 from jaxdqn.config import Config, check
-from jaxdqn.evaluation import Evaluation, evaluate
-from jaxdqn.metrics import to_arrays
+from jaxdqn.evaluation import evaluate
+from jaxdqn.metrics import Evaluation, to_arrays
 from jaxdqn.runs import console, folder
 from jaxdqn.types import Params
 

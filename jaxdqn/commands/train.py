@@ -10,11 +10,12 @@ import tyro
 
 from jaxdqn import environment, plots
 from jaxdqn.config import Config, check, load_config
+from jaxdqn.method import State
+from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import console, folder, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
-from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
 

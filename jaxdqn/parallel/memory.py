@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from jaxdqn import environment as environments
-from jaxdqn.algorithm import agent as agents
-from jaxdqn.config import Config, check
-from jaxdqn.evaluation import Evaluation
-from jaxdqn.training import Metrics, outline
-from jaxdqn.types import ArrayTree, Params
+from jaxdqn import pytrees
+from jaxdqn.assembly import assemble
+from jaxdqn.config import Config
+from jaxdqn.metrics import Evaluation, Metrics
+from jaxdqn.training import outline, without_sweeps
+from jaxdqn.types import Params
 
 SHARE = 0.8
 """Of what is free, so much is used: an estimate isn't a measurement."""
@@ -33,21 +31,19 @@ def per_agent(config: Config) -> int:
     Raises:
         ConfigError: a setting that can't be honoured.
     """
-    config = _without_sweeps(config)
-    check(config)
-    environment, _ = environments.make(config)
-    agent = agents.make(config, environment)
     state = outline(config)
+    parts = assemble(without_sweeps(config))
+    environment, outputs = parts.environment, parts.method.outputs
     params = state.agent.params
     rows = len(dataclasses.fields(Metrics)) + len(dataclasses.fields(Evaluation))
     batch = jax.ShapeDtypeStruct((config.batch_size, *environment.obs.shape), environment.obs.dtype)
 
     def backward(params: Params, batch: jax.Array) -> Any:
-        return jax.vjp(lambda p: jax.vmap(agent.q_values, (None, 0))(p, batch), params)[1]
+        return jax.vjp(lambda p: jax.vmap(outputs, (None, 0))(p, batch), params)[1]
 
-    kept = size(jax.eval_shape(backward, params, batch)) - size(params)
+    kept = pytrees.size(jax.eval_shape(backward, params, batch)) - pytrees.size(params)
     metrics = 4 * rows * config.evaluations
-    return size(state) + metrics + size(params) + int(BACKWARD * max(kept, 0))
+    return pytrees.size(state) + metrics + pytrees.size(params) + int(BACKWARD * max(kept, 0))
 
 
 def free(device: jax.Device) -> int:
@@ -58,15 +54,9 @@ def free(device: jax.Device) -> int:
     return int(SHARE * _free_on_host()) // len(jax.local_devices())
 
 
-def size(tree: ArrayTree) -> int:
-    """Return the bytes of the arrays of a pytree, or of their shapes."""
-    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
-
-
-def _bytes(leaf: jax.Array) -> int:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.eval_shape(jax.random.key_data, leaf)
-    return int(np.prod(leaf.shape)) * leaf.dtype.itemsize
+def gigabytes(count: int) -> str:
+    """Write a number of bytes for people."""
+    return f"{count / 1e9:.3g} GB"
 
 
 def _free_on_host() -> int:
@@ -78,11 +68,3 @@ def _free_on_host() -> int:
     # What the page cache holds is given back on demand.
     available = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
     return 1024 * int(available[0]) if available else free
-
-
-def _without_sweeps(config: Config) -> Config:
-    def first(leaf: Any) -> Any:
-        return np.asarray(leaf).reshape(-1)[0] if np.ndim(leaf) else leaf
-
-    params = config.env_params
-    return jax.tree.map(first, config.replace(env_params={})).replace(env_params=params)

@@ -3,21 +3,20 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, PartitionSpec
 
 from jaxdqn.config import Config, check
 from jaxdqn.config.check import FIELDS, unknown
-from jaxdqn.parallel import memory
-from jaxdqn.parallel.seeds import WIDEST
-from jaxdqn.training import Metrics, train
-from jaxdqn.types import Array, ArrayTree, ConfigError, Params
+from jaxdqn.metrics import Metrics
+from jaxdqn.parallel import executor
+from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.parallel.memory import gigabytes
+from jaxdqn.types import Array, ConfigError, Params
 
 _TABLES = ("env_kwargs", "env_params")
 
@@ -52,24 +51,6 @@ class Sweep(NamedTuple):
                 )
             index[list(self.axes).index(name)] = self.axes[name].index(value)
         return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
-
-
-class Plan(NamedTuple):
-    """How the agents of one compiled program are laid out.
-
-    Attributes:
-        devices: over which they are spread.
-        chunks: trained one after the other on each device.
-        width: agents side by side in a chunk.
-        bytes_per_agent: estimate of what one takes.
-        bytes_free: on the fullest device, as much as may be used.
-    """
-
-    devices: int
-    chunks: int
-    width: int
-    bytes_per_agent: int
-    bytes_free: int
 
 
 def sweep(
@@ -110,9 +91,12 @@ def sweep(
     lists = _lists(swept)
     grid, axes = _grid(lists, zipped)
     for setting in grid:
-        check(_with(config, setting))
+        check(with_numbers(config, setting))
     groups = _by_structure(grid)
-    plans = [plan(_with(config, cells[0][1]), len(cells) * len(numbers)) for cells in groups]
+    plans = [
+        executor.plan(with_numbers(config, cells[0][1]), len(cells) * len(numbers))
+        for cells in groups
+    ]
     if say is not None:
         say(_announcement(axes, len(numbers), plans))
     results, cells_of = [], []
@@ -126,27 +110,6 @@ def sweep(
         metrics=metrics,
         params=[params for params, _ in results],
     )
-
-
-def plan(config: Config, agents: int) -> Plan:
-    """Lay ``agents`` out over all devices of all processes, in chunks that fit into memory.
-
-    Raises:
-        ConfigError: not even one fits.
-    """
-    devices = jax.local_devices()
-    per_agent, free = memory.per_agent(config), min(map(memory.free, devices))
-    fitting = free // per_agent
-    if fitting < 1:
-        raise ConfigError(
-            f"capacity ({config.capacity}) makes one agent take {_gigabytes(per_agent)}, and "
-            f"{_gigabytes(free)} are free: lower capacity, num_envs or batch_size."
-        )
-    used = min(len(devices), -(-agents // jax.process_count()))
-    each = -(-agents // (used * jax.process_count()))
-    widest = WIDEST[config.network] if devices[0].platform == "cpu" else each
-    chunks = -(-each // min(widest, fitting))
-    return Plan(used, chunks, -(-each // chunks), per_agent, free)
 
 
 def _lists(swept: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -187,17 +150,6 @@ def _grid(
     return settings, {"setting": settings}
 
 
-def _with(config: Config, setting: Mapping[str, Any]) -> Config:
-    changes: dict[str, Any] = {}
-    for name, value in setting.items():
-        table, _, key = name.partition(".")
-        if key:
-            changes[table] = {**changes.get(table, getattr(config, table)), key: value}
-        else:
-            changes[name] = value
-    return config.replace(**changes)
-
-
 def _is_number(name: str) -> bool:
     """Whether a field is a leaf, so that all its values share one program."""
     table, _, key = name.partition(".")
@@ -213,16 +165,16 @@ def _by_structure(grid: list[dict[str, Any]]) -> list[list[tuple[int, dict[str, 
     return list(groups.values())
 
 
-def _announcement(axes: Mapping[str, list[Any]], seeds: int, plans: list[Plan]) -> str:
+def _announcement(axes: Mapping[str, list[Any]], seeds: int, plans: list[executor.Plan]) -> str:
     settings = math.prod(len(values) for values in axes.values())
     names = " × ".join(f"{len(values)} {name}" for name, values in axes.items())
     need = max(how.bytes_per_agent for how in plans) * settings * seeds
     how = plans[0]
-    chunks = "" if how.chunks == 1 else f", {how.chunks} times one after the other"
+    chunks = "" if how.turns == 1 else f", {how.turns} times one after the other"
     fit = (
-        f", since all at once need {_gigabytes(need)}; a device has {_gigabytes(how.bytes_free)}"
+        f", since all at once need {gigabytes(need)}; a device has {gigabytes(how.bytes_free)}"
         if need > how.bytes_free * how.devices
-        else f"; about {_gigabytes(how.bytes_per_agent * how.width * how.devices)} at a time"
+        else f"; about {gigabytes(how.bytes_per_agent * how.width * how.devices)} at a time"
     )
     return (
         f"sweep: {names + ' × ' if names else ''}{seeds} seeds = {settings * seeds} agents, "
@@ -231,32 +183,29 @@ def _announcement(axes: Mapping[str, list[Any]], seeds: int, plans: list[Plan]) 
     )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.3g} GB"
-
-
 def _train_cells(
-    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: Plan
+    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: executor.Plan
 ) -> tuple[Params, Metrics]:
     """Train settings of one structure with all seeds; leaves ``[len(cells) · S, ...]``."""
-    result = jax.device_get(program(how)(*arguments(config, cells, seeds, how)))
+    given = arguments(config, cells, seeds, how)
+    result = jax.device_get(executor.programs(given[0], how).through(*given))
     if jax.process_count() > 1:
         result = multihost_utils.process_allgather(result, tiled=True)
     return jax.tree.map(lambda x: x[: len(cells) * len(seeds)], result)
 
 
 def arguments(
-    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: Plan
+    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: executor.Plan
 ) -> tuple[Config, dict[str, np.ndarray], Array]:
-    """Return this process's share of the agents as ``program`` takes it.
+    """Return this process's share of the agents as ``Programs.through`` takes it.
 
     Args:
         config: the settings that are not swept.
         cells: values of the swept fields, of one structure.
         seeds: numbers of the seeds; seeds vary fastest.
-        how: from ``plan``.
+        how: from ``executor.plan``.
     """
-    share = how.devices * how.chunks * how.width
+    share = how.agents
     # The last agent again and again, to make the shares of all devices equal.
     agents = np.minimum(np.arange(share * jax.process_count()), len(cells) * len(seeds) - 1)
     mine = agents[share * jax.process_index() :][:share]
@@ -266,29 +215,7 @@ def arguments(
         if _is_number(name)
     }
     keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
-    return _with(config, cells[0]), numbers, keys
-
-
-def program(how: Plan) -> Callable[..., tuple[Params, Metrics]]:
-    """Return the compiled program of a plan: devices × chunks × agents, without communication."""
-    mesh = Mesh(np.array(jax.local_devices()[: how.devices]), ("agents",))
-
-    def one(config: Config, numbers: dict[str, Array], key: Array) -> tuple[Params, Metrics]:
-        state, metrics = train(_with(config, numbers), key)
-        return state.agent.params, metrics
-
-    def on_device(config: Config, numbers: dict[str, Array], keys: Array) -> ArrayTree:
-        # A chunk of one is not vmapped: that would turn matrices into batches of one matrix.
-        batch = None if how.width == 1 else how.width
-        return jax.lax.map(lambda agent: one(config, *agent), (numbers, keys), batch_size=batch)
-
-    per_agent, shared = PartitionSpec("agents"), PartitionSpec()
-    return jax.jit(
-        partial(
-            jax.shard_map, mesh=mesh, in_specs=(shared, per_agent, per_agent),
-            out_specs=per_agent, check_vma=False,
-        )(on_device)
-    )  # fmt: skip
+    return with_numbers(config, cells[0]), numbers, keys
 
 
 def _assemble(

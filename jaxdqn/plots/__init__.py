@@ -6,10 +6,10 @@ import matplotlib
 
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
+from jaxdqn.metrics import Metrics
 from jaxdqn.plots import mazes
 from jaxdqn.plots.contenders import compare
 from jaxdqn.plots.curves import curves
-from jaxdqn.training import Metrics
 from jaxdqn.types import Params
 
 __all__ = ["compare", "curves", "draw", "mazes"]
@@ -33,7 +33,8 @@ def draw(
     title = f"{name}, seed {seed}"
     figures = {"curves.png": curves(config, metrics, name)}
     if metrics.success is not None:
-        figures["policy.png"] = mazes.policy(config, params, title)
+        if metrics.q_error is not None:
+            figures["policy.png"] = mazes.policy(config, params, title)
         figures["visits.png"] = mazes.visits(config, params, title)
         unseen = mazes.walk_unseen(config, params)
         if environments.make(config)[0].gymnax.num_levels > 1:

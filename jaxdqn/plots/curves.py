@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from jaxdqn import environment as environments
 from jaxdqn import maze, statistics
 from jaxdqn.config import Config
-from jaxdqn.training import Metrics
+from jaxdqn.metrics import Metrics
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 TITLES = {

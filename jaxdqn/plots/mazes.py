@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxdqn import environment as environments
 from jaxdqn import maze, walks
-from jaxdqn.algorithm import agent as agents
+from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.maze import render, solve
 from jaxdqn.types import Params
@@ -29,11 +29,13 @@ def policy(config: Config, params: Params, title: str) -> Figure:
         params: the network of one seed.
         title: above the picture; what the policy loses and how far it walks is added.
     """
-    environment, env_params = environments.make(config)
+    parts = assemble(config)
+    environment, env_params = parts.environment, parts.env_params
     level = maze.level(env_params.levels, 0)
     index, goal = jnp.int32(0), jnp.int32(level.goal)
     obs = environment.gymnax.observe_everywhere(env_params, index, goal)
-    q_values = agents.make(config, environment).q_values
+    q_values = parts.method.q_values
+    assert q_values is not None, "only values are drawn"
     learned = np.asarray(jax.vmap(q_values, (None, 0))(params, obs))
     model = environment.gymnax.model(env_params, index, goal, config.discount)
     exact = np.asarray(solve.optimal_q(model))

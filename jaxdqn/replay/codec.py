@@ -12,7 +12,7 @@ from jaxdqn.environment import Environment
 from jaxdqn.types import Array, Transition
 
 
-class Storage(NamedTuple):
+class Codec(NamedTuple):
     """How one transition is stored.
 
     Attributes:
@@ -27,7 +27,7 @@ class Storage(NamedTuple):
     example: Transition
 
 
-def make(config: Config, environment: Environment, env_params: Any) -> Storage:
+def make(config: Config, environment: Environment, env_params: Any) -> Codec:
     """Return how the settings store a transition.
 
     Actions and discounts take a byte each. With ``replay = "states"`` observations aren't stored
@@ -64,4 +64,4 @@ def make(config: Config, environment: Environment, env_params: Any) -> Storage:
     number: Any = jax.ShapeDtypeStruct((), jnp.float32)
     wide = Transition(environment.obs, whole, number, number, environment.obs)
     _, state = jax.eval_shape(environment.reset, jax.random.key(0), env_params)
-    return Storage(narrow, widen, jax.eval_shape(narrow, wide, state, state))
+    return Codec(narrow, widen, jax.eval_shape(narrow, wide, state, state))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxdqn.types import Array, ArrayTree, PRNGKey, Transition
+from jaxdqn import pytrees
+from jaxdqn.types import Array, ArrayTree, PRNGKey, Transition, shared
 
 
 class ReplayState(struct.PyTreeNode):
@@ -20,7 +21,21 @@ class ReplayState(struct.PyTreeNode):
     """
 
     storage: Transition
-    added: Array
+    added: Array = shared()
+
+
+class Sample(struct.PyTreeNode):
+    """What was drawn to learn from.
+
+    Attributes:
+        items: windows of consecutive stored transitions, leaves ``[B, L, ...]``; L is 1 here.
+        index: slots of their first ones, ``[B]``.
+        weight: how much each counts in the loss, float32 ``[B]``; 1 where draws are uniform.
+    """
+
+    items: Transition
+    index: Array
+    weight: Array
 
 
 class Replay(NamedTuple):
@@ -29,13 +44,16 @@ class Replay(NamedTuple):
     Attributes:
         init: ``() -> state``, empty.
         add: ``(state, transitions [E, ...]) -> state``; the oldest are overwritten.
-        sample: ``(state, key) -> transitions [B, ...]``; the key is consumed.
+        sample: ``(state, key) -> sample``; the key is consumed.
+        update: ``(state, index [B], surprise [B]) -> state`` with what learning made of a sample;
+            the identity where draws are uniform.
         bytes_per_transition: bytes of storage that one transition takes.
     """
 
     init: Callable[[], ReplayState]
     add: Callable[[ReplayState, Transition], ReplayState]
-    sample: Callable[[ReplayState, PRNGKey], Transition]
+    sample: Callable[[ReplayState, PRNGKey], Sample]
+    update: Callable[[ReplayState, Array, Array], ReplayState]
     bytes_per_transition: int
 
 
@@ -70,16 +88,27 @@ def uniform(capacity: int, batch_size: int, example: Transition) -> Replay:
         storage = jax.tree.map(write, state.storage, rows)
         return ReplayState(storage=storage, added=state.added + count)
 
-    def sample(state: ReplayState, key: PRNGKey) -> Transition:
+    def sample(state: ReplayState, key: PRNGKey) -> Sample:
         filled = jnp.minimum(state.added, capacity).astype(jnp.uint32)
         # The remainder of 32 bits favours no slot by more than N / 2³².
         slots = jax.random.bits(key, (batch_size,)) % filled
         rows = jax.tree.map(
             lambda ring: ring.at[slots].get(mode="promise_in_bounds"), state.storage
         )
-        return jax.vmap(lambda row: _unpack(row, example))(rows)
+        items = jax.vmap(lambda row: _unpack(row, example))(rows)
+        windows = jax.tree.map(lambda x: x[:, None], items)
+        return Sample(windows, slots, jnp.ones(batch_size))
 
-    return Replay(init, add, sample, _bytes(packed))
+    def update(state: ReplayState, index: Array, surprise: Array) -> ReplayState:
+        del index, surprise
+        return state
+
+    return Replay(init, add, sample, update, pytrees.size(packed))
+
+
+def single(windows: Transition) -> Transition:
+    """Return the transitions ``[B, ...]`` of windows ``[B, 1, ...]``."""
+    return jax.tree.map(lambda x: x[:, 0], windows)
 
 
 def _is_bits(x: Any) -> bool:
@@ -97,7 +126,3 @@ def _unpack(tree: ArrayTree, example: ArrayTree) -> ArrayTree:
         return jnp.unpackbits(x, count=int(np.prod(like.shape))).reshape(like.shape).astype(bool)
 
     return jax.tree.map(leaf, tree, example)
-
-
-def _bytes(tree: ArrayTree) -> int:
-    return sum(int(np.prod(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))

@@ -21,8 +21,9 @@ import numpy as np
 import jaxdqn
 from jaxdqn import pytrees
 from jaxdqn.config import Config, from_toml, to_toml
-from jaxdqn.metrics import from_arrays, to_arrays
-from jaxdqn.training import Metrics, State, outline
+from jaxdqn.method import State
+from jaxdqn.metrics import Metrics, from_arrays, to_arrays
+from jaxdqn.training import outline
 from jaxdqn.types import ConfigError, reason_of
 
 FILE = "checkpoint.npz"

@@ -8,8 +8,7 @@ import numpy as np
 
 from jaxdqn import statistics
 from jaxdqn.config.check import unknown
-from jaxdqn.metrics import to_arrays
-from jaxdqn.training import Metrics
+from jaxdqn.metrics import Metrics, to_arrays
 from jaxdqn.types import ConfigError
 
 LOWER_IS_BETTER = ("eval_length", "regret", "q_error", "q_bias", "loss", "grad_norm")

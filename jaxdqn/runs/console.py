@@ -15,7 +15,7 @@ from rich.table import Table
 
 from jaxdqn import training
 from jaxdqn.config import Config
-from jaxdqn.training import Metrics
+from jaxdqn.metrics import Metrics
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)

@@ -7,11 +7,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import environment as environments
 from jaxdqn import pytrees
-from jaxdqn.algorithm import agent as agents
-from jaxdqn.algorithm.agent import AgentState
+from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
+from jaxdqn.training import outline
 from jaxdqn.types import Array, ConfigError, Params, reason_of
 
 # One file for every machine; the lowering needs none of them.
@@ -36,13 +35,18 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         ConfigError: the network isn't one of these settings, the file can't be written, or
             flatbuffers is not installed.
     """
-    environment, _ = environments.make(config)
-    agent = agents.make(config, environment)
-    _check(params, jax.eval_shape(agent.init, jax.random.key(0)))
+    environment, _, method = assemble(config)[1:]
+    of_one = method.q_values
+    if of_one is None:
+        raise ConfigError(
+            "method estimates no action values, which are what is exported: "
+            "export a run of another method."
+        )
+    _check(params, outline(config).agent.params)
     weights = jax.tree.map(np.asarray, params)
 
     def q_values(obs: Array) -> Array:
-        return jax.vmap(agent.q_values, (None, 0))(jax.tree.map(jnp.asarray, weights), obs)
+        return jax.vmap(of_one, (None, 0))(jax.tree.map(jnp.asarray, weights), obs)
 
     (batch,) = jax.export.symbolic_shape("B")
     seen = jax.ShapeDtypeStruct((batch, *environment.obs.shape), environment.obs.dtype)
@@ -60,8 +64,8 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         ) from None
 
 
-def _check(params: Params, agent: AgentState) -> None:
-    if axes := pytrees.leading_axes({"params": params}, {"params": agent.params}):
+def _check(params: Params, like: Params) -> None:
+    if axes := pytrees.leading_axes({"params": params}, {"params": like}):
         raise ConfigError(
             f"params hold many networks (leading axes {axes}), and a policy is one: choose one."
         )

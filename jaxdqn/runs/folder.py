@@ -11,9 +11,8 @@ from flax import serialization
 
 from jaxdqn import statistics
 from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.metrics import from_arrays, to_arrays
+from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.runs.checkpoint import versions
-from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError, Params, reason_of
 
 

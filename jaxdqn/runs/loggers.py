@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from jaxdqn.config import Config, to_toml
-from jaxdqn.metrics import to_arrays
-from jaxdqn.training import Metrics
+from jaxdqn.metrics import Metrics, to_arrays
 from jaxdqn.types import ConfigError, reason_of
 
 Log = Callable[[Metrics], None]

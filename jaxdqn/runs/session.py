@@ -12,10 +12,11 @@ import numpy as np
 import tyro
 
 from jaxdqn.config import Config
+from jaxdqn.method import State
+from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, console, loggers
 from jaxdqn.runs.checkpoint import Checkpoint
-from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
 Callback = Callable[[State, Metrics | None], Any]
@@ -131,7 +132,7 @@ class _Keeper:
 
     def take(self, row: Metrics) -> None:
         self.seconds += time.monotonic() - self._began
-        self.metrics = seeds.append(self.metrics, row)
+        self.metrics = append(self.metrics, row)
 
     def save(self, state: State) -> None:
         began = time.monotonic()

@@ -1,0 +1,164 @@
+"""Double DQN: act, store, sample, learn."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdqn.algorithm import bootstrap, exploration, heads, learner
+from jaxdqn.algorithm.learner import Learner
+from jaxdqn.config import Config
+from jaxdqn.environment import Environment
+from jaxdqn.method import Method, State, Tally
+from jaxdqn.networks import dense, residual
+from jaxdqn.networks.network import Memory, Network, feedforward
+from jaxdqn.random import unrolled
+from jaxdqn.replay import codec, ring
+from jaxdqn.replay.codec import Codec
+from jaxdqn.replay.ring import Replay
+from jaxdqn.types import Array, Params, PRNGKey, Transition
+
+
+class _Parts(NamedTuple):
+    """What the settings chose, put together."""
+
+    config: Config
+    environment: Environment
+    env_params: Any
+    learner: Learner
+    codec: Codec
+    replay: Replay
+
+
+def make(config: Config, environment: Environment, env_params: Any) -> Method:
+    """Build the method for an environment's observations and actions."""
+    how, network = learner_of(config, environment)
+    stored = codec.make(config, environment, env_params)
+    replay = ring.uniform(config.capacity, config.batch_size, stored.example)
+    parts = _Parts(config, environment, env_params, how, stored, replay)
+
+    def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
+        return jnp.argmax(how.q_values(params, obs)), memory
+
+    return Method(
+        init=lambda key: (how.init(key), replay.init()),
+        warmup=partial(_warmup, parts),
+        iterate=partial(_iterate, parts),
+        epsilon=partial(_epsilon, parts),
+        memory=network.memory,
+        act=act,
+        outputs=how.outputs,
+        q_values=how.q_values,
+        side_by_side=network.side_by_side,
+        bytes_per_transition=replay.bytes_per_transition,
+    )
+
+
+def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network]:
+    """Build the learning step, and the network in it."""
+    head = heads.expected(config.loss, config.huber_delta)
+    network = _network(config, environment, head.width)
+    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
+    return learner.make(config, network, head, bootstrap.greedy(config.double), obs), network
+
+
+def _epsilon(parts: _Parts, state: State) -> Array:
+    config = parts.config
+    learning_steps = (state.vector_steps - config.schedule.warmup_iterations) * config.num_envs
+    return exploration.linear_epsilon(
+        learning_steps, config.epsilon_start, config.epsilon_end, config.epsilon_steps
+    )
+
+
+def _warmup(parts: _Parts, state: State) -> State:
+    """Act at random until the replay holds what learning starts from."""
+
+    def explore(state: State, _: None) -> tuple[State, None]:
+        return _act_and_store(parts, state, jnp.float32(1.0))[0], None
+
+    length = parts.config.schedule.warmup_iterations
+    return jax.lax.scan(explore, state, length=length)[0]
+
+
+def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+    """Act ``train_every`` times, then learn ``updates_per_step`` times."""
+
+    def act(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
+        state, tally = carry
+        state, episodes, returns = _act_and_store(parts, state, _epsilon(parts, state))
+        tally = tally.replace(episodes=tally.episodes + episodes, returns=tally.returns + returns)
+        return (state, tally), None
+
+    def learn(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
+        return _sample_and_learn(parts, *carry), None
+
+    carry, _ = jax.lax.scan(act, (state, tally), length=parts.config.train_every)
+    carry, _ = jax.lax.scan(learn, carry, length=parts.config.updates_per_step)
+    return carry
+
+
+def _act_and_store(parts: _Parts, state: State, epsilon: Array) -> tuple[State, Array, Array]:
+    """Step every environment once; also return how many episodes ended and their returns' sum."""
+    count = parts.config.num_envs
+    key_explore, key_env = (
+        jax.random.fold_in(unrolled(key), state.vector_steps)
+        for key in (state.keys.explore, state.keys.env)
+    )
+
+    def choose(bits: Array, obs: Array) -> Array:
+        q = parts.learner.q_values(state.agent.params, obs)
+        return exploration.epsilon_greedy(bits, q, epsilon)
+
+    actions = jax.vmap(choose)(jax.random.bits(key_explore, (count, 2)), state.obs)
+    obs, env_state, rewards, terminated, truncated, info = jax.vmap(
+        parts.environment.step, (0, 0, 0, None)
+    )(jax.random.split(key_env, count), state.env_state, actions, parts.env_params)
+    rewards = rewards.astype(jnp.float32)
+    transitions = Transition(
+        obs_tm1=state.obs,
+        a_tm1=actions,
+        r_t=rewards,
+        discount_t=1.0 - terminated.astype(jnp.float32),
+        obs_t=info["final_observation"],
+    )
+    rows = jax.vmap(parts.codec.narrow)(transitions, state.env_state, info.get("final_state"))
+    ended = terminated | truncated
+    returns = state.episode_return + rewards
+    state = state.replace(
+        replay=parts.replay.add(state.replay, rows),
+        env_state=env_state,
+        obs=obs,
+        episode_return=jnp.where(ended, 0.0, returns),
+        vector_steps=state.vector_steps + 1,
+    )
+    return state, jnp.sum(ended), jnp.sum(jnp.where(ended, returns, 0.0))
+
+
+def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+    """Make one gradient update."""
+    key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
+    drawn = parts.replay.sample(state.replay, key_sample)
+    batch = jax.vmap(parts.codec.widen, (0, None))(ring.single(drawn.items), parts.env_params)
+    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight)
+    replay = parts.replay.update(state.replay, drawn.index, surprise)
+    tally = tally.replace(
+        loss=tally.loss + info.loss,
+        q_mean=tally.q_mean + info.q_mean,
+        grad_norm=tally.grad_norm + info.grad_norm,
+    )
+    return state.replace(agent=agent, replay=replay), tally
+
+
+def _network(config: Config, environment: Environment, width: int) -> Network:
+    layers = dense.Dense(
+        num_actions=environment.num_actions,
+        width=width,
+        widths=config.widths,
+        activation=dense.ACTIVATIONS[config.activation],
+        layer_norm=config.layer_norm,
+    )
+    if config.network == "residual":
+        module = residual.Residual(layers, channels=config.channels, blocks=config.blocks)
+        return feedforward(module, side_by_side=1)
+    return feedforward(dense.MLP(layers, categories=environment.categories), side_by_side=32)

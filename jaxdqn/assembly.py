@@ -1,0 +1,41 @@
+"""What a configuration means: its environment and its method, put together once and passed on."""
+
+from typing import Any, NamedTuple
+
+from jaxdqn import environment as environments
+from jaxdqn.algorithm import dqn
+from jaxdqn.config import Config
+from jaxdqn.environment import Environment
+from jaxdqn.method import Method
+
+
+class Parts(NamedTuple):
+    """A configuration and what it names.
+
+    Attributes:
+        config: the settings.
+        environment: of training and evaluation.
+        env_params: its numbers.
+        method: how an agent gathers and learns.
+    """
+
+    config: Config
+    environment: Environment
+    env_params: Any
+    method: Method
+
+
+def assemble(config: Config, env_params: Any = None) -> Parts:
+    """Put together what a configuration names.
+
+    Args:
+        config: the settings.
+        env_params: the environment's numbers, where a program takes them as an argument; by
+            default those of the settings.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    environment, params = environments.make(config)
+    params = params if env_params is None else env_params
+    return Parts(config, environment, params, dqn.make(config, environment, params))

@@ -1,0 +1,72 @@
+"""How far what was learned is from what is true, on mazes solved exactly."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from jaxdqn.maze import solve
+from jaxdqn.types import Array
+
+if TYPE_CHECKING:
+    from jaxdqn.maze.env import Maze, MazeParams
+
+AT_ONCE = 16
+"""Levels consulted at once: 128 of 13×13 with a residual network of 64 channels took 56 GB."""
+
+
+def consult(
+    maze: "Maze",
+    params: "MazeParams",
+    discount: float | Array,
+    act: Callable[[Array], Array],
+    q_values: Callable[[Array], Array] | None,
+    most: int,
+) -> dict[str, Array]:
+    """Compare action values with the exact ones, inside a compiled program.
+
+    Goals are those of the levels; a goal drawn anew in each episode is not followed.
+
+    Args:
+        maze: the environment.
+        params: its numbers, with the bank of levels.
+        discount: discount factor.
+        act: ``(obs) -> action []``, greedy, for one observation; read where there are no values.
+        q_values: ``(obs) -> [A]`` for one observation, or None.
+        most: levels to compare on, from the bank's first.
+
+    Returns:
+        ``regret``, and of action values ``q_error`` and ``q_bias``, float32 ``[]`` each; see
+        ``metrics.Evaluation``.
+    """
+
+    def of_level(level: Array) -> dict[str, Array]:
+        cells = params.levels.cells[level]
+        goal = cells[-1]
+        model = maze.model(params, level, goal, discount)
+        exact = solve.optimal_q(model)
+        seen = maze.observe_everywhere(params, level, goal)
+        # The goal has no value of its own; padding repeats the goal.
+        counts = jnp.zeros(len(exact), bool).at[cells].set(True).at[goal].set(False)
+        starts = counts if maze.random_start else jnp.arange(len(exact)) == cells[0]
+
+        def regret(actions: Array) -> dict[str, Array]:
+            lost = exact.max(axis=1) - solve.policy_value(model, actions)
+            return {"regret": jnp.mean(lost, where=starts)}
+
+        if q_values is None:
+            return regret(jax.vmap(act)(seen))
+        learned = jax.vmap(q_values)(seen)
+        return {
+            **regret(jnp.argmax(learned, axis=1)),
+            "q_error": jnp.mean((learned - exact) ** 2, where=counts[:, None]),
+            "q_bias": jnp.mean(learned.max(axis=1) - exact.max(axis=1), where=counts),
+        }
+
+    count = min(most, len(params.levels))
+    by_level = jax.lax.map(of_level, jnp.arange(count), batch_size=min(count, AT_ONCE))
+    means = jax.tree.map(jnp.mean, by_level)
+    if q_values is not None:
+        means["q_error"] = jnp.sqrt(means["q_error"])
+    return means

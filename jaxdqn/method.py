@@ -1,0 +1,94 @@
+"""What training asks of a method of learning, and the state that it carries on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import struct
+
+from jaxdqn.networks.network import Memory
+from jaxdqn.types import Array, Params, PRNGKey, shared
+
+
+class Keys(struct.PyTreeNode):
+    """One key for each thing that chance pays for; each use folds in a counter.
+
+    Evaluation has a stream of its own, so that looking more often changes nothing in training.
+    New streams are appended: the old ones keep their bits.
+    """
+
+    explore: PRNGKey
+    env: PRNGKey
+    sample: PRNGKey
+    eval: PRNGKey
+
+
+class State(struct.PyTreeNode):
+    """Everything that a run needs to carry on: arrays only.
+
+    Attributes:
+        agent: networks and optimiser; ``params``, ``updates`` and ``halted`` are in every
+            method's.
+        replay: what the method keeps of experience; ``()`` where it keeps nothing.
+        env_state: states of the environments, leaves ``[E, ...]``.
+        obs: what the agent sees, ``[E, ...]``.
+        episode_return: return of each episode under way, float32 ``[E]``.
+        keys: one for each purpose.
+        vector_steps: steps of all environments so far, warm-up included, int32 ``[]``.
+        evaluations: evaluations so far, int32 ``[]``.
+    """
+
+    agent: Any
+    replay: Any
+    env_state: Any
+    obs: Array
+    episode_return: Array
+    keys: Keys
+    vector_steps: Array = shared()
+    evaluations: Array = shared()
+
+
+class Tally(struct.PyTreeNode):
+    """Sums since the last evaluation, ``[]`` each: over updates, then over ended episodes."""
+
+    loss: Array
+    q_mean: Array
+    grad_norm: Array
+    episodes: Array
+    returns: Array
+
+    @classmethod
+    def zero(cls) -> "Tally":
+        """Nothing so far."""
+        zero = jnp.float32(0.0)
+        return cls(loss=zero, q_mean=zero, grad_norm=zero, episodes=jnp.int32(0), returns=zero)
+
+
+class Method(NamedTuple):
+    """One way of learning, as pure functions for one agent.
+
+    Attributes:
+        init: ``(key) -> (agent, replay)``, the parts of a state that are its own; the key is
+            consumed.
+        warmup: ``(state) -> state`` before anything is learned; the identity where nothing is
+            collected first.
+        iterate: ``(state, tally) -> (state, tally)``, one iteration of acting and learning.
+        epsilon: ``(state) -> []``, probability of a random action at this point.
+        memory: ``() -> memory`` of a network at the start of an episode.
+        act: ``(params, memory, obs, key) -> (action [], memory)`` for one observation, greedily.
+        outputs: ``(params, obs) ->`` all that the network gives for one observation.
+        q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
+        side_by_side: most agents to train side by side on one CPU core.
+        bytes_per_transition: of the replay; 0 where there is none.
+    """
+
+    init: Callable[[PRNGKey], tuple[Any, Any]]
+    warmup: Callable[[State], State]
+    iterate: Callable[[State, Tally], tuple[State, Tally]]
+    epsilon: Callable[[State], Array]
+    memory: Callable[[], Memory]
+    act: Callable[[Params, Memory, Array, PRNGKey], tuple[Array, Memory]]
+    outputs: Callable[[Params, Array], Any]
+    q_values: Callable[[Params, Array], Array] | None
+    side_by_side: int
+    bytes_per_transition: int

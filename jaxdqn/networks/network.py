@@ -1,0 +1,43 @@
+"""What an algorithm asks of a network, with or without memory."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+
+from jaxdqn.types import Array, Params, PRNGKey
+
+Memory = Any
+"""What a network carries from one step of an episode to the next; ``()`` where it has none."""
+
+
+class Network(NamedTuple):
+    """A network's functions, for one observation.
+
+    Attributes:
+        init: ``(key, obs) -> params``; the key is consumed.
+        apply: ``(params, memory, obs, first [], key) -> (outputs [A, K], memory)``; ``first``
+            says whether an episode starts here, so that what is remembered is forgotten; ``key``
+            pays for noise in the weights and is None for their means.
+        memory: ``() -> memory`` at the start of an episode.
+        side_by_side: most agents to train side by side on one CPU core; on other devices only
+            memory bounds them.
+    """
+
+    init: Callable[[PRNGKey, Array], Params]
+    apply: Callable[[Params, Memory, Array, bool | Array, PRNGKey | None], tuple[Array, Memory]]
+    memory: Callable[[], Memory]
+    side_by_side: int
+
+
+def feedforward(module: nn.Module, side_by_side: int) -> Network:
+    """Make a network of a module that remembers nothing and has no noise."""
+
+    def apply(
+        params: Params, memory: Memory, obs: Array, first: bool | Array, key: PRNGKey | None
+    ) -> tuple[Array, Memory]:
+        del first, key
+        outputs: Any = module.apply(params, obs)
+        return outputs, memory
+
+    return Network(module.init, apply, lambda: (), side_by_side)
