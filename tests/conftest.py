@@ -1,12 +1,27 @@
 """Tests run strictly: two CPU devices, rank promotion raises, warnings are errors."""
 
 import os
+import tempfile
 from collections import deque
 from pathlib import Path
+
+# Workers, and the processes that tests start, take programs from one another: most of them are
+# the same few. Named before JAX is imported, which reads it then.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _PROGRAMS = tempfile.TemporaryDirectory(prefix="jaxdqn-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import numpy as np
 import pytest
+from compilations import (
+    compiles_nothing,
+    pytest_addoption,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+)
 
 if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
     # Compilation is most of the tests' time, and this halves it; .ci/run says which tests it runs
@@ -106,7 +121,12 @@ __all__ = [
     "ROOT",
     "assert_same_bits",
     "breadth_first",
+    "compiles_nothing",
     "jaxdqn",
     "maze_env",
+    "pytest_addoption",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+    "pytest_terminal_summary",
     "small",
 ]
