@@ -1,5 +1,6 @@
 """Double DQN: act, store, sample, learn."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -74,8 +75,11 @@ def _epsilon(parts: _Parts, state: State) -> Array:
 def _warmup(parts: _Parts, state: State) -> State:
     """Act at random until the replay holds what learning starts from."""
 
+    def choose(bits: Array, _: Array) -> Array:
+        return exploration.random_action(bits, parts.environment.num_actions)
+
     def explore(state: State, _: None) -> tuple[State, None]:
-        return _act_and_store(parts, state, jnp.float32(1.0))[0], None
+        return _act_and_store(parts, state, choose)[0], None
 
     length = parts.config.schedule.warmup_iterations
     return jax.lax.scan(explore, state, length=length)[0]
@@ -86,7 +90,13 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
     def act(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
         state, tally = carry
-        state, episodes, returns = _act_and_store(parts, state, _epsilon(parts, state))
+        epsilon = _epsilon(parts, state)
+
+        def choose(bits: Array, obs: Array) -> Array:
+            q = parts.learner.q_values(state.agent.params, obs)
+            return exploration.epsilon_greedy(bits, q, epsilon)
+
+        state, episodes, returns = _act_and_store(parts, state, choose)
         tally = tally.replace(episodes=tally.episodes + episodes, returns=tally.returns + returns)
         return (state, tally), None
 
@@ -98,18 +108,18 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     return carry
 
 
-def _act_and_store(parts: _Parts, state: State, epsilon: Array) -> tuple[State, Array, Array]:
-    """Step every environment once; also return how many episodes ended and their returns' sum."""
+def _act_and_store(
+    parts: _Parts, state: State, choose: Callable[[Array, Array], Array]
+) -> tuple[State, Array, Array]:
+    """Step every environment once, by ``choose(bits [2], obs)``.
+
+    Also returns how many episodes ended, and the sum of their returns.
+    """
     count = parts.config.num_envs
     key_explore, key_env = (
         jax.random.fold_in(unrolled(key), state.vector_steps)
         for key in (state.keys.explore, state.keys.env)
     )
-
-    def choose(bits: Array, obs: Array) -> Array:
-        q = parts.learner.q_values(state.agent.params, obs)
-        return exploration.epsilon_greedy(bits, q, epsilon)
-
     actions = jax.vmap(choose)(jax.random.bits(key_explore, (count, 2)), state.obs)
     obs, env_state, rewards, terminated, truncated, info = jax.vmap(
         parts.environment.step, (0, 0, 0, None)

@@ -44,6 +44,10 @@ def sometimes_random(bits: Array, action: Array, count: int, epsilon: float | Ar
         epsilon: probability ``[]``.
     """
     coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
+    return jnp.where(coin < epsilon, random_action(bits, count), action)
+
+
+def random_action(bits: Array, count: int) -> Array:
+    """Choose uniformly among ``count`` actions, int32 ``[]``; see ``sometimes_random``."""
     # The remainder of 32 bits favours no action by more than A / 2³².
-    random_action = (bits[1] % count).astype(jnp.int32)
-    return jnp.where(coin < epsilon, random_action, action)
+    return (bits[1] % count).astype(jnp.int32)
