@@ -138,7 +138,7 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
         (state, tally), _ = jax.lax.scan(
             iterate, (state, Tally.zero()), length=config.schedule.iterations_per_evaluation
         )
-        key_eval = jax.random.fold_in(state.keys.eval, state.evaluations)
+        key_eval = jax.random.fold_in(unrolled(state.keys.eval), state.evaluations)
         evaluation = measure(parts, state.agent.params, key_eval)
         state = state.replace(evaluations=state.evaluations + 1)
         return state, _metrics(parts, state, tally, evaluation)

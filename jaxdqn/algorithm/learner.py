@@ -14,6 +14,7 @@ from jaxdqn.algorithm.bootstrap import Bootstrap
 from jaxdqn.algorithm.heads import Head
 from jaxdqn.config import Config
 from jaxdqn.networks.network import Network
+from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey, Transition
 
 
@@ -84,7 +85,7 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
     )
 
     def init(key: PRNGKey) -> AgentState:
-        params = network.init(key, obs)
+        params = network.init(unrolled(key), obs)
         return AgentState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),

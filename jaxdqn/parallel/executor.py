@@ -149,7 +149,12 @@ def _programs(devices: int, width: int, leaves: tuple[int | None, ...], structur
             return state.agent.params, metrics
 
         # A turn of one is not vmapped: that would turn matrices into batches of one matrix.
-        return jax.lax.map(one, (numbers, keys), batch_size=None if width == 1 else width)
+        if width == 1:
+            return jax.lax.map(one, (numbers, keys))
+        # A loop around a single turn would take a quarter of a second more to compile.
+        if width == len(keys):
+            return jax.vmap(one)((numbers, keys))
+        return jax.lax.map(one, (numbers, keys), batch_size=width)
 
     return Programs(
         begin=jax.jit(spread(begin, in_specs=(shared, per_agent, per_agent), out_specs=states)),
