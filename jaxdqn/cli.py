@@ -23,14 +23,14 @@ commands:
                     write a trained policy as a file that needs nothing but JAX
 
 jaxdqn COMMAND --help lists every option. Before the command,
-  --cache DIR       keeps compiled programs in a folder, so that the same training starts sooner
-                    the next time
+  --cache DIR       keeps compiled programs in that folder instead of ~/.cache/jaxdqn, so that the
+                    same training starts sooner the next time; off: keeps none
   --cores N         uses N CPU cores instead of all; a single agent with a small network is fastest
                     on 1
 """
 
 _OPTIONS = {
-    "--cache": "name a folder: write --cache DIR",
+    "--cache": "name a folder, or be off: write --cache DIR",
     "--cores": "be a whole number: write --cores N",
 }
 
@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         devices.use_cores(int(chosen["--cores"]) if "--cores" in chosen else None)
-        if "--cache" in chosen:
-            devices.keep_programs(chosen["--cache"])
+        if chosen.get("--cache") != "off":
+            devices.keep_programs(chosen.get("--cache"))
         return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)

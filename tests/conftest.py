@@ -24,11 +24,12 @@ from compilations import (
 )
 
 if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
-    # Compilation is most of the tests' time, and this halves it; .ci/run says which tests it runs
-    # with optimisation.
+    # Compilation is most of the tests' time, and this takes two thirds of it; .ci/run says which
+    # tests it runs with optimisation.
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true"
+        "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
+        "--xla_cpu_parallel_codegen_split_count=1"
     )
 jax.config.update("jax_num_cpu_devices", 2)
 

@@ -15,11 +15,11 @@ from conftest import LONG, ROOT, assert_same_bits, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, statistics, training
+from jaxdqn import ConfigError, cli, statistics, training
 from jaxdqn.commands import evaluate, export, resume
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
-from jaxdqn.parallel import seeds
+from jaxdqn.parallel import devices, seeds
 from jaxdqn.runs import console
 
 FILES = [
@@ -41,6 +41,17 @@ def run(*arguments, cwd):
     process = start(*arguments, cwd=cwd)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def run_here(*arguments, capsys):
+    """Run a command in this process, where JAX has started already; return status and outputs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "use_cores", lambda _: None)
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as refusal:  # of the parser of arguments
+            code = refusal.code
+    return code, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +143,12 @@ def test_a_run_folder_is_never_overwritten(finished):
         (["tiny.toml", "--discout", "3"], 2, ["--discout", "--discount"]),
     ],
 )
-def test_a_wrong_command_ends_in_one_clear_message(finished, arguments, code, words):
+def test_a_wrong_command_ends_in_one_clear_message(
+    finished, monkeypatch, capsys, arguments, code, words
+):
     folder, _, _ = finished
-    returned, _, err = run("train", *arguments, cwd=folder)
+    monkeypatch.chdir(folder)
+    returned, _, err = run_here("train", *arguments, capsys=capsys)
     assert returned == code
     for word in words:
         assert word in err
@@ -144,16 +158,17 @@ def test_a_wrong_command_ends_in_one_clear_message(finished, arguments, code, wo
     assert not (folder / "runs").exists(), "a refused command leaves no run folder"
 
 
-def test_help_lists_every_setting_with_its_default(finished):
+def test_help_lists_every_setting_with_its_default(finished, monkeypatch, capsys):
     folder, _, _ = finished
-    code, out, _ = run("train", "--help", cwd=folder)
+    monkeypatch.chdir(folder)
+    code, out, _ = run_here("train", "--help", capsys=capsys)
     assert (code, "CONFIG" in out, "loading" in out) == (0, True, False)
-    code, out, _ = run("train", "tiny.toml", "--help", cwd=folder)
+    code, out, _ = run_here("train", "tiny.toml", "--help", capsys=capsys)
     assert code == 0
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
                  "--env_params.slip", "(default: 0.0001)", "{mlp,residual}"):  # fmt: skip
         assert word in out
-    code, out, _ = run(cwd=folder)
+    code, out, _ = run_here(capsys=capsys)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
     known = "train, resume, evaluate, plot, compare, export"
@@ -298,27 +313,54 @@ def test_compiled_programs_are_kept_and_found_again(finished, tmp_path):
     said, kept = [], []
     for _ in range(2):
         said.append(run("--cache", programs, "evaluate", "run", cwd=folder))
-        kept.append(sorted(path.name for path in programs.iterdir()))
+        kept.append(sorted(path.name for path in programs.glob("*/*-cache")))
     assert said[0] == said[1]
     assert said[0][0] == 0
-    assert any("rollouts" in name for name in kept[0])
+    assert any("_evaluate" in name for name in kept[0])
     assert kept[0] == kept[1], "the second start had to compile"
 
 
-def test_a_cache_that_cannot_be_kept_is_refused(tmp_path):
+def test_a_cache_that_cannot_be_kept_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("no folder")
-    code, _, err = run("--cache", "file", "train", "tiny.toml", cwd=tmp_path)
+    code, _, err = run_here("--cache", "file", "train", "tiny.toml", capsys=capsys)
     assert code == 1
-    assert err == "jaxdqn: cache ('file') can't be written (file exists): choose another folder.\n"
-    code, _, err = run("--cache", cwd=tmp_path)
+    refusal = "jaxdqn: cache ('file') can't be written (not a directory): choose another folder.\n"
+    assert err == refusal
+    code, _, err = run_here("--cache", capsys=capsys)
     assert code == 2
-    assert err == "jaxdqn: --cache () must name a folder: write --cache DIR.\n"
+    assert err == "jaxdqn: --cache () must name a folder, or be off: write --cache DIR.\n"
 
 
-def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
+def test_programs_are_kept_in_the_users_cache_where_it_can_be_written(monkeypatch, tmp_path):
+    """By version, processor and cores; a home that can't be written only keeps none."""
+    names = ("jax_compilation_cache_dir", "jax_compilation_cache_max_size",
+             "jax_persistent_cache_min_compile_time_secs")  # fmt: skip
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        assert devices.keep_programs(), "JAX_COMPILATION_CACHE_DIR is set"
+        assert jax.config.jax_compilation_cache_dir == before["jax_compilation_cache_dir"]
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no")
+        assert not devices.keep_programs()
+        assert jax.config.jax_compilation_cache_dir is None
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert devices.keep_programs()
+        one = jax.config.jax_compilation_cache_dir
+        assert one.startswith(str(tmp_path / "jaxdqn"))
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setenv("PJRT_NPROC", "77")
+        assert devices.keep_programs()
+        assert jax.config.jax_compilation_cache_dir != one
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path, capsys):
     code, _, err = run("--cores", 0, "train", "tiny.toml", cwd=tmp_path)
     assert (code, err) == (1, "jaxdqn: cores (0) must be 1 or more: raise it.\n")
     for value in ("two", "-1"):
-        code, _, err = run("--cores", value, "train", "tiny.toml", cwd=tmp_path)
+        code, _, err = run_here("--cores", value, "train", "tiny.toml", capsys=capsys)
         sentence = f"jaxdqn: --cores ({value}) must be a whole number: write --cores N.\n"
         assert (code, err) == (2, sentence)

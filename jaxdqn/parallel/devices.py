@@ -1,12 +1,17 @@
 """Devices, chosen before JAX starts; this module must stay importable without gymnax."""
 
+import hashlib
 import os
+import platform
 import tempfile
 from pathlib import Path
 
 import jax
 
 from jaxdqn.types import ConfigError, reason_of
+
+MOST_BYTES = 2**30
+"""Of compiled programs that are kept; a training leaves some two million."""
 
 
 def use_cores(count: int | None = None) -> None:
@@ -37,26 +42,59 @@ def use_cores(count: int | None = None) -> None:
     os.environ.setdefault("PJRT_NPROC", str(cores))
 
 
-def keep_programs(folder: str | Path) -> None:
+def keep_programs(folder: str | Path | None = None) -> bool:
     """Keep compiled programs in JAX's persistent cache, and take them from there.
 
+    Processes may share the folder: JAX locks it, and drops what wasn't used for longest once it
+    holds more than ``MOST_BYTES``. Programs of another version of JAX, of another processor, or for
+    another number of cores are kept apart, since they would be slow here, or not run at all.
+
     Args:
-        folder: made where it is missing; one for all trainings is best.
+        folder: made where it is missing; one for all trainings is best. By default ``jaxdqn`` in
+            the user's cache folder, unless JAX_COMPILATION_CACHE_DIR names another already.
+
+    Returns:
+        Whether programs are kept: the default folder may be one that can't be written.
 
     Raises:
-        ConfigError: the folder can't be written.
+        ConfigError: the folder given can't be written.
     """
+    if folder is None and jax.config.jax_compilation_cache_dir:
+        return True
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        within = _user_cache() if folder is None else Path(folder)
+        within = within / _kind_of_machine()
+        within.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=within):
             pass
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if folder is None:
+            return False
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise ConfigError(
-            f"cache ({str(folder)!r}) can't be written ({reason_of(error)}): choose another folder."
+            f"cache ({str(folder)!r}) can't be written ({reason}): choose another folder."
         ) from None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_dir", str(within))
+    jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     # Small programs, too: there are many of them, and together they take seconds.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    return True
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxdqn"
+
+
+def _kind_of_machine() -> str:
+    """Name what a compiled program depends on and JAX's key of it doesn't say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    # The first processor's: x86 lists flags, Arm features.
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
+    said = f"{features} {os.environ.get('PJRT_NPROC')} {jax.config.jax_num_cpu_devices}"
+    return f"{platform.machine()}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 
 def usable_cores() -> int:
