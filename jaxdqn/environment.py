@@ -14,8 +14,7 @@ from gymnax.environments import spaces
 
 from jaxdqn import maze
 from jaxdqn.config import Config
-from jaxdqn.config.check import unknown
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, ConfigError, PRNGKey, unknown
 
 
 class Environment(NamedTuple):
@@ -66,9 +65,10 @@ def make(config: Config) -> tuple[Environment, Any]:
     if environment.is_maze:
         environment.gymnax.check_params(params)
     if config.network == "residual" and len(environment.obs.shape) != 3:
+        remedy = "env_kwargs.observation = 'planes'" if environment.is_maze else "network = 'mlp'"
         raise ConfigError(
             f"network ('residual') needs observations of shape (H, W, C), but {config.env} gives "
-            f"{environment.obs.shape}: set network = 'mlp'."
+            f"{environment.obs.shape}: set {remedy}."
         )
     if config.replay == "states" and not environment.is_maze:
         raise ConfigError(

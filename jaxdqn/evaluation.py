@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxdqn import maze, rollouts
 from jaxdqn.assembly import Parts, assemble
-from jaxdqn.config import Config, check
+from jaxdqn.config import Config, check, check_key
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
 from jaxdqn.random import unrolled
@@ -27,6 +27,7 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
+    check_key(key)
     return _evaluate(config, assemble(config).env_params, params, key)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxdqn import environment as environments
 from jaxdqn import pytrees
 from jaxdqn.assembly import Parts, assemble
-from jaxdqn.config import Config, check, check_single
+from jaxdqn.config import Config, check, check_key, check_single
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
@@ -48,6 +48,7 @@ def init(config: Config, key: PRNGKey) -> State:
     """
     check(config)
     check_single(config)
+    check_key(key)
     _, env_params = environments.make(config)
     return _init(config, env_params, key)
 
@@ -66,6 +67,7 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
     Raises:
         ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
     """
+    check(config)
     check_single(config)
     if axes := pytrees.leading_axes(state, outline(config)):
         raise ConfigError(

@@ -19,6 +19,8 @@ Shape letters, used beside fields and in docstrings throughout the package:
 In formulas ``_tm1`` is the step before the transition and ``_t`` the step after it.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -37,6 +39,7 @@ __all__ = [
     "Transition",
     "reason_of",
     "shared",
+    "unknown",
 ]
 
 
@@ -47,6 +50,14 @@ class ConfigError(ValueError):
 def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:
     """Return why the system refused a file, in the words of a message."""
     return (error.strerror or otherwise).lower()
+
+
+def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> ConfigError:
+    """Return the error for a misspelt name, with the nearest known one."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
+    return ConfigError(f"{kind} {name!r} is not known{where}: {remedy}")
 
 
 def shared() -> Any:

@@ -15,6 +15,7 @@ import jaxdqn
 from jaxdqn import Config, ConfigError, environment, training
 from jaxdqn.config import check, to_toml
 
+KEY = jax.random.key(0)
 STATIC = {
     "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
     "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
@@ -110,11 +111,38 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_params": {"slip": "no"}}, ["env_params.slip ('no')", "number"]),
         ({"env_params": {"cell_rewards": np.zeros((2, 3))}}, ["cell_rewards", "(2, 3)", "4 rows"]),
         ({"env": "MetaMaze-misc", "env_kwargs": {"maze_size": 4}}, ["'maze_size': 4", "refused"]),
-        ({"network": "residual"}, ["network ('residual')", "(H, W, C)", "set network = 'mlp'"]),
+        ({"network": "residual"}, ["network ('residual')", "(H, W, C)", "observation = 'planes'"]),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_ends_in_one_sentence_with_the_remedy(changes, fragments):
     refuse(small(**changes), *fragments)
+
+
+@pytest.mark.parametrize(
+    ("make", "fragments"),
+    [
+        (lambda: Config(learning_rat=1e-3), ["'learning_rat'", "did you mean 'learning_rate'?"]),
+        (lambda: Config().replace(discout=1.0), ["'discout'", "did you mean 'discount'?"]),
+        (lambda: Config(env_kwargs=None), ["env_kwargs (None)", "write {} for none"]),
+        (lambda: Config(env_kwargs="a"), ["env_kwargs ('a')", "write {} for none"]),
+        (lambda: Config(env_kwargs={1: 2}), ["env_kwargs ({1: 2})", "names"]),
+        (lambda: jaxdqn.init(small(env_params=None), KEY), ["env_params (None)", "write {}"]),
+        (lambda: jaxdqn.train("configs/maze.toml", KEY), ["'configs/maze.toml'", "load_config"]),
+        (lambda: jaxdqn.run("maze", None), ["config ('maze')", "load_config"]),
+        (lambda: jaxdqn.sweep("maze", 2), ["config ('maze')", "load_config"]),
+        (lambda: jaxdqn.train(small(), 0), ["key (0)", "jax.random.key(0)"]),
+        (lambda: jaxdqn.train(small(), jax.random.PRNGKey(0)), ["key (", "jax.random.key(0)"]),
+        (lambda: jaxdqn.train(small(), jax.random.split(KEY)), ["shape (2,)", "jax.vmap"]),
+        (lambda: jaxdqn.evaluate(small(), {}, 0), ["key (0)", "jax.random.key(0)"]),
+        (lambda: jaxdqn.init(small(env=object()), KEY), ["env (<object", "registered with gymnax"]),
+    ],
+)
+def test_a_wrong_call_ends_in_one_sentence_with_the_remedy(make, fragments):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_envs": 3}, {"train_every": 3, "num_envs": 5}])

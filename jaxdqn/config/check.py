@@ -1,16 +1,16 @@
 """Refuse a configuration that can't be honoured, in one sentence, before anything is traced."""
 
 import dataclasses
-import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.config.config import Config
-from jaxdqn.types import ConfigError
+from jaxdqn.config.config import Config, check_table
+from jaxdqn.types import ConfigError, unknown
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 _HINTS = typing.get_type_hints(Config)
@@ -24,23 +24,20 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: at the first setting that can't be honoured.
     """
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"config ({config!r}) must be a jaxdqn.Config: read a file with jaxdqn.load_config."
+        )
     for name, field in FIELDS.items():
         value = getattr(config, name)
         if name in ("env_kwargs", "env_params"):
+            check_table(name, value)
             continue
         if field.metadata.get("pytree_node", True):
             _check_leaf(name, value, field.metadata)
         else:
             _check_static(name, value, field.metadata["low"])
     _check_schedule(config)
-
-
-def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> ConfigError:
-    """Return the error for a misspelt name, with the nearest known one."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
-    return ConfigError(f"{kind} {name!r} is not known{where}: {remedy}")
 
 
 def _check_static(name: str, value: Any, low: int | None) -> None:
@@ -59,7 +56,10 @@ def _check_static(name: str, value: Any, low: int | None) -> None:
             raise ConfigError(f"{name} ({value!r}) must be true or false: write it without quotes.")
     elif hint is str:
         if not isinstance(value, str):
-            raise ConfigError(f"{name} ({value!r}) must be a name: write it in quotes.")
+            raise ConfigError(
+                f"{name} ({value!r}) must be a name in quotes: that of an environment registered "
+                "with gymnax, or of a class as 'package.module:Class'."
+            )
     else:
         sizes = value if isinstance(value, tuple) else (value,)
         plural = hint is not int
@@ -69,6 +69,22 @@ def _check_static(name: str, value: Any, low: int | None) -> None:
             raise ConfigError(f"{name} ({value!r}) must be {kind} or more: change it.")
         if any(size >= 2**31 for size in sizes):
             raise ConfigError(f"{name} ({value!r}) must be below 2147483648: lower it.")
+
+
+def check_key(key: Any) -> None:
+    """Refuse what isn't one typed random key.
+
+    Raises:
+        ConfigError: with the way to make one.
+    """
+    kind = getattr(key, "dtype", None)
+    if kind is None or not jnp.issubdtype(kind, jax.dtypes.prng_key):
+        raise ConfigError(f"key ({key!r}) must be a random key: write jax.random.key(0).")
+    if key.shape:
+        raise ConfigError(
+            f"key (an array of shape {key.shape}) is many keys, and this trains one agent: "
+            "give one of them, or map over the array with jax.vmap."
+        )
 
 
 def check_single(config: Config) -> None:

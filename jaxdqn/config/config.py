@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from flax import struct
 from flax.core import freeze
 
+from jaxdqn.types import ConfigError, unknown
+
 if TYPE_CHECKING:
     from jaxdqn.types import Array
 
@@ -122,8 +124,16 @@ class Config(struct.PyTreeNode):
     oracle_levels: int = _static(64, low=1)
     """On mazes: levels, from the bank's first, on which values are compared with exact ones."""
 
+    def __new__(cls, *_: Any, **words: Any) -> "Config":
+        """Refuse, with a ``ConfigError``, words that are no settings."""
+        for word in words:
+            if word not in cls.__dataclass_fields__:
+                raise unknown("setting", word, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        """Make structure hashable. Leaves may be tracers here, so nothing is checked."""
+        """Make structure hashable. Leaves may be tracers here, so none is checked."""
+        check_table("env_kwargs", self.env_kwargs)
         object.__setattr__(self, "env_kwargs", freeze(_hashable(dict(self.env_kwargs))))
         if isinstance(self.widths, list):
             object.__setattr__(self, "widths", tuple(self.widths))
@@ -144,6 +154,14 @@ class Config(struct.PyTreeNode):
             warmup_env_steps=warmup * self.num_envs,
             env_steps=warmup * self.num_envs + iterations * per_iteration,
             updates=iterations * self.updates_per_step,
+        )
+
+
+def check_table(name: str, value: Any) -> None:
+    """Refuse, with a ``ConfigError``, what isn't a mapping from names."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(
+            f"{name} ({value!r}) must be a table of names and values: write {{}} for none."
         )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from jaxdqn.config.check import FIELDS, check, unknown
+from jaxdqn.config.check import FIELDS, check
 from jaxdqn.config.config import Config
-from jaxdqn.types import ConfigError, reason_of
+from jaxdqn.types import ConfigError, reason_of, unknown
 
 _TABLES = ("env_kwargs", "env_params")
 

@@ -59,7 +59,7 @@ def keep_programs(folder: str | Path | None = None) -> bool:
     Raises:
         ConfigError: the folder given can't be written.
     """
-    if folder is None and jax.config.jax_compilation_cache_dir:
+    if folder is None and jax.config.values["jax_compilation_cache_dir"]:
         return True
     try:
         within = _user_cache() if folder is None else Path(folder)
@@ -93,7 +93,7 @@ def _kind_of_machine() -> str:
         lines = [platform.processor()]
     # The first processor's: x86 lists flags, Arm features.
     features = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
-    said = f"{features} {os.environ.get('PJRT_NPROC')} {jax.config.jax_num_cpu_devices}"
+    said = f"{features} {os.environ.get('PJRT_NPROC')} {jax.config.values['jax_num_cpu_devices']}"
     return f"{platform.machine()}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 

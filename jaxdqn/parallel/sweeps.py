@@ -11,12 +11,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxdqn.config import Config, check
-from jaxdqn.config.check import FIELDS, unknown
+from jaxdqn.config.check import FIELDS
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor
 from jaxdqn.parallel.executor import with_numbers
 from jaxdqn.parallel.memory import gigabytes
-from jaxdqn.types import Array, ConfigError, Params
+from jaxdqn.types import Array, ConfigError, Params, unknown
 
 _TABLES = ("env_kwargs", "env_params")
 
@@ -88,6 +88,7 @@ def sweep(
     numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not numbers or min(numbers) < 0:
         raise ConfigError(f"seeds ({seeds!r}) must be 1 or more numbers from 0 on: change it.")
+    check(config)
     lists = _lists(swept)
     grid, axes = _grid(lists, zipped)
     for setting in grid:

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 
 from jaxdqn import statistics
-from jaxdqn.config.check import unknown
 from jaxdqn.metrics import Metrics, to_arrays
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, unknown
 
 LOWER_IS_BETTER = ("eval_length", "regret", "q_error", "q_bias", "loss", "grad_norm")
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
