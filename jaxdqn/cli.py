@@ -1,6 +1,7 @@
 """The command line; it says something before the heavy imports start."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxdqn.parallel import devices
     from jaxdqn.types import ConfigError
 
+    # So that --env module:Class finds a module beside the configuration, as python -m would.
+    sys.path.append(os.getcwd())
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         devices.use_cores(int(chosen["--cores"]) if "--cores" in chosen else None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -100,23 +101,21 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @functools.lru_cache(maxsize=8)
 def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
-    if name not in gymnax.registered_envs:
-        raise unknown("env", name, gymnax.registered_envs)
-    _check_kwargs(name, kwargs)
+    kind = _class_of(name)
+    _check_kwargs(name, kind, kwargs)
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())
     with jax.ensure_compile_time_eval(), jax.sharding.use_abstract_mesh(nowhere):
         try:
-            env, params = gymnax.make(name, **kwargs)
-            actions, seen = env.action_space(params), env.observation_space(params)
-            obs, _ = jax.eval_shape(env.reset, jax.random.key(0), params)
+            env = kind(**kwargs)
         except ConfigError:
             raise
         except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise ConfigError(
-                f"env_kwargs ({dict(kwargs)}) were refused by {name} ({reason}): change them."
+                f"env_kwargs ({dict(kwargs)}) were refused by {name} ({_first_line(error)}): "
+                "change them."
             ) from error
+        params, actions, seen, obs = _look_at(name, env)
     if not isinstance(actions, spaces.Discrete):
         raise ConfigError(
             f"env ({name!r}) has continuous actions, and Q-learning needs discrete ones: "
@@ -133,8 +132,83 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     return Environment(env, int(actions.n), obs, categories), params
 
 
-def _check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
-    known = inspect.signature(gymnax.registration._registry[name]).parameters
+def _class_of(name: str) -> Any:
+    """Return the class of a registered environment, or of ``package.module:Class``."""
+    if ":" not in name:
+        if name not in gymnax.registered_envs:
+            raise unknown("env", name, gymnax.registered_envs)
+        return gymnax.registration._registry[name]
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"env ({name!r}) names a module that can't be imported ({_first_line(error)}): write "
+            "package.module:Class of something that Python can import from here."
+        ) from None
+    except AttributeError:
+        raise ConfigError(
+            f"env ({name!r}) names a class that {module} doesn't have: check its name."
+        ) from None
+    if not inspect.isclass(found):
+        raise ConfigError(f"env ({name!r}) is no class: name the environment's class.")
+    return found
+
+
+def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
+    """Return an environment's parameters, its spaces and the shape of what it shows.
+
+    Raises:
+        ConfigError: it isn't an environment of gymnax 1.0 or later.
+    """
+    for part in ("default_params", "reset", "step", "action_space", "observation_space"):
+        if not hasattr(env, part):
+            raise ConfigError(
+                f"env ({name!r}) has no {part}, so it is no gymnax environment: derive it from "
+                "gymnax.environments.environment.Environment."
+            )
+    try:
+        params = env.default_params
+        actions, seen = env.action_space(params), env.observation_space(params)
+        obs, state = jax.eval_shape(env.reset, jax.random.key(0), params)
+        # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
+        if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):
+            _check_step(name, env, params, state)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"env ({name!r}) can't be used as gymnax 1.0's environments are "
+            f"({type(error).__name__}: {_first_line(error)}): mend it."
+        ) from error
+    return params, actions, seen, obs
+
+
+def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
+    step_env = getattr(env, "step_env", None)
+    action = jax.ShapeDtypeStruct((), jnp.int32)
+    if step_env is not None:
+        values = jax.eval_shape(step_env, jax.random.key(0), state, action, params)
+        if len(values) != 5:
+            raise ConfigError(
+                f"env ({name!r}) returns {len(values)} values from step_env: return observation, "
+                "state, reward, whether the world ended, and a dictionary."
+            )
+    values = jax.eval_shape(env.step, jax.random.key(0), state, action, params)
+    if len(values) != 6 or "final_observation" not in values[-1]:
+        raise ConfigError(
+            f"env ({name!r}) returns {len(values)} values from step, and gymnax 1.0's are six, the "
+            "last with a final_observation: derive it from "
+            "gymnax.environments.environment.Environment and define step_env only."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
+    known = inspect.signature(kind).parameters
     for key in kwargs:
         if key not in known:
             raise unknown("env_kwargs", key, known, f" to {name}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jaxdqn
 from jaxdqn import Config, ConfigError, environment, training
-from jaxdqn.config import check, to_toml
+from jaxdqn.config import check, notes, scaled, to_toml
 
 KEY = jax.random.key(0)
 STATIC = {
@@ -67,10 +67,8 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"batch_size": 65}, ["batch_size (65)", "(64)", "raise warmup_steps to 65"]),
         ({"warmup_steps": 130}, ["warmup_steps (130", "132", "capacity (128)", "raise capacity"]),
         ({"train_every": 33}, ["num_envs (4) × train_every (33) = 132", "capacity (128)"]),
-        ({"total_steps": 60}, ["total_steps (60)", "raise total_steps to 80"]),
-        ({"evaluations": 41}, ["too few for 41 evaluations", "raise total_steps to 228"]),
+        ({"total_steps": 60}, ["total_steps (60)", "(64)", "raise total_steps to 68", "--scale"]),
         ({"total_steps": 2**31}, ["total_steps (2147483648)", "below 2147483648"]),
-        ({"epsilon_steps": 161}, ["epsilon_steps (161)", "160 steps", "lower epsilon_steps"]),
         ({"epsilon_start": 0.01}, ["epsilon_end (0.05)", "epsilon_start (0.01)"]),
         ({"num_envs": jnp.arange(3)}, ["num_envs", "structure", "give one plain value"]),
         ({"learning_rate": np.array([1e-3, -1.0])}, ["learning_rate", "from 0 to 1000"]),
@@ -159,6 +157,40 @@ def test_the_schedule_is_exact_and_never_short(changes):
     remainder = plan.env_steps - config.total_steps
     assert remainder < plan.env_steps_per_iteration * config.evaluations + config.num_envs
     assert plan.warmup_env_steps >= config.warmup_steps
+
+
+def test_what_is_unusual_is_said_and_honoured():
+    assert notes(small()) == []
+    (said,) = notes(small(epsilon_steps=320))
+    assert "epsilon_steps (320) exceed the 160 steps" in said
+    assert "epsilon falls to 0.525, not to epsilon_end (0.05)" in said
+    often = small(evaluations=41)
+    (said,) = notes(often)
+    assert "evaluations (41) exceed the 40 iterations" in said
+    assert often.schedule.evaluations == 40
+    assert often.schedule.env_steps == small().schedule.env_steps
+    _, metrics = jaxdqn.train(often.replace(total_steps=64 + 4 * 2), KEY)
+    assert metrics.env_steps.tolist() == [68, 72]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("factor", [1e-6, 0.02, 0.1, 10])
+def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, factor):
+    config = jaxdqn.load_config(path)
+    other = scaled(config, factor)
+    check(other)
+    before, after = config.schedule, other.schedule
+    assert other.capacity == config.capacity
+    assert config.batch_size <= after.warmup_env_steps <= config.capacity
+    if factor >= 0.02:
+        assert after.env_steps == pytest.approx(factor * before.env_steps, rel=0.25)
+        assert other.epsilon_steps == pytest.approx(factor * config.epsilon_steps, rel=0.01)
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, math.nan, math.inf, "2"])
+def test_a_factor_that_scales_nothing_is_refused(factor):
+    with pytest.raises(ConfigError, match=r"scale \(.*\) must be a number above 0: change it"):
+        scaled(small(), factor)
 
 
 @given(st.integers(1, 50), st.integers(1, 9), st.integers(1, 500), st.integers(1, 20),

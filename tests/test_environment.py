@@ -1,5 +1,6 @@
 """Any gymnax environment with discrete actions trains by its name."""
 
+import sys
 from functools import partial
 
 import jax
@@ -10,6 +11,7 @@ from conftest import small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
+from jaxdqn import ConfigError
 from jaxdqn import environment as environments
 
 KEY = jax.random.key(0)
@@ -120,3 +122,108 @@ def test_what_was_made_inside_one_mesh_serves_another():
             check_vma=False,
         )  # fmt: skip
         assert jax.eval_shape(start, jax.random.split(KEY, count)).obs.shape[0] == count
+
+
+OWN = """
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment, spaces
+
+
+class State(struct.PyTreeNode):
+    time: object
+
+
+class Params(struct.PyTreeNode):
+    max_steps_in_episode: int = 9
+
+
+class Lever(environment.Environment):
+    def __init__(self, pay=1.0):
+        super().__init__()
+        self.pay = pay
+
+    @property
+    def default_params(self):
+        return Params()
+
+    def reset_env(self, key, params):
+        return jnp.zeros(2), State(jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        state = State(state.time + 1)
+        reward = self.pay * action
+        return jnp.ones(2), state, reward, self.is_terminated(state, params), {}
+
+    def is_terminated(self, state, params):
+        return state.time >= 5
+
+    def action_space(self, params=None):
+        return spaces.Discrete(2)
+
+    def observation_space(self, params):
+        return spaces.Box(0.0, 1.0, (2,), jnp.float32)
+
+
+class Old(Lever):
+    def step_env(self, key, state, action, params):
+        return jnp.ones(2), state, 1.0, False
+
+
+class OldStep(Lever):
+    def step(self, key, state, action, params):
+        return jnp.ones(2), state, 1.0, False, {}
+
+
+class Blind(Lever):
+    observation_space = property()
+
+
+class Nothing:
+    pass
+
+
+lever = Lever()
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module from outside the package."""
+    (tmp_path / "own_worlds.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    environments._make.cache_clear()
+    yield
+    sys.modules.pop("own_worlds", None)
+
+
+@pytest.mark.usefixtures("own")
+def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
+    config = small(env="own_worlds:Lever", env_kwargs={"pay": 2.0}, env_params={})
+    state, metrics = jaxdqn.train(config, KEY)
+    assert float(metrics.eval_length[-1]) == 5.0
+    assert int(metrics.episodes.sum()) == 160 // 5
+    jaxdqn.save(tmp_path, state, config)
+    assert jaxdqn.restore(tmp_path).config == config
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("own_words:Lever", ["can't be imported (No module named 'own_words')", "package.module"]),
+        ("own_worlds:Laver", ["a class that own_worlds doesn't have", "check its name"]),
+        (":Lever", ["can't be imported"]),
+        ("own_worlds:lever", ["is no class"]),
+        ("own_worlds:Nothing", ["has no default_params", "derive it from gymnax"]),
+        ("own_worlds:Blind", ["has no observation_space"]),
+        ("own_worlds:Old", ["returns 4 values from step_env", "whether the world ended"]),
+        ("own_worlds:OldStep", ["returns 5 values from step", "six", "final_observation"]),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_what_is_no_gymnax_environment_is_told_what_it_lacks(name, words):
+    with pytest.raises(ConfigError) as refusal:
+        jaxdqn.init(small(env=name, env_kwargs={}, env_params={}), KEY)
+    for word in words:
+        assert word in str(refusal.value)
+    assert "\n" not in str(refusal.value)

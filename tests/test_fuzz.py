@@ -13,7 +13,7 @@ from conftest import LONG, ROOT
 import jaxdqn
 from jaxdqn import ConfigError, environment, training
 from jaxdqn.config import check_single, to_toml
-from jaxdqn.parallel import seeds
+from jaxdqn.parallel import executor
 
 FILES = sorted((ROOT / "configs").glob("*.toml"))
 ABSURD = [
@@ -71,7 +71,7 @@ def verdict(path) -> str:
         config = jaxdqn.load_config(path)
         check_single(config)
         environment.make(config)
-        seeds._check_memory(config, 1)
+        executor.plan(config, 1)
     except ConfigError as error:
         return str(error)
     jax.eval_shape(partial(jaxdqn.run, config), training.outline(config))

@@ -118,6 +118,7 @@ def test_zipped_lists_are_one_axis():
         ({"discount": []}, ["discount ([]) has no values"]),
         ({"discount": [0.9, 1.5]}, ["discount (1.5)", "from 0 to 1"]),
         ({"evaluations": [2, 4]}, ["evaluations can't be swept"]),
+        ({"total_steps": [72, 224]}, ["evaluations (4) are more", "(2 to 4): set 2 or fewer"]),
         ({"env_params": {"slop": [0.1]}}, ["env_params 'slop'", "did you mean 'slip'?"]),
         ({"seeds": 0}, ["seeds (0)"]),
         ({"seeds": [-1]}, ["seeds ([-1])"]),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdqn import environment, plots
-from jaxdqn.config import Config, check, load_config
+from jaxdqn.config import Config, check, load_config, scaled
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
@@ -34,6 +34,9 @@ class Arguments:
     """Agents, one per seed, trained side by side on all cores or devices."""
     first_seed: int = 0
     """Number of the first seed; seed i is train(config, jax.random.key(i))."""
+    scale: float = 1.0
+    """Make the schedule so many times as long, 0.1 for a quick try: total_steps, warmup_steps and
+    epsilon_steps."""
     out: Path | None = None
     """Run folder to create; by default runs/<config>-<date>-<time>."""
     keeping: tyro.conf.OmitArgPrefixes[Options] = dataclasses.field(default_factory=Options)
@@ -103,6 +106,7 @@ def parse(arguments: list[str]) -> Arguments:
         env_kwargs=_changed(chosen.env_kwargs, kwargs, config.env_kwargs),
         env_params=_changed(chosen.env_params, params, config.env_params),
     )
+    settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
     check(settings)
     environment.make(settings)
     return dataclasses.replace(chosen, settings=settings)

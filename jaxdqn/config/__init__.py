@@ -2,6 +2,7 @@
 
 from jaxdqn.config.check import check, check_key, check_single
 from jaxdqn.config.config import Config, Schedule
+from jaxdqn.config.schedule import notes, scaled
 from jaxdqn.config.toml import from_toml, load_config, to_toml
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "check_single",
     "from_toml",
     "load_config",
+    "notes",
+    "scaled",
     "to_toml",
 ]

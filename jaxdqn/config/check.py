@@ -24,10 +24,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: at the first setting that can't be honoured.
     """
-    if not isinstance(config, Config):
-        raise ConfigError(
-            f"config ({config!r}) must be a jaxdqn.Config: read a file with jaxdqn.load_config."
-        )
+    check_kind(config)
     for name, field in FIELDS.items():
         value = getattr(config, name)
         if name in ("env_kwargs", "env_params"):
@@ -69,6 +66,14 @@ def _check_static(name: str, value: Any, low: int | None) -> None:
             raise ConfigError(f"{name} ({value!r}) must be {kind} or more: change it.")
         if any(size >= 2**31 for size in sizes):
             raise ConfigError(f"{name} ({value!r}) must be below 2147483648: lower it.")
+
+
+def check_kind(config: Any) -> None:
+    """Refuse, with a ``ConfigError``, what isn't a configuration."""
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"config ({config!r}) must be a jaxdqn.Config: read a file with jaxdqn.load_config."
+        )
 
 
 def check_key(key: Any) -> None:
@@ -141,13 +146,11 @@ def _check_schedule(config: Config) -> None:
             f"transitions between updates exceed capacity ({config.capacity}): "
             f"raise capacity to {per_iteration} or lower num_envs or train_every."
         )
-    learning = config.total_steps - warm
-    if learning < per_iteration * config.evaluations:
+    if config.total_steps - warm < per_iteration:
         raise ConfigError(
-            f"total_steps ({config.total_steps}) leaves {max(learning, 0)} steps after warm-up "
-            f"({warm}), too few for {config.evaluations} evaluations of at least {per_iteration}: "
-            f"raise total_steps to {warm + per_iteration * config.evaluations} or lower "
-            f"evaluations."
+            f"total_steps ({config.total_steps}) leaves nothing to learn after warm-up ({warm}): "
+            f"raise total_steps to {warm + per_iteration} or more, or lower warmup_steps "
+            f"({config.warmup_steps}), or shorten all of a schedule with --scale."
         )
     if plan.env_steps >= 2**31:
         raise ConfigError(
@@ -159,20 +162,13 @@ def _check_schedule(config: Config) -> None:
             f"updates_per_step ({config.updates_per_step}) makes {plan.updates} updates, which "
             "must stay below 2147483648: lower it."
         )
-    _check_epsilon(config, learning)
+    _check_epsilon(config)
 
 
-def _check_epsilon(config: Config, learning: int) -> None:
-    values = (config.epsilon_start, config.epsilon_end, config.epsilon_steps)
-    if any(isinstance(value, jax.core.Tracer) for value in values):
+def _check_epsilon(config: Config) -> None:
+    start, end = config.epsilon_start, config.epsilon_end
+    if isinstance(start, jax.core.Tracer) or isinstance(end, jax.core.Tracer):
         return
-    start, end, horizon = values
-    if np.any(np.asarray(horizon) > learning):
-        raise ConfigError(
-            f"epsilon_steps ({horizon}) exceeds the {learning} steps that learning lasts, so "
-            f"epsilon would never reach epsilon_end: lower epsilon_steps to {learning} or raise "
-            f"total_steps."
-        )
     if np.any(np.asarray(end) > np.asarray(start)):
         raise ConfigError(
             f"epsilon_end ({end}) exceeds epsilon_start ({start}): lower epsilon_end or raise "

@@ -49,7 +49,7 @@ class Config(struct.PyTreeNode):
     """Settings of one agent's training; sizes and names are static, numbers are pytree leaves."""
 
     env: str = _static("Maze-jaxdqn")
-    """Name of any registered gymnax environment with discrete actions."""
+    """Name of any registered gymnax environment with discrete actions, or package.module:Class."""
     env_kwargs: Mapping[str, Any] = struct.field(pytree_node=False, default_factory=dict)
     """Arguments of the environment's constructor, as for gymnax.make."""
     env_params: Mapping[str, Any] = struct.field(default_factory=dict)
@@ -99,7 +99,8 @@ class Config(struct.PyTreeNode):
     epsilon_end: Float = _leaf(0.05, low=0.0, high=1.0)
     """Probability of a random action once epsilon_steps have passed."""
     epsilon_steps: Int = _leaf(20_000, low=1)
-    """Environment steps, counted from the end of warm-up, over which epsilon falls linearly."""
+    """Environment steps, counted from the end of warm-up, over which epsilon falls linearly; more
+    than there are: it stays above epsilon_end."""
 
     network: Literal["mlp", "residual"] = _static("mlp")
     """Network: mlp for any observation, residual (convolutional) for grids (H, W, C)."""
@@ -115,7 +116,8 @@ class Config(struct.PyTreeNode):
     """Layer normalisation before each non-linearity."""
 
     evaluations: int = _static(50, low=1)
-    """Rows of metrics (T), evenly spaced over learning; the greedy policy is evaluated at each."""
+    """Rows of metrics (T), evenly spaced over learning; the greedy policy is evaluated at each. At
+    most one for each iteration."""
     eval_episodes: int = _static(8, low=1)
     """Greedy episodes in one evaluation."""
     eval_steps: int = _static(500, low=1)
@@ -144,11 +146,12 @@ class Config(struct.PyTreeNode):
         per_iteration = self.num_envs * self.train_every
         warmup = -(-self.warmup_steps // self.num_envs)
         learning_steps = max(self.total_steps - warmup * self.num_envs, 1)
-        per_evaluation = -(-learning_steps // (per_iteration * self.evaluations))
-        iterations = per_evaluation * self.evaluations
+        evaluations = min(self.evaluations, -(-learning_steps // per_iteration))
+        per_evaluation = -(-learning_steps // (per_iteration * evaluations))
+        iterations = per_evaluation * evaluations
         return Schedule(
             warmup_iterations=warmup,
-            evaluations=self.evaluations,
+            evaluations=evaluations,
             iterations_per_evaluation=per_evaluation,
             env_steps_per_iteration=per_iteration,
             warmup_env_steps=warmup * self.num_envs,

@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxdqn.config import Config, check
-from jaxdqn.config.check import FIELDS
+from jaxdqn.config.check import FIELDS, check_kind
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor
 from jaxdqn.parallel.executor import with_numbers
@@ -88,11 +88,17 @@ def sweep(
     numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not numbers or min(numbers) < 0:
         raise ConfigError(f"seeds ({seeds!r}) must be 1 or more numbers from 0 on: change it.")
-    check(config)
+    check_kind(config)
     lists = _lists(swept)
     grid, axes = _grid(lists, zipped)
     for setting in grid:
         check(with_numbers(config, setting))
+    rows = {with_numbers(config, setting).schedule.evaluations for setting in grid}
+    if len(rows) > 1:
+        raise ConfigError(
+            f"evaluations ({config.evaluations}) are more than some settings have iterations, so "
+            f"rows would not match ({min(rows)} to {max(rows)}): set {min(rows)} or fewer."
+        )
     groups = _by_structure(grid)
     plans = [
         executor.plan(with_numbers(config, cells[0][1]), len(cells) * len(numbers))

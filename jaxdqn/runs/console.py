@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxdqn import training
-from jaxdqn.config import Config
+from jaxdqn.config import Config, notes
 from jaxdqn.metrics import Metrics
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
@@ -48,6 +48,8 @@ def announce(config: Config, seeds: range, out: Path) -> None:
         f"{plan.updates:,} updates of {config.batch_size}; "
         f"replay {config.capacity:,} × {training.bytes_per_transition(config)} bytes"
     )
+    for note in notes(config):
+        _CONSOLE.print(f"note: {note}")
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
 
 
