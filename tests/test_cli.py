@@ -21,6 +21,7 @@ from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
 from jaxdqn.runs import console
+from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
     "checkpoint.npz", "config.toml", "curves.png", "greedy.gif", "metrics.csv", "metrics.npz",
@@ -118,6 +119,22 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "loss" in line)
     assert "0.5" in row
     assert "nan" not in row
+
+
+@pytest.mark.parametrize(("found", "words"), [(0, "no seed reached"), (1, "2 of 3 seeds never")])
+def test_a_goal_that_was_never_found_is_the_last_thing_said(capsys, tmp_path, found, words):
+    config = small()
+    names = jaxdqn.Metrics.__dataclass_fields__
+    success = np.zeros((3, 4))
+    success[:found, 1] = 0.5
+    metrics = jaxdqn.Metrics(**{**dict.fromkeys(names, np.ones((3, 4))), "held_out": None,
+                                "success": success})  # fmt: skip
+    summary = folder_of_runs.summarise("run", config, metrics, range(3), 1.0)
+    assert summary["goal_found_seeds"] == found
+    console.report({**summary, "checkpoint": {"saved": 1, "bytes": 1, "seconds": 1.0}}, tmp_path)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert words in last
+    assert "train longer (total_steps)" in last
 
 
 def test_a_run_folder_is_never_overwritten(finished):

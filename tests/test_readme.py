@@ -12,6 +12,7 @@ from conftest import ROOT, small
 
 from jaxdqn.commands import train
 from jaxdqn.config import to_toml
+from jaxdqn.parallel import devices
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -20,6 +21,8 @@ SHELL = "\n".join(code for language, code in BLOCKS if language == "sh")
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # JAX has started here.
+    monkeypatch.setattr(devices, "use_cores", lambda: None)
     (tmp_path / "tiny.toml").write_text(to_toml(small(evaluations=20)))
     names: dict = {}
     for language, code in BLOCKS:

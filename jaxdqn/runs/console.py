@@ -200,6 +200,14 @@ def report(summary: dict[str, Any], out: Path) -> None:
         f"{summary['env_steps_per_second']:,} env-steps/s; {saving['saved']} checkpoints of "
         f"{saving['bytes'] / 1e6:.1f} MB in {saving['seconds']:.2f} s; everything is in {out}"
     )
+    found, count = summary.get("goal_found_seeds"), summary["seed_count"]
+    if found is not None and found < count:
+        who = "no seed" if found == 0 else f"{count - found} of {count} seeds never"
+        _CONSOLE.print(
+            f"{who} reached the goal in any evaluation: train longer (total_steps), explore longer "
+            "(epsilon_steps, epsilon_end), start anywhere (env_kwargs.start = 'random'), or reward "
+            "the way (env_params.cell_rewards)"
+        )
 
 
 def _cell(measure: dict[str, Any] | None) -> str:

@@ -142,6 +142,8 @@ def summarise(
         "versions": versions(),
         "devices": [str(device) for device in jax.devices()],
     }
+    if metrics.success is not None:
+        summary["goal_found_seeds"] = int(np.sum(np.any(np.asarray(metrics.success) > 0, axis=1)))
     if "spl" in final:
         count = int(np.sum(final["spl"] > 1 - 1e-6))
         low, high = statistics.wilson_interval(count, len(seeds))
