@@ -19,6 +19,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+READMES = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
 
 
 def machine() -> dict[str, Any]:
@@ -131,30 +132,37 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
-def provenance(script: str, where: dict[str, Any] | None = None) -> str:
+def provenance(script: str, where: dict[str, Any]) -> str:
     """Return the sentence that says where and when figures were measured, and how to redo them.
 
     Args:
         script: the command after ``python``.
-        where: the machine, as a result names it; this one by default.
+        where: the machine, as a result names it.
     """
-    where = where or machine()
-    place = f"{where['cores']} cores of an {where['processor']}"
+    return f"Measured on {where['date']}: {place(where)}. Regenerate with `python {script}`."
+
+
+def place(where: dict[str, Any]) -> str:
+    """Return the words for a machine, as a result names it."""
+    words = f"{where['cores']} cores of an {where['processor']}"
     if "cpu" not in where["device"]:
-        place = f"{where['device']}, {place}"
-    return (
-        f"Measured on {where['date']}: {place}, JAX {where['jax']}, Python {where['python']}. "
-        f"Regenerate with `python {script}`."
-    )
+        words = f"{where['device']}, {words}"
+    return f"{words}, JAX {where['jax']}, Python {where['python']}"
 
 
-def replace_in_readme(name: str, text: str) -> None:
-    """Put a text between the README's markers of that name."""
-    readme = ROOT / "README.md"
+def replace_in_readme(name: str, text: str) -> list[Path]:
+    """Put a text between the markers of that name, in every README that has them.
+
+    Returns:
+        The READMEs that have.
+    """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
-    after = rest.partition(end)[2]
-    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    having = [path for path in READMES if begin in path.read_text(encoding="utf-8")]
+    for path in having:
+        before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+        after = rest.partition(end)[2]
+        path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    return having
 
 
 def _command() -> str:

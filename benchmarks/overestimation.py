@@ -22,6 +22,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
+import tables  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -147,24 +148,8 @@ def main() -> None:
     )
     draw(cases, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
     if not options.quick and options.out == harness.RESULTS:
-        harness.replace_in_readme("overestimation", sentence(cases, options.seeds, seconds))
+        tables.main()
     print(path)
-
-
-def sentence(cases: list[dict[str, Any]], count: int, seconds: float) -> str:
-    """Return what the README says of it."""
-
-    def say(part: dict[str, float]) -> str:
-        return f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
-
-    found = "; ".join(f"{say(c['all of training'])} with rewards ± {c['noise']:g}" for c in cases)
-    late = "; ".join(say(case["second half"]) for case in cases)
-    return (
-        f"Over all of training DQN's values exceed Double DQN's by {found} "
-        f"(mean of {count} paired seeds, 95 % bootstrap interval). The difference is made while "
-        f"values spread through the maze; over the second half it is {late}.\n\n"
-        f"{harness.provenance('benchmarks/overestimation.py')} It took {seconds:.0f} s."
-    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Regenerate the README's results: every shipped configuration, run by its own command.
+"""Regenerate the results that the READMEs show: every shipped configuration, by its own command.
 
     python benchmarks/readme.py          # those results
-    python benchmarks/readme.py --all    # every table and figure of the README; takes an hour
+    python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
-time it; the table and the pictures in the README are then replaced.
+time it; the tables and the pictures are then replaced.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import tables
 
 RUNS = {
     "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "cartpole": 8, "four_rooms": 8,
@@ -55,30 +56,8 @@ def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]
     return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """Return the README's table."""
-    lines = [
-        "| command | steps per seed | what was reached | whole command |",
-        "| --- | ---: | --- | ---: |",
-    ]
-    for result in results.values():
-        summary = result["summary"]
-        reached = _return(summary)
-        if "held_out_success" in summary["final"]:
-            unseen = summary["final"]["held_out_success"]
-            reached = f"{unseen['mean']:.1%} of unseen mazes solved, {summary['seed_count']} seeds"
-        elif "shortest_path_seeds" in summary:
-            count = summary["shortest_path_seeds"]["count"]
-            reached = f"{count} of {summary['seed_count']} seeds walk the shortest path"
-        steps = f"{summary['env_steps_per_seed']:,}"
-        lines.append(f"| `{result['command']}` | {steps} | {reached} | {result['seconds']:.0f} s |")
-    provenance = harness.provenance("benchmarks/readme.py")
-    lines += ["", f"Seconds include start and compilation. {provenance}"]
-    return "\n".join(lines)
-
-
-def compare(out: Path, quick: bool) -> str:
-    """Compare DQN with Double DQN by the command line; return what the README says of it."""
+def compare(out: Path, quick: bool) -> None:
+    """Compare DQN with Double DQN by the command line; keep what it found and its figure."""
     command = ["compare", "configs/maze.toml", "configs/maze_dqn.toml", "--measure", "q_bias"]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,15 +78,6 @@ def compare(out: Path, quick: bool) -> str:
         found = json.loads((Path(folder) / "both" / "comparison.json").read_text(encoding="utf-8"))
         shutil.copy(Path(folder) / "both" / "comparison.png", out / "comparison.png")
     harness.save("comparison", {"seconds": seconds, **found}, out)
-    first, other = found["settings"].items()
-    said = "established" if other[1]["established"] else "not established"
-    middle, low, high = other[1]["difference"]
-    return (
-        f"`jaxdqn {' '.join(command)}` takes {seconds:.0f} s: over training `{other[0]}` "
-        f"values exceed those of `{first[0]}` by {middle:.3g} [{low:.3g}, {high:.3g}] "
-        f"({first[1]['seeds']} seeds each, paired), {said}.\n\n"
-        f"{harness.provenance('benchmarks/readme.py --compare')}"
-    )
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -115,26 +85,19 @@ def _earlier(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
 
 
-def _return(summary: dict[str, Any]) -> str:
-    measure = summary["final"]["eval_return"]
-    interval = f"{measure['low']:.1f}, {measure['high']:.1f}"
-    return f"greedy return {measure['mean']:.1f} [{interval}] over {summary['seed_count']} seeds"
-
-
 def main() -> None:
-    """Run everything; rewrite the README unless told otherwise."""
+    """Run everything; rewrite the READMEs unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, README left alone")
+    parser.add_argument("--quick", action="store_true", help="small sizes, READMEs left alone")
     parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     parser.add_argument("--compare", action="store_true", help="only the comparison")
     options = parser.parse_args()
     if options.compare:
-        text = compare(options.out, options.quick)
-        print(text)
+        compare(options.out, options.quick)
         if not options.quick:
-            harness.replace_in_readme("compare", text)
+            tables.main()
         return
     extra = QUICK if options.quick else []
     results = {} if options.quick else _earlier(options.out / "readme.json")
@@ -146,10 +109,8 @@ def main() -> None:
                 shutil.copy(source, options.out / f"{name}_{picture}.png")
     results = {name: results[name] for name in RUNS if name in results}
     harness.save("readme", {"results": results}, options.out)
-    text = table(results)
-    print(text)
     if not options.quick:
-        harness.replace_in_readme("results", text)
+        tables.main()
     if options.all:
         for script, *arguments in map(str.split, OTHERS):
             path = harness.ROOT / "benchmarks" / script

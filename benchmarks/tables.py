@@ -1,4 +1,4 @@
-"""The README's tables of speed, made of the results and of nothing else.
+"""What the READMEs show of the results, made of them and of nothing else.
 
     python benchmarks/tables.py
 
@@ -10,6 +10,170 @@ import statistics
 from typing import Any
 
 import harness
+
+
+def results() -> str:
+    """Return what each shipped configuration comes to, as short as the first README has it."""
+    result = _read("readme")
+    lines = []
+    for found in result["results"].values():
+        summary = found["summary"]
+        lines.append([f"`{found['command']}`", f"{summary['env_steps_per_seed']:,}",
+                      _reached(summary), f"{found['seconds']:.0f} s"])  # fmt: skip
+    table = _markdown(["command", "steps per seed", "what was reached", "whole command"], lines, 1)
+    # What was reached is words.
+    table = table.replace("| --- | ---: | ---: | ---: |", "| --- | ---: | --- | ---: |")
+    return f"{table}\n\nSeconds include start and compilation. {_measured(result).strip()}"
+
+
+def configurations() -> str:
+    """Return each shipped configuration's measures at the end of training."""
+    result = _read("readme")
+    lines = []
+    for name, found in result["results"].items():
+        summary, final = found["summary"], found["summary"]["final"]
+        lines.append(
+            [f"`{name}.toml`", str(summary["seed_count"]), _interval(final, "eval_return", 1)]
+            + [_interval(final, measure, 2) for measure in ("success", "regret", "q_error")]
+            + [f"{summary['train_seconds']:.0f} s", f"{found['seconds']:.0f} s"]
+        )
+    columns = ["configuration", "seeds", "greedy return", "success", "regret", "error of values",
+               "training", "whole command"]  # fmt: skip
+    lead = "At the end of training, means over seeds with their 95 % bootstrap intervals:\n\n"
+    return lead + _markdown(columns, lines, 1) + _measured(result)
+
+
+def compare() -> str:
+    """Return what ``jaxdqn compare`` found of DQN and Double DQN."""
+    result = _read("comparison")
+    (first, one), (second, other) = result["settings"].items()
+    said = "established" if other["established"] else "not established"
+    middle, low, high = other["difference"]
+    return (
+        f"`jaxdqn compare configs/{first}.toml configs/{second}.toml --measure "
+        f"{result['measure']}` takes {result['seconds']:.0f} s: over training `{second}` values "
+        f"exceed those of `{first}` by {middle:.3g} [{low:.3g}, {high:.3g}] "
+        f"({one['seeds']} seeds each, paired), {said}.{_measured(result)}"
+    )
+
+
+def overestimation() -> str:
+    """Return how much DQN's values exceed Double DQN's."""
+    result = _read("overestimation")
+    cases = result["cases"]
+    found = "; ".join(
+        f"{_difference(case['all of training'])} with rewards ± {case['noise']:g}" for case in cases
+    )
+    late = "; ".join(_difference(case["second half"]) for case in cases)
+    return (
+        f"Over all of training DQN's values exceed Double DQN's by {found} (mean of "
+        f"{result['seeds']} paired seeds, 95 % bootstrap interval). The difference is made while "
+        f"values spread through the maze; over the second half it is {late}."
+        f"{_measured(result)} It took {result['seconds']:.0f} s."
+    )
+
+
+def highlights() -> str:
+    """Return a sentence or two for each benchmark, with a link to its table."""
+    machines: dict[str, set[str]] = {}
+    for name in HIGHLIGHTED:
+        machine = _read(name)["machine"]
+        machines.setdefault(harness.place(machine), set()).add(machine["date"])
+    places = "; ".join(f"{where}, {' and '.join(sorted(on))}" for where, on in machines.items())
+    sentences = (_of_peers(), _of_designs(), _of_sweeps(), _of_mazes(), _of_replay(), _of_values())
+    return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {places}."
+
+
+HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps", "environments",
+               "replay", "overestimation")  # fmt: skip
+
+
+def _of_peers() -> str:
+    speed = {
+        (row["library"], row["env"], row["seeds"]): row["env_steps_per_second"]["median"]
+        for row in _read("peers")["rows"]
+    }
+
+    def ours_to(library: str, env: str, seeds: int = 1) -> str:
+        return f"{speed['ours', env, seeds] / speed[library, env, seeds]:.1f} × {library}"
+
+    maze, pole = "MetaMaze-misc", "CartPole-v1"
+    others = ", ".join(ours_to(name, pole) for name in ("rejax", "Stable-Baselines3", "SBX"))
+    return (
+        f"Whole trainings, beside other libraries: on MetaMaze {ours_to('rejax', maze)} with one "
+        f"seed, {ours_to('rejax', maze, 16)} with 16 ({speed['ours', maze, 16]:,.0f} environment "
+        f"steps per second); on CartPole {others} "
+        "([table](benchmarks/README.md#other-libraries), and what is not equal)."
+    )
+
+
+def _of_designs() -> str:
+    def ratios(name: str) -> str:
+        speed = {
+            (row["design"], row["seeds"]): row["env_steps_per_second"]["median"]
+            for row in _read(name)["rows"]
+            if row["widths"] == [64, 64]
+        }
+        seeds = sorted({count for _, count in speed})
+        return " and ".join(
+            f"{speed['ours', count] / speed['standard', count]:.2f} × at {count:,}"
+            for count in (seeds[0], seeds[-1])
+        )
+
+    return (
+        "Beside DQN as it is usually written in JAX, with the same MLP: "
+        f"{ratios('compare_designs_cpu')} seeds on a CPU, {ratios('compare_designs_gpu')} on a GPU "
+        "([tables](benchmarks/README.md#the-standard-design); below 1 ours is slower)."
+    )
+
+
+def _of_sweeps() -> str:
+    ratio = [case["ratio"] for case in _read("sweeps")["results"].values()]
+    return (
+        f"16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 residual networks "
+        f"{ratio[-1]:.2f} of that with flax's `nn.Conv`; four learning rates × 16 seeds "
+        f"{ratio[1]:.2f} of that of 64 seeds ([table](benchmarks/README.md#sweeps))."
+    )
+
+
+def _of_mazes() -> str:
+    rows = _read("environments")["rows"]
+    most = max(row["batch"] for row in rows)
+    speed = {
+        row["environment"]: f"{row['steps_per_second']['median'] / 1e6:.1f}"
+        for row in rows
+        if row["batch"] == most
+    }
+    return (
+        f"Stepping 13×13 mazes, {most:,} at once: {speed['ours, 1,024 mazes']} million steps per "
+        f"second of 1,024 different ones; gymnax's FourRooms {speed['gymnax FourRooms']} "
+        "([table](benchmarks/README.md#stepping-mazes))."
+    )
+
+
+def _of_replay() -> str:
+    size = {
+        row["buffer"]: f"{row['bytes_per_transition']:.0f}"
+        for row in _read("replay")["rows"]
+        if row["observation"] == "10 × 10 × 3 booleans"
+    }
+    return (
+        f"A stored transition of 10×10×3 booleans has {size['ours']} bytes; in flashbax "
+        f"{size['flashbax item']}, or {size['flashbax flat']} without the next observation "
+        "([table](benchmarks/README.md#the-replay-buffer))."
+    )
+
+
+def _of_values() -> str:
+    result = _read("overestimation")
+    found = ", ".join(
+        f"{_difference(case['all of training'])} with rewards ± {case['noise']:g}"
+        for case in result["cases"]
+    )
+    return (
+        f"Over training, DQN's values exceed Double DQN's by {found} ({result['seeds']} paired "
+        "seeds; [figure](benchmarks/README.md#overestimation))."
+    )
 
 
 def design(name: str) -> str:
@@ -139,6 +303,22 @@ def sweeps() -> str:
     return _markdown(columns, lines, 1) + _measured(result)
 
 
+def autoreset() -> str:
+    """Return what resets cost, one line for each kind of observation."""
+    result = _read("autoreset")
+    lines = [
+        [f"`{kind}`", f"{row['without']:.0f} µs", f"{row['with']:.0f} µs", f"{row['ratio']:.2f}"]
+        for kind, row in result["results"].items()
+    ]
+    columns = [
+        f"a step of {result['num_envs']:,} mazes, 13 × 13",
+        "without resets",
+        "with",
+        "ratio",
+    ]
+    return _markdown(columns, lines, 1) + _measured(result)
+
+
 def throughput() -> str:
     """Return trainings over seeds and environments."""
     result = _read("throughput")
@@ -174,7 +354,12 @@ def corridors_13() -> str:
 
 
 TABLES = {
+    "results": results,
+    "highlights": highlights,
+    "configurations": configurations,
     "corridors_13": corridors_13,
+    "compare": compare,
+    "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
@@ -182,18 +367,18 @@ TABLES = {
     "throughput": throughput,
     "sweeps": sweeps,
     "environments": environments,
+    "autoreset": autoreset,
     "replay": replay,
     "compile": start,
 }
+"""What stands between the markers ``<!-- name -->`` and ``<!-- end of name -->``."""
 
 
 def main() -> None:
-    """Replace every table whose result is there and whose markers the README has."""
-    readme = (harness.ROOT / "README.md").read_text(encoding="utf-8")
+    """Replace every table in every README that has its markers."""
     for name, table in TABLES.items():
-        if f"<!-- {name} -->" in readme and (harness.RESULTS / f"{name}.json").exists():
-            harness.replace_in_readme(name, table())
-            print(f"README.md: {name}")
+        for path in harness.replace_in_readme(name, table()):
+            print(f"{path.relative_to(harness.ROOT)}: {name}")
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -202,6 +387,27 @@ def _read(name: str) -> dict[str, Any]:
 
 def _first(rows: list[dict[str, Any]], like: dict[str, Any], keys: tuple[str, ...]) -> Any:
     return next(row for row in rows if all(row[key] == like[key] for key in keys))
+
+
+def _reached(summary: dict[str, Any]) -> str:
+    count, final = summary["seed_count"], summary["final"]
+    if "held_out_success" in final:
+        return f"{final['held_out_success']['mean']:.1%} of unseen mazes solved, {count} seeds"
+    if "shortest_path_seeds" in summary:
+        walk = summary["shortest_path_seeds"]["count"]
+        return f"{walk} of {count} seeds walk the shortest path"
+    return f"greedy return {_interval(final, 'eval_return', 1)} over {count} seeds"
+
+
+def _interval(final: dict[str, Any], measure: str, digits: int) -> str:
+    if measure not in final:
+        return ""
+    found = final[measure]
+    return f"{found['mean']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def _difference(part: dict[str, float]) -> str:
+    return f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
 
 
 def _markdown(columns: list[str], rows: list[list[str]], left: int) -> str:

@@ -1,6 +1,7 @@
-"""What benchmarks count by hand is what programs do, and the README says what they measured."""
+"""What benchmarks count by hand is what programs do, and the READMEs say what they measured."""
 
 import math
+import re
 import sys
 
 import jax
@@ -16,6 +17,7 @@ from jaxdqn.types import Transition
 # Benchmarks are no package.
 sys.path.append(str(ROOT / "benchmarks"))
 
+import harness
 import limits
 import tables
 
@@ -43,11 +45,33 @@ def test_a_one_hot_first_layer_is_not_counted():
     assert limits.layers(config) == [(1, 16, 8), (1, 8, 4)]
 
 
+READMES = "\n".join(path.read_text(encoding="utf-8") for path in harness.READMES)
+
+
 @pytest.mark.parametrize("name", tables.TABLES)
-def test_the_tables_of_the_readme_are_the_results(name):
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0].strip()
-    assert not shown or shown == tables.TABLES[name]()
+def test_the_tables_of_the_readmes_are_the_results(name):
+    shown = re.findall(f"<!-- {name} -->(.*?)<!-- end of {name} -->", READMES, re.DOTALL)
+    assert [text.strip() for text in shown] == [tables.TABLES[name]()]
+    assert re.search(r"(?s)Measured on .*\d{4}-\d\d-\d\d.*JAX \d.*Python \d", shown[0])
+
+
+def test_no_table_of_figures_is_written_by_hand():
+    made = set(re.findall(r"<!-- (.*?) -->", READMES)) - {"test command"}
+    assert made == {mark for name in tables.TABLES for mark in (name, f"end of {name}")}
+    by_hand = re.sub(r"(?s)<!-- (\w+) -->.*?<!-- end of \1 -->", "", READMES)
+    rows = [line for line in by_hand.splitlines() if line.startswith("|")]
+    assert not [line for line in rows if re.search(r"\d ?(s|%|×|µs)( |$)|\d,\d{3} \|", line)]
+
+
+def test_a_text_is_replaced_wherever_its_markers_are(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("one", "two", "three")]
+    for path in paths[:2]:
+        path.write_text("a\n<!-- x -->\nold\n<!-- end of x -->\nz")
+    paths[2].write_text("nothing")
+    monkeypatch.setattr(harness, "READMES", paths)
+    assert harness.replace_in_readme("x", "new") == paths[:2]
+    assert paths[1].read_text() == "a\n<!-- x -->\nnew\n<!-- end of x -->\nz"
+    assert paths[2].read_text() == "nothing"
 
 
 def _learn(config):

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MOVES
+from conftest import MOVES, breadth_first, maze_env
 
+import jaxdqn
 from jaxdqn import maze
 from jaxdqn.maze import solve
 
@@ -126,3 +127,115 @@ def test_the_optimal_policy_is_worth_the_optimal_values():
         np.testing.assert_allclose(
             solve.policy_value(model, q.argmax(1)), q.max(1), rtol=1e-4, atol=1e-3
         )
+
+
+DRAWN = """
+S..#
+.#..
+...G
+"""
+RULES = {"goal_reward": 3.0, "step_cost": 0.25, "slip": 0.3}
+UP = np.zeros(12, int)
+
+
+def kinds_of_maze():
+    """One maze, S and G in the corners, in the three ways that it may be given."""
+    level = maze.draw(DRAWN)
+    return {"text": DRAWN, "level": level, "walls": level.walls}
+
+
+def test_exact_values_are_those_of_the_environment():
+    rng = np.random.default_rng(0)
+    env, params = maze_env(height=3, width=4, generator="scatter", level_seed=2)
+    cells = rng.normal(size=(3, 4)).astype(np.float32)
+    actions = rng.integers(4, size=12)
+    level = maze.level(params.levels, 0)
+    for rules in ({}, {**RULES, "cell_rewards": cells}):
+        model = env.model(params.replace(**rules), 0, level.goal, 0.9)
+        q, worth = solve.optimal_q(model), solve.policy_value(model, actions)
+        np.testing.assert_array_equal(maze.optimal_q(level, 0.9, **rules), q, strict=True)
+        np.testing.assert_array_equal(maze.policy_value(level, actions, 0.9, **rules), worth)
+        lost = (q.max(axis=1) - worth)[level.start]
+        assert float(maze.regret(level, actions, 0.9, **rules)) == float(lost) > 0
+
+
+@pytest.mark.parametrize("kind", ["text", "level", "walls"])
+def test_exact_values_are_those_of_plain_python(kind):
+    drawn, (walls, start, goal) = kinds_of_maze()[kind], maze.parse(DRAWN)
+    far = breadth_first(walls, goal)
+    assert list(maze.distances(drawn)) == list(far)
+    assert list(maze.distances(drawn, start)) == list(breadth_first(walls, start))
+    assert maze.shortest_path(drawn) == far[start] == 5
+    rewards = np.full(12, -0.25)
+    rewards[goal] += 3.0
+    np.testing.assert_allclose(
+        maze.optimal_q(drawn, discount=0.9, **RULES), numpy_q(walls, goal, rewards, 0.3, 0.9),
+        atol=1e-4,
+    )  # fmt: skip
+
+
+def test_values_without_cost_or_slip_are_the_discounted_distance():
+    far = np.asarray(maze.distances(DRAWN))
+    free = (far > 0) & (far < 12)
+    values = maze.optimal_q(DRAWN, 0.9).max(axis=1)
+    np.testing.assert_allclose(values[free], 10.0 * 0.9 ** (far[free] - 1), rtol=1e-6)
+
+
+def test_the_optimal_table_has_no_regret_and_a_hopeless_one_the_whole_value():
+    best = maze.optimal_q(DRAWN, 0.9).argmax(axis=1)
+    assert float(maze.regret(DRAWN, best, 0.9)) == 0.0
+    assert float(maze.policy_value(DRAWN, UP, 0.9)[0]) == 0.0
+    assert float(maze.regret(DRAWN, UP, 0.9)) == pytest.approx(10.0 * 0.9**4)
+    detour = "S..\n.#.\nG.."
+    table = np.array([3, 3, 1, 1, 0, 1, 0, 2, 2])  # around the wall: six moves in place of two
+    lost = 10.0 * (0.9**1 - 0.9**5)
+    assert float(maze.regret(detour, table, 0.9)) == pytest.approx(lost)
+
+
+def test_exact_values_are_mapped_over_numbers_actions_and_walls():
+    level = maze.draw(DRAWN)
+    for name in ("discount", "slip"):
+        numbers = jnp.asarray([0.0, 0.5, 0.9])
+
+        def of(number, name=name):
+            return maze.optimal_q(level, **{"discount": 0.8, name: number})
+
+        together = jax.jit(jax.vmap(of))(numbers)
+        for row, number in zip(together, (0.0, 0.5, 0.9), strict=True):
+            np.testing.assert_allclose(row, of(number), atol=1e-5)
+    tables = jnp.stack([maze.optimal_q(level, 0.9).argmax(axis=1), UP])
+    lost = jax.vmap(lambda actions: maze.regret(level, actions, 0.9))(tables)
+    np.testing.assert_allclose(lost, [0.0, 10.0 * 0.9**4], rtol=1e-6)
+    walls = maze.bank("scatter", 3, 4, count=2, seed=1).walls
+    values = jax.vmap(lambda walls: maze.optimal_q(walls, 0.8))(walls)
+    for index in range(2):
+        np.testing.assert_allclose(values[index], maze.optimal_q(walls[index], 0.8), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda: maze.optimal_q(DRAWN, 1.5), r"discount \(1.5\) must be a number from 0 to 1"),
+        (lambda: maze.optimal_q(DRAWN, "high"), r"discount \('high'\) must be a number"),
+        (lambda: maze.optimal_q(DRAWN, np.ones(3)), r"discount .*\(3,\).* map .* jax.vmap"),
+        (lambda: maze.optimal_q(DRAWN, 0.9, slip=2), r"slip \(2\) must be .* from 0 to 1"),
+        (lambda: maze.optimal_q(DRAWN, 0.9, cell_rewards=UP), "cell_rewards .* 3 rows of 4"),
+        (lambda: maze.optimal_q(0, 0.9), r"level \(0\) is no maze: give a text"),
+        (lambda: maze.optimal_q(np.zeros((3, 4)), 0.9), r"float64, shape \(3, 4\).* booleans"),
+        (lambda: maze.optimal_q(UP == 0, 0.9), r"shape \(12,\).* booleans \[H, W\]"),
+        (lambda: maze.optimal_q(np.ones((3, 4), bool), 0.9), r"goal \(11\) is a wall"),
+        (lambda: maze.distances(DRAWN, 12), r"goal \(12\) is no cell: .* from 0 to 11"),
+        (lambda: maze.distances(maze.bank("empty", 3, 3)), "level .* bank of 1.*maze.level"),
+        (lambda: maze.draw("S#G"), "layout has no way from start to goal"),
+        (lambda: maze.regret(DRAWN, UP[1:], 0.9), r"actions has shape \(11,\): .* 12 cells"),
+        (lambda: maze.regret(DRAWN, UP + 4, 0.9), "actions contains 4: use 0 up, 1 down"),
+        (lambda: maze.policy_value(DRAWN, UP - 1, 0.9), "actions contains -1: use 0 up"),
+        (lambda: maze.policy_value(DRAWN, UP * 1.0, 0.9), r"actions \(float64\) .* whole"),
+        (lambda: maze.policy_value(DRAWN, "up", 0.9), r"actions \(up\) .* whole numbers"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_maze_no_number_or_no_table_is_refused_in_one_sentence(ask, said):
+    with pytest.raises(jaxdqn.ConfigError, match=said) as refused:
+        ask()
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).endswith((".", "?"))

@@ -53,7 +53,9 @@ def test_the_exported_policy_gives_the_action_values_of_the_network(tmp_path, co
 def test_the_example_of_the_readme_needs_nothing_of_this_package(tmp_path):
     pytest.importorskip("flatbuffers")
     (example,) = re.findall(
-        r"```python\n((?:(?!```).)*policy\.jax.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+        r"```python\n((?:(?!```).)*policy\.jax.*?)```",
+        (ROOT / "configs" / "README.md").read_text(),
+        re.DOTALL,
     )
     assert example.count("\n") <= 12
     folder = tmp_path / "runs" / "mine"

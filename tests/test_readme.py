@@ -1,64 +1,117 @@
-"""What the README and the benchmarks say runs, at small size."""
+"""What the READMEs and the benchmarks say runs, at small size."""
 
+import itertools
 import json
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
+import tyro
 from conftest import ROOT, small
 
-from jaxdqn.commands import train
+from jaxdqn import devices
+from jaxdqn.commands import compare, evaluate, export, plot, resume, train
 from jaxdqn.config import to_toml
-from jaxdqn.parallel import devices
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-SHELL = "\n".join(code for language, code in BLOCKS if language == "sh")
+PATHS = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
+FIRST, OF_BENCHMARKS, OF_CONFIGS = READMES = [path.read_text(encoding="utf-8") for path in PATHS]
+BLOCKS = [re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL) for readme in READMES]
+COMMANDS = {
+    "compare": compare.Arguments, "evaluate": evaluate.Arguments, "export": export.Arguments,
+    "plot": plot.Arguments, "resume": resume.Arguments,
+}  # fmt: skip
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # JAX has started here.
-    monkeypatch.setattr(devices, "use_cores", lambda: None)
+    chosen = []
+    # The tests' devices were chosen before.
+    monkeypatch.setattr(devices, "use_cores", lambda: chosen.append("cores"))
     (tmp_path / "tiny.toml").write_text(to_toml(small(evaluations=20)))
     names: dict = {}
-    for language, code in BLOCKS:
+    for language, code in itertools.chain(*BLOCKS):
         if language == "python" and "policy.jax" not in code:
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
-            exec(code.replace(", 64)", ", 2)").replace("seeds=64", "seeds=[3, 5]"), names)
+            exec(code.replace("seeds=64", "seeds=[3, 5]"), names)
+    assert chosen == ["cores"]
     assert names["swept"].metrics.loss.shape == (2, 2, 2, 20)
-    assert names["metrics"].loss.shape == (2, 20)
     assert int(names["more"].updates[-1]) == 50
     assert jnp.isfinite(names["result"].eval_return)
     assert "S..#" in names["drawn"].env_kwargs["layout"]
+    assert int(names["moves"][names["level"].start]) == 5
+    assert names["value"].shape == (12,)
+    assert float(names["lost"]) == 0.0
 
 
-def test_the_commands_of_the_readme_are_understood():
-    found = re.findall(r"jaxdqn (train [^`\n|]*\.toml[^`\n|]*)", README)
-    assert len(found) >= 6
-    for command in found:
-        _, *arguments = shlex.split(command)
-        if "--help" not in arguments:
+def test_cores_are_chosen_before_anything_that_starts_jax():
+    code = next(code for language, code in BLOCKS[0] if language == "python")
+    before, after = code.split("jaxdqn.devices.use_cores()")
+    assert before.strip() == "import jax, jaxdqn"
+    assert "load_config" in after
+    script = f"{before}jaxdqn.devices.use_cores(3)\nassert len(jax.devices('cpu')) == 3"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=["first", "benchmarks", "configs"])
+def test_the_commands_of_the_readmes_are_understood(readme):
+    known = "|".join(["train", *COMMANDS])
+    # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
+    found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", readme)
+    scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
+    assert scripts
+    for words in map(shlex.split, found):
+        command, *arguments = (word for word in words if word != "--help")
+        if command == "train":
             path, *options = arguments
-            chosen = train.parse([str(ROOT / path), *options])
-            assert chosen.seeds >= 1
+            assert train.parse([str(ROOT / path), *options]).seeds >= 1
+        else:
+            tyro.cli(COMMANDS[command], args=arguments, use_underscores=True)
+    for script, *options in map(shlex.split, scripts):
+        source = (ROOT / script).read_text() + (ROOT / "benchmarks" / "harness.py").read_text()
+        for option in options:
+            assert not option.startswith("--") or f'"{option}"' in source, f"{script} {option}"
+
+
+def test_the_links_of_the_readmes_lead_somewhere():
+    for path, readme in zip(PATHS, READMES, strict=True):
+        links = re.findall(r'\]\(([^)]+)\)|<img src="([^"]+)"', readme)
+        assert links
+        for link in ("".join(both) for both in links):
+            if not link.startswith("http"):
+                file, _, heading = link.partition("#")
+                target = path.parent / file
+                assert target.exists(), link
+                assert not heading or heading in _headings(_readme(target)), link
 
 
 def test_the_test_command_is_what_ci_runs():
-    assert "<!-- test command -->" in README
+    assert "<!-- test command -->" in FIRST
     assert "/<!-- test command -->/" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_result_in_the_readme_names_command_machine_and_date():
-    results = json.loads((ROOT / "benchmarks" / "results" / "readme.json").read_text())
-    for result in results["results"].values():
-        assert f"`{result['command']}`" in README
-        assert f"| {result['seconds']:.0f} s |" in README
-    for key in ("date", "processor", "jax", "python"):
-        assert results["machine"][key] in README
+def test_the_first_readme_is_read_in_two_screens():
+    assert len(FIRST) <= 10_000
+
+
+def test_every_configuration_and_every_script_is_explained():
+    for path in (ROOT / "configs").glob("*.toml"):
+        assert f"[{path.name}]({path.name})" in OF_CONFIGS
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert f"`{path.name}`" in OF_BENCHMARKS or f"benchmarks/{path.name}" in OF_BENCHMARKS
+
+
+def _headings(readme: str) -> list[str]:
+    """Return the anchors of a text's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", readme, re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def _readme(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -81,7 +134,6 @@ def test_every_result_in_the_readme_names_command_machine_and_date():
 )
 def test_benchmarks_run(command, tmp_path):
     script, *options = shlex.split(command)
-    before = README
     subprocess.run(
         [sys.executable, str(ROOT / script), *options, "--out", str(tmp_path)],
         check=True, cwd=tmp_path, capture_output=True, text=True,
@@ -90,4 +142,4 @@ def test_benchmarks_run(command, tmp_path):
     content = json.loads(result.read_text())
     assert content["machine"]["date"]
     assert len(content) >= 2
-    assert (ROOT / "README.md").read_text() == before
+    assert [_readme(path) for path in PATHS] == READMES

@@ -1,4 +1,8 @@
-"""Mazes: rules, generation, exact solution, and the gymnax environment ``Maze-jaxdqn``.
+r"""Mazes: rules, generation, exact solution, and the gymnax environment ``Maze-jaxdqn``.
+
+>>> level = maze.draw("S..#\n.#..\n...G")
+>>> q = maze.optimal_q(level, discount=0.95)                # [H * W, A]
+>>> maze.regret(level, q.argmax(axis=1), discount=0.95)     # 0: nothing is lost
 
 Importing this module registers the environment, so that ``gymnax.make`` finds it.
 """
@@ -7,10 +11,17 @@ import gymnax
 
 from jaxdqn.maze import render
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
+from jaxdqn.maze.exact import (
+    distances,
+    model,
+    optimal_q,
+    policy_value,
+    regret,
+    shortest_path,
+)
 from jaxdqn.maze.grid import parse, to_text
-from jaxdqn.maze.levels import Level, Levels, bank, level
+from jaxdqn.maze.levels import Level, Levels, bank, draw, level
 from jaxdqn.maze.observe import TOKENS
-from jaxdqn.maze.solve import distances, shortest_path
 
 __all__ = [
     "TOKENS",
@@ -21,8 +32,13 @@ __all__ = [
     "MazeState",
     "bank",
     "distances",
+    "draw",
     "level",
+    "model",
+    "optimal_q",
     "parse",
+    "policy_value",
+    "regret",
     "render",
     "shortest_path",
     "to_text",

@@ -33,14 +33,14 @@ def share(name: str, value: Any, high: float) -> None:
         )
 
 
-def parameter(name: str, value: Any, low: float, high: float) -> None:
+def number(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a number out of range; a traced one is let through."""
     if isinstance(value, jax.core.Tracer):
         return
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iuf" or not np.all((numbers >= low) & (numbers <= high)):
         raise ConfigError(
-            f"env_params.{name} ({value!r}) must be a number from {low:g} to {high:g}: change it."
+            f"{name} ({value!r}) must be a number from {low:g} to {high:g}: change it."
         )
 
 

@@ -165,10 +165,10 @@ class Maze(environment.Environment):
         Raises:
             ConfigError: naming the parameter.
         """
-        check.parameter("slip", params.slip, 0.0, 1.0)
-        check.parameter("max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
+        check.number("env_params.slip", params.slip, 0.0, 1.0)
+        check.number("env_params.max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
         for name in ("goal_reward", "step_cost", "cell_rewards", "reward_noise"):
-            check.parameter(name, getattr(params, name), -np.inf, np.inf)
+            check.number(f"env_params.{name}", getattr(params, name), -np.inf, np.inf)
         shape = np.shape(params.cell_rewards)
         if shape not in ((), (self.height, self.width)):
             raise ConfigError(
@@ -277,20 +277,19 @@ class Maze(environment.Environment):
 
     def rewards(self, params: MazeParams, cell: Array, goal: Array) -> Array:
         """Return the mean reward of being in a cell after a step."""
-        cells = jnp.broadcast_to(params.cell_rewards, (self.height, self.width)).reshape(-1)
-        return cells[cell] - params.step_cost + jnp.where(cell == goal, params.goal_reward, 0.0)
+        return grid.reward(
+            (self.height, self.width), cell, goal,
+            params.goal_reward, params.step_cost, params.cell_rewards,
+        )  # fmt: skip
 
     def model(
         self, params: MazeParams, level: Array, goal: Array, discount: float | Array
     ) -> solve.Model:
         """Return a level as a Markov decision process, to be solved exactly."""
-        return solve.Model(
-            successors=solve.successors(params.levels.walls[level]),
-            rewards=self.rewards(params, jnp.arange(self.height * self.width), goal),
-            goal=goal,
-            slip=params.slip,
-            discount=discount,
-        )
+        return solve.model(
+            params.levels.walls[level], goal, discount,
+            params.goal_reward, params.step_cost, params.cell_rewards, params.slip,
+        )  # fmt: skip
 
     def observe_everywhere(self, params: MazeParams, level: Array, goal: Array) -> Array:
         """Return what the agent would see in each cell of a level, ``[H * W, ...]``."""

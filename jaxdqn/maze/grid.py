@@ -53,6 +53,28 @@ def slip(action: Array, uniform: Array, probability: float | Array) -> Array:
     return jnp.where(uniform < probability, sideways, action)
 
 
+def reward(
+    shape: tuple[int, int],
+    cell: Array,
+    goal: Array,
+    goal_reward: float | Array,
+    step_cost: float | Array,
+    cell_rewards: float | Array,
+) -> Array:
+    """Return the mean reward of being in a cell after a step.
+
+    Args:
+        shape: rows and columns of the maze.
+        cell: where the agent is after the step, int of any shape, as is the result.
+        goal: cell, int32 ``[]``.
+        goal_reward: for entering the goal.
+        step_cost: subtracted at every step.
+        cell_rewards: of each cell, ``[H, W]``, or one number for all.
+    """
+    cells = jnp.broadcast_to(cell_rewards, shape).reshape(-1)
+    return cells[cell] - step_cost + jnp.where(cell == goal, goal_reward, 0.0)
+
+
 def parse(layout: str) -> tuple[np.ndarray, int, int]:
     """Read a maze from text: ``#`` wall, ``.`` free, ``S`` start, ``G`` goal, a line per row.
 

@@ -68,6 +68,16 @@ def level(levels: Levels, index: int) -> Level:
     return Level(np.asarray(levels.walls[index]), cells)
 
 
+def draw(layout: str) -> Level:
+    """Read one maze from text: ``#`` wall, ``.`` free, ``S`` start, ``G`` goal, a line per row.
+
+    Raises:
+        ConfigError: a text that ``grid.parse`` refuses, or no way from start to goal.
+    """
+    height, width = grid.parse(layout)[0].shape
+    return level(bank("layout", height, width, layout=layout), 0)
+
+
 def split(levels: Levels, count: int) -> tuple[Levels, Levels]:
     """Cut a bank into its first ``count`` levels and the others."""
     first = jax.tree.map(lambda x: x[:count], levels)

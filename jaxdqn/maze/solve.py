@@ -9,7 +9,6 @@ import numpy as np
 from jax import lax
 
 from jaxdqn.maze import grid
-from jaxdqn.maze.levels import Level
 from jaxdqn.types import Array
 
 TOLERANCE = 1e-9
@@ -42,6 +41,27 @@ def successors(walls: Array) -> Array:
     return moves(walls, jnp.arange(walls.size), jnp.arange(grid.NUM_ACTIONS))
 
 
+def model(
+    walls: Array,
+    goal: Array,
+    discount: float | Array,
+    goal_reward: float | Array,
+    step_cost: float | Array,
+    cell_rewards: float | Array,
+    slip: float | Array,
+) -> Model:
+    """Return a maze ``[H, W]`` as a Markov decision process, by the rules in ``grid``."""
+    height, width = walls.shape
+    cells = jnp.arange(height * width)
+    return Model(
+        successors=successors(walls),
+        rewards=grid.reward((height, width), cells, goal, goal_reward, step_cost, cell_rewards),
+        goal=goal,
+        slip=slip,
+        discount=discount,
+    )
+
+
 @jax.jit
 def distances(walls: Array, goal: Array) -> Array:
     """Return the fewest moves from every cell to the goal, int32 ``[H * W]``.
@@ -60,11 +80,6 @@ def distances(walls: Array, goal: Array) -> Array:
         return jnp.where(walls.reshape(-1), walls.size, jnp.minimum(after, walls.size))
 
     return _repeat(relax, start, jnp.int32(walls.size))
-
-
-def shortest_path(level: Level) -> int:
-    """Return the fewest moves from the start of a level to its goal."""
-    return int(distances(jnp.asarray(level.walls), jnp.int32(level.goal))[level.start])
 
 
 @jax.jit

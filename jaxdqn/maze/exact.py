@@ -1,0 +1,214 @@
+"""Exact values of one maze: from a level, a text or walls, and a discount, to plain arrays.
+
+A maze is a ``Level`` (of a bank, or drawn), a text that ``levels.draw`` reads, or walls, booleans
+``[H, W]``, with start and goal in the first and last corner. Results have a row per cell, row by
+row: ``q.reshape(H, W, 4)`` is the grid. Numbers may be traced: ``jax.vmap`` and ``jax.jit`` go over
+discounts, the rules' numbers, actions and walls ``[L, H, W]``, all but text.
+"""
+
+from typing import Any, TypedDict, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn.maze import check, grid, solve
+from jaxdqn.maze.levels import Level, Levels, draw
+from jaxdqn.types import Array, ConfigError
+
+Drawn = Level | str | np.ndarray | Array
+
+_compiled = jax.jit(solve.model)
+
+
+class Rules(TypedDict, total=False):
+    """The numbers of ``env_params`` that values depend on; see ``model``."""
+
+    goal_reward: float | Array
+    step_cost: float | Array
+    cell_rewards: float | Array
+    slip: float | Array
+
+
+def model(
+    level: Drawn,
+    discount: float | Array,
+    *,
+    goal_reward: float | Array = 10.0,
+    step_cost: float | Array = 0.0,
+    cell_rewards: float | Array = 0.0,
+    slip: float | Array = 0.0,
+) -> solve.Model:
+    """Return a maze as a Markov decision process, as the environment has it.
+
+    Noise of rewards has no part in it, since it averages to 0, and neither has a time limit, since
+    truncation is bootstrapped.
+
+    Args:
+        level: the maze.
+        discount: discount factor, 0 to 1.
+        goal_reward: for entering the goal, which ends an episode.
+        step_cost: subtracted at every step.
+        cell_rewards: for being in a cell after a step, ``[H, W]``, or one number for all.
+        slip: probability of moving sideways instead.
+
+    Raises:
+        ConfigError: what is no maze, or a number that can't be.
+    """
+    walls, _, goal = _read(level)
+    _check_goal(walls, goal)
+    numbers = {
+        "discount": discount, "goal_reward": goal_reward, "step_cost": step_cost,
+        "cell_rewards": cell_rewards, "slip": slip,
+    }  # fmt: skip
+    for name, value in numbers.items():
+        shape = np.shape(value)
+        if name == "cell_rewards" and shape not in ((), walls.shape):
+            raise ConfigError(
+                f"cell_rewards has shape {shape}: "
+                f"give one number or {walls.shape[0]} rows of {walls.shape[1]}."
+            )
+        if name != "cell_rewards" and shape:
+            raise ConfigError(
+                f"{name} (an array of shape {shape}) must be one number: "
+                "map over the array with jax.vmap."
+            )
+        low, high = (0.0, 1.0) if name in ("discount", "slip") else (-np.inf, np.inf)
+        check.number(name, value, low, high)
+    return _compiled(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
+
+
+def distances(level: Drawn, goal: int | Array | None = None) -> Array:
+    """Return the fewest moves from every cell to the goal, int32 ``[H * W]``.
+
+    Cells that can't reach the goal, walls among them, have distance ``H * W``.
+
+    Args:
+        level: the maze.
+        goal: another cell than the maze's own goal, int ``[]``.
+
+    Raises:
+        ConfigError: what is no maze, or a goal that is no free cell.
+    """
+    walls, _, own = _read(level)
+    goal = own if goal is None else goal
+    _check_goal(walls, goal)
+    return solve.distances(walls, jnp.asarray(goal, jnp.int32))
+
+
+def shortest_path(level: Drawn) -> int:
+    """Return the fewest moves from the start of a maze to its goal."""
+    return int(distances(level)[_read(level)[1]])
+
+
+def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> Array:
+    """Return Q*, float32 ``[H * W, A]``; actions are 0 up, 1 down, 2 left, 3 right.
+
+    Rows of walls say what one would get who stood there. The goal's row means nothing: an
+    episode ends there.
+
+    Args:
+        level: the maze.
+        discount: discount factor.
+        rules: ``goal_reward``, ``step_cost``, ``cell_rewards`` and ``slip``, see ``model``.
+
+    Raises:
+        ConfigError: as ``model`` does.
+    """
+    return solve.optimal_q(model(level, discount, **rules))
+
+
+def policy_value(
+    level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
+) -> Array:
+    """Return the exact value of a table of actions in every cell, float32 ``[H * W]``.
+
+    Args:
+        level: the maze.
+        actions: what is done in each cell, int ``[H * W]``.
+        discount: discount factor.
+        rules: ``goal_reward``, ``step_cost``, ``cell_rewards`` and ``slip``, see ``model``.
+
+    Raises:
+        ConfigError: as ``model`` does, or actions that are no such table.
+    """
+    problem = model(level, discount, **rules)
+    _check_actions(actions, problem.successors.shape[0])
+    return solve.policy_value(problem, jnp.asarray(actions, jnp.int32))
+
+
+def regret(
+    level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
+) -> Array:
+    """Return how much value a table of actions loses at the start, float32 ``[]``.
+
+    Of any other cell it is ``optimal_q(...).max(axis=1) - policy_value(...)``.
+
+    Args:
+        level: the maze.
+        actions: what is done in each cell, int ``[H * W]``.
+        discount: discount factor.
+        rules: ``goal_reward``, ``step_cost``, ``cell_rewards`` and ``slip``, see ``model``.
+
+    Raises:
+        ConfigError: as ``policy_value`` does.
+    """
+    start = _read(level)[1]
+    worth = policy_value(level, actions, discount, **rules)
+    return (optimal_q(level, discount, **rules).max(axis=1) - worth)[start]
+
+
+def _read(level: Any) -> tuple[Array, int, int]:
+    """Return walls ``[H, W]``, start cell and goal cell."""
+    if isinstance(level, str):
+        level = draw(level)
+    if isinstance(level, Level):
+        return jnp.asarray(level.walls), level.start, level.goal
+    if isinstance(level, Levels):
+        raise ConfigError(
+            f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "
+            "or map over bank.walls with jax.vmap."
+        )
+    if not isinstance(level, jax.Array | np.ndarray):
+        raise ConfigError(
+            f"level ({level!r}) is no maze: give a text, a level of a bank, or walls as an array."
+        )
+    if level.dtype != bool or level.ndim != 2 or level.size < 2:
+        raise ConfigError(
+            f"level (an array of {level.dtype}, shape {level.shape}) is no maze: "
+            "give walls as booleans [H, W], of two cells or more."
+        )
+    return jnp.asarray(level), 0, level.size - 1
+
+
+def _check_goal(walls: Array, goal: int | Array) -> None:
+    if isinstance(goal, jax.core.Tracer):
+        return
+    cell = int(goal)
+    if not 0 <= cell < walls.size:
+        raise ConfigError(f"goal ({cell}) is no cell: choose one from 0 to {walls.size - 1}.")
+    if not isinstance(walls, jax.core.Tracer) and walls.reshape(-1)[cell]:
+        raise ConfigError(f"goal ({cell}) is a wall: choose a free cell, in a text by 'G'.")
+
+
+def _check_actions(actions: Any, cells: int) -> None:
+    if not isinstance(actions, jax.Array | np.ndarray) or actions.dtype.kind not in "iu":
+        raise ConfigError(
+            f"actions ({getattr(actions, 'dtype', actions)!s}) must be an array of whole numbers: "
+            "give one action for each cell, such as q.argmax(axis=1)."
+        )
+    if actions.shape != (cells,):
+        raise ConfigError(
+            f"actions has shape {actions.shape}: give one for each of the {cells} cells, "
+            f"shape ({cells},)."
+        )
+    if isinstance(actions, jax.core.Tracer):
+        return
+    wrong = np.asarray(actions)[
+        (np.asarray(actions) < 0) | (np.asarray(actions) >= grid.NUM_ACTIONS)
+    ]
+    if wrong.size:
+        raise ConfigError(
+            f"actions contains {wrong[0]}: use 0 up, 1 down, 2 left, 3 right "
+            f"(0 to {grid.NUM_ACTIONS - 1})."
+        )
