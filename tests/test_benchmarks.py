@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -120,6 +121,25 @@ def test_an_iteration_is_what_ran_at_least_as_often_as_it():
     assert rows[0]["source"] == "learn/gather"
     assert [row["microseconds"] for row in rows] == [0.5, 0.5]
     assert span == pytest.approx(2.75 / 3)
+
+
+def test_a_device_is_asked_rather_than_its_host_and_its_streams_rather_than_sums_of_them():
+    def line(name, *events):
+        return SimpleNamespace(name=name, events=events)
+
+    def event(name, **stats):
+        return SimpleNamespace(name=name, stats=list(stats.items()), start_ns=1.0, duration_ns=2.0)
+
+    thunk, python = event("read.1", hlo_op="read.1"), event("isinstance")
+    host = SimpleNamespace(name="/host:CPU", lines=[line("thread", thunk, python)])
+    lines = [line("Stream #1(Compute)", event("read_1", hlo_op="read.1"), event("MemcpyD2H")),
+             line("XLA Modules", event("jit_train"))]  # fmt: skip
+    device = SimpleNamespace(name="/device:GPU:0", lines=lines)
+    events, counted = kernels.read(SimpleNamespace(planes=[host, device]))
+    assert [event[:2] for event in events] == [("read.1", "read_1"), ("MemcpyD2H", "MemcpyD2H")]
+    assert sum(counted.values()) == 3
+    events, _ = kernels.read(SimpleNamespace(planes=[host]))
+    assert [event.op for event in events] == ["read.1"]
 
 
 def test_laws_see_one_bit_and_one_integer():
