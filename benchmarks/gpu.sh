@@ -47,7 +47,7 @@ install() {
     # Without JAX, the one for this machine's devices.
     if [[ " $* " = *" jax "* ]] && command -v nvidia-smi > /dev/null; then set -- "$@" "jax[cuda13]"; fi
     "$outer" -m pip --python "$where/bin/python" install --quiet --disable-pip-version-check \
-        --retries 1 --timeout 10 ${wheels:+--no-index --find-links "$wheels"} "$@" || return
+        --no-compile --retries 1 --timeout 10 ${wheels:+--no-index --find-links "$wheels"} "$@" || return
     python=$where/bin/python
 }
 
