@@ -168,7 +168,7 @@ def replace_in_readme(name: str, text: str) -> list[Path]:
 def _command() -> str:
     """Return how this script was called, less the folders, which mean nothing elsewhere."""
     words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
-    for option in ("--out", "--venvs"):
+    for option in ("--out", "--venvs", "--raw"):
         if option in words:
             at = words.index(option)
             del words[at : at + 2]

@@ -80,9 +80,17 @@ def measure(quick: bool = False) -> dict[str, Any]:
     return {
         "matmul_flops": max(m["flops"] for m in matmuls),
         "matmul_flops_float32": max(m["flops"] for m in matmuls if m["precision"] == "highest"),
-        "bytes_per_second": _bytes_per_second(2**20 if quick else 2**28),
+        "bytes_per_second": bytes_per_second(2**20 if quick else 2**28),
         "matmuls": matmuls,
     }
+
+
+def bytes_per_second(count: int) -> float:
+    """Measure the bytes that one device reads and writes by adding one to so many floats."""
+    ones = jnp.ones(count, jnp.float32)
+    increment = jax.jit(lambda x: x + 1)
+    increment(ones).block_until_ready()
+    return 2 * 4 * count / _best_of(5, lambda: increment(ones))
 
 
 def _matmul_flops(size: int, count: int, precision: str, seconds: float) -> float:
@@ -106,13 +114,6 @@ def _matmul_flops(size: int, count: int, precision: str, seconds: float) -> floa
     _best_of(3, lambda: program(x, length))
     length = max(8, int(length * seconds / _best_of(3, lambda: program(x, length))))
     return count * length * 2 * size**3 / _best_of(5, lambda: program(x, length))
-
-
-def _bytes_per_second(count: int) -> float:
-    ones = jnp.ones(count, jnp.float32)
-    increment = jax.jit(lambda x: x + 1)
-    increment(ones).block_until_ready()
-    return 2 * 4 * count / _best_of(5, lambda: increment(ones))
 
 
 def _best_of(repeats: int, run: Callable[[], Any]) -> float:

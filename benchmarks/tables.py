@@ -353,6 +353,71 @@ def corridors_13() -> str:
     return lead + _markdown(["environment steps", *steps], lines, 1) + f"\n\n{provenance}"
 
 
+def laws(name: str) -> str:
+    """Return the laws that were tried, and how well they hold."""
+    result = _read(name)
+    lines = []
+    for row in result["laws"]:
+        if row.get("error"):
+            found = row["error"].splitlines()[0]
+        elif row["tolerance"] is None:
+            found = ""
+        elif row["tolerance"] == 0:
+            found = f"{row['unequal']:,} numbers of other bits"
+        else:
+            found = f"{row['difference']:.1e} of {row['tolerance']:.0e} allowed"
+        lines.append([row["law"], row["name"], "yes" if row["held"] else "**no**", found])
+    lead = (
+        "The laws where JAX ran, of a tiny maze agent, products of floats in full precision; "
+        "differences are to one more than the number's size:\n\n"
+    )
+    columns = ["law", "what", "held", "largest difference"]
+    return lead + _markdown(columns, lines, 2) + _measured(result)
+
+
+def profile(name: str) -> str:
+    """Return what one iteration takes, and its slowest kernels for the most seeds."""
+    result = _read(name)
+    ceiling = result["bytes_per_second"]
+    lines = []
+    for found in result["profiles"]:
+        rate = found["bytes"] / found["busy_microseconds"] * 1e6
+        lines.append([
+            f"{found['seeds']:,}", f"{found['span_microseconds']:,.1f}",
+            f"{found['busy_microseconds']:,.1f}", f"{found['launches']:,.0f}",
+            f"{found['bytes'] / 1e6:,.2f}", f"{rate / ceiling:.0%}",
+        ])  # fmt: skip
+    columns = ["seeds", "µs of an iteration, traced", "µs of its kernels", "kernels", "MB",
+               "of the memory's bandwidth"]  # fmt: skip
+    last = result["profiles"][-1]
+    slowest = [
+        [f"`{row['op']}`", f"`{row['source']}`" if row["source"] else "",
+         f"{row['launches']:.0f}", f"{row['microseconds']:,.2f}",
+         "unknown" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.3f}"]
+        for row in last["kernels"][:10]
+    ]  # fmt: skip
+    lead = (
+        "One iteration of ours (16 environment steps, one update of 64-64), from the device's "
+        "trace; bytes as XLA's text says, each number once:\n\n"
+    )
+    between = f"\n\nThe slowest of {len(last['kernels'])} kernels with {last['seeds']:,} seeds:\n\n"
+    kernels = _markdown(["kernel", "of", "times", "µs", "MB"], slowest, 2)
+    return lead + _markdown(columns, lines, 0) + between + kernels + _measured(result)
+
+
+def main_job(name: str) -> str:
+    """Return the seconds of the main job from start to end."""
+    result = _read(name)
+    lines = []
+    for row in result["jobs"]:
+        summary = row["summary"]
+        reached = f"{summary['shortest_path_seeds']['count']:,} of {summary['seed_count']:,}"
+        lines.append([f"`{row['command']}`", f"{row['seconds']:.0f} s",
+                      f"{summary['train_seconds']:.1f} s", reached])  # fmt: skip
+    columns = ["command", "whole command", "training alone", "walk the shortest path"]
+    return _markdown(columns, lines, 1) + _measured(result)
+
+
 TABLES = {
     "results": results,
     "highlights": highlights,
@@ -363,6 +428,9 @@ TABLES = {
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
+    "laws_gpu": lambda: laws("laws_gpu"),
+    "profile_gpu": lambda: profile("profile_gpu"),
+    "job_gpu": lambda: main_job("job_gpu"),
     "peers": peers,
     "throughput": throughput,
     "sweeps": sweeps,
@@ -376,7 +444,10 @@ TABLES = {
 
 def main() -> None:
     """Replace every table in every README that has its markers."""
+    shown = "".join(path.read_text(encoding="utf-8") for path in harness.READMES)
     for name, table in TABLES.items():
+        if f"<!-- {name} -->" not in shown:
+            continue
         for path in harness.replace_in_readme(name, table()):
             print(f"{path.relative_to(harness.ROOT)}: {name}")
 
