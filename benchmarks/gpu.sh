@@ -115,7 +115,7 @@ step() {  # name, seconds it may take, script, its options
 # shellcheck disable=SC2086  (options)
 {
     step laws 120 laws.py
-    step designs 180 compare_designs.py $designs
+    step designs 200 compare_designs.py $designs
     step profile 90 kernels.py $profile ${raw:+--raw "$raw/raw"}
     step job 120 main_job.py $job
 }

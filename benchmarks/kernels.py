@@ -151,9 +151,9 @@ def iteration(
 
 
 def _source(path: str) -> str:
-    """Shorten the path of names that leads to an operation, less how the loop was made."""
-    parts = path.partition("while/body/")[2].removeprefix("closed_call/") or path
-    return parts.replace("jit(", "(")
+    """Shorten the path of names that leads to an operation, less how JAX made the loop."""
+    parts = path.rpartition("while/body/")[2].split("/")
+    return "/".join(part for part in parts if part not in ("closed_call", "eval_jaxpr"))
 
 
 def show(profile: dict[str, Any]) -> None:
