@@ -26,8 +26,8 @@ commands:
 jaxdqn COMMAND --help lists every option. Before the command,
   --cache DIR       keeps compiled programs in that folder instead of ~/.cache/jaxdqn, so that the
                     same training starts sooner the next time; off: keeps none
-  --cores N         uses N CPU cores instead of all; a single agent with a small network is fastest
-                    on 1
+  --cores N         uses N CPU cores instead of all; by default a single agent with a small network
+                    has one, on which it is fastest
 """
 
 _OPTIONS = {
@@ -36,6 +36,18 @@ _OPTIONS = {
 }
 
 _COMMANDS = ("train", "resume", "evaluate", "plot", "compare", "export")
+
+
+def best_cores(command: str, arguments: Sequence[str]) -> int | None:
+    """Return how many cores a training is fastest on, None where all are right."""
+    files = [word for word in arguments if word.endswith(".toml")]
+    at = arguments.index("--seeds") + 1 if "--seeds" in arguments else len(arguments)
+    if command != "train" or not files or list(arguments[at : at + 1]) != ["1"]:
+        return None
+    from jaxdqn.config import load_config
+    from jaxdqn.parallel import devices
+
+    return devices.best_cores(load_config(files[0]), agents=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.path.append(os.getcwd())
     try:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
-        devices.use_cores(int(chosen["--cores"]) if "--cores" in chosen else None)
+        cores = chosen.get("--cores")
+        devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
         return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))

@@ -11,7 +11,8 @@ import pytest
 from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, cli
+from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
 
@@ -70,3 +71,16 @@ def test_so_many_cores_are_so_many_devices_and_threads(cores):
 def test_asking_for_cores_after_the_start_is_refused():
     with pytest.raises(ConfigError, match="jax_num_cpu_devices \\(7\\) comes too late"):
         devices.use_cores(7)
+
+
+def test_a_single_agent_with_a_small_network_gets_one_core(tmp_path):
+    everything = devices.usable_cores()
+    assert devices.best_cores(small(), 1) == 1
+    assert devices.best_cores(small(), 2) == everything
+    assert devices.best_cores(small(widths=(512, 512), batch_size=64), 1) == everything
+    assert devices.best_cores(small(**RESIDUAL), 1) == everything
+    (tmp_path / "tiny.toml").write_text(to_toml(small()))
+    file = str(tmp_path / "tiny.toml")
+    assert cli.best_cores("train", [file, "--seeds", "1"]) == 1
+    for command, *rest in (["train", file], ["train", file, "--seeds", "8"], ["resume", "run"]):
+        assert cli.best_cores(command, rest) is None
