@@ -10,7 +10,7 @@ from jaxdqn import environment as environments
 from jaxdqn import maze, oracle
 from jaxdqn.algorithm import agent as agents
 from jaxdqn.config import Config, check
-from jaxdqn.random import unrolled
+from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 
@@ -63,6 +63,7 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
+    check_key(key)
     _, env_params = environments.make(config)
     return _rollouts(config, env_params, params, key)
 

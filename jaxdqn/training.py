@@ -14,7 +14,7 @@ from jaxdqn.algorithm import exploration
 from jaxdqn.algorithm.agent import AgentState
 from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import Evaluation, rollouts
-from jaxdqn.random import unrolled
+from jaxdqn.random import check_key, unrolled
 from jaxdqn.replay import codec, ring
 from jaxdqn.replay.ring import ReplayState
 from jaxdqn.types import Array, ConfigError, PRNGKey, Transition
@@ -138,6 +138,7 @@ def init(config: Config, key: PRNGKey) -> State:
     """
     check(config)
     check_single(config)
+    check_key(key)
     _, env_params = environments.make(config)
     return _init(config, env_params, key)
 
@@ -156,6 +157,7 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
     Raises:
         ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
     """
+    check(config)
     check_single(config)
     if axes := pytrees.leading_axes(state, outline(config)):
         raise ConfigError(

@@ -28,11 +28,28 @@ from flax import struct
 Array = jax.Array
 Params = ArrayTree
 
-__all__ = ["Array", "ArrayTree", "ConfigError", "PRNGKey", "Params", "Transition", "reason_of"]
+__all__ = [
+    "Array",
+    "ArrayTree",
+    "ConfigError",
+    "PRNGKey",
+    "Params",
+    "Transition",
+    "reason_of",
+    "shown",
+]
 
 
 class ConfigError(ValueError):
     """A setting that can't be honoured; the message names the field, its value and the remedy."""
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, without the addresses of objects."""
+    text = " ".join(repr(value).split())
+    if " at 0x" in text:
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]} …"
 
 
 def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:

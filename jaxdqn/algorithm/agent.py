@@ -69,7 +69,7 @@ class Agent(NamedTuple):
 
 def make(config: Config, environment: Environment) -> Agent:
     """Build the agent for an environment's observations and actions."""
-    head = heads.expected(config.loss, config.huber_delta)
+    head = config.part("head").make()
     network = _network(config, environment, head.width)
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),

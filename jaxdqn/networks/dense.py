@@ -1,12 +1,27 @@
 """Dense Q-networks: one observation in, K numbers for each of A actions out."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
 
+from jaxdqn.settings import static
 from jaxdqn.types import Array
+
+
+class DenseSettings(struct.PyTreeNode):
+    """A multilayer perceptron, for any observation."""
+
+    widths: tuple[int, ...] = static((128, 128), low=1)
+    """Widths of the dense layers."""
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu"] = static("relu")
+    """Non-linearity."""
+    layer_norm: bool = static(False)
+    """Layer normalisation before each non-linearity."""
+
 
 Activation = Callable[[Array], Array]
 

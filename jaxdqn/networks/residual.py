@@ -3,8 +3,18 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.networks.dense import BY_OUTPUT, Dense
+from jaxdqn.networks.dense import BY_OUTPUT, Dense, DenseSettings
+from jaxdqn.settings import static
 from jaxdqn.types import Array
+
+
+class ResidualSettings(DenseSettings):
+    """A residual convolutional network, for grids (H, W, C)."""
+
+    channels: int = static(32, low=1)
+    """Channels of the convolutions."""
+    blocks: int = static(2, low=1)
+    """Residual blocks, of two convolutions each."""
 
 
 class Conv3x3(nn.Module):

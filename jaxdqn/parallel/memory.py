@@ -33,8 +33,8 @@ def per_agent(config: Config) -> int:
     Raises:
         ConfigError: a setting that can't be honoured.
     """
-    config = _without_sweeps(config)
     check(config)
+    config = _without_sweeps(config)
     environment, _ = environments.make(config)
     agent = agents.make(config, environment)
     state = outline(config)

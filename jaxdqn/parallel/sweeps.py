@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,14 +13,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxdqn.config import Config, check
-from jaxdqn.config.check import FIELDS, unknown
+from jaxdqn.config import Config, check, check_kind
+from jaxdqn.config.parts import check_word, every_word, unknown
 from jaxdqn.parallel import memory
 from jaxdqn.parallel.seeds import WIDEST
 from jaxdqn.training import Metrics, train
-from jaxdqn.types import Array, ArrayTree, ConfigError, Params
-
-_TABLES = ("env_kwargs", "env_params")
+from jaxdqn.types import Array, ArrayTree, ConfigError, Params, shown
 
 
 class Sweep(NamedTuple):
@@ -104,14 +103,13 @@ def sweep(
     Raises:
         ConfigError: a setting that can't be honoured, or one agent that doesn't fit into memory.
     """
-    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not numbers or min(numbers) < 0:
-        raise ConfigError(f"seeds ({seeds!r}) must be 1 or more numbers from 0 on: change it.")
-    lists = _lists(swept)
+    check_kind(config)
+    numbers = _numbers(seeds)
+    lists = _lists(config, swept)
     grid, axes = _grid(lists, zipped)
     for setting in grid:
         check(_with(config, setting))
-    groups = _by_structure(grid)
+    groups = _by_structure(config, grid)
     plans = [plan(_with(config, cells[0][1]), len(cells) * len(numbers)) for cells in groups]
     if say is not None:
         say(_announcement(axes, len(numbers), plans))
@@ -149,21 +147,40 @@ def plan(config: Config, agents: int) -> Plan:
     return Plan(used, chunks, -(-each // chunks), per_agent, free)
 
 
-def _lists(swept: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _numbers(seeds: Any) -> list[int]:
+    """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
+    try:
+        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
+    except (TypeError, OverflowError):
+        numbers = []
+    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
+        raise ConfigError(
+            f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
+        )
+    return numbers
+
+
+def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
     lists: dict[str, list[Any]] = {}
+    every = every_word()
     for name, values in swept.items():
-        if name not in FIELDS:
-            raise unknown("field", name, FIELDS)
+        if name not in every:
+            check_word(name, values, config.chosen, "field")
         if name == "evaluations":
             raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
-        entries = (
-            {f"{name}.{key}": inner for key, inner in dict(values).items()}
-            if name in _TABLES
-            else {name: values}
-        )
+        word, entries = every[name], {name: values}
+        if word is not None and word.is_table:
+            if not isinstance(values, Mapping):
+                raise ConfigError(
+                    f"{name} ({shown(values)}) must be a table of lists: write {name}="
+                    "{'slip': [0.0, 0.1]} or the like."
+                )
+            entries = {f"{name}.{key}": inner for key, inner in values.items()}
         for entry, items in entries.items():
-            if np.ndim(items) == 0 and not isinstance(items, list | tuple):
-                raise ConfigError(f"{entry} ({items!r}) must be a list of values: write [{items}].")
+            if not isinstance(items, list | tuple) and np.ndim(items) == 0:
+                raise ConfigError(
+                    f"{entry} ({shown(items)}) must be a list of values: write [{shown(items)}]."
+                )
             if not len(items):
                 raise ConfigError(f"{entry} ([]) has no values: give one or more, or leave it out.")
             lists[entry] = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
@@ -198,17 +215,21 @@ def _with(config: Config, setting: Mapping[str, Any]) -> Config:
     return config.replace(**changes)
 
 
-def _is_number(name: str) -> bool:
-    """Whether a field is a leaf, so that all its values share one program."""
-    table, _, key = name.partition(".")
-    return table == "env_params" if key else FIELDS[name].metadata.get("pytree_node", True)
+def _numbers_of(config: Config, setting: Mapping[str, Any]) -> set[str]:
+    """Return the names of a setting that are leaves, so that all their values share one program."""
+    words = _with(config, setting).words
+    tables = {name: name.partition(".")[0] for name in setting}
+    return {name for name, word in tables.items() if word in words and words[word].is_number}
 
 
-def _by_structure(grid: list[dict[str, Any]]) -> list[list[tuple[int, dict[str, Any]]]]:
+def _by_structure(
+    config: Config, grid: list[dict[str, Any]]
+) -> list[list[tuple[int, dict[str, Any]]]]:
     """Group numbered settings by what they need compiled."""
     groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for index, setting in enumerate(grid):
-        structure = {name: value for name, value in setting.items() if not _is_number(name)}
+        numbers = _numbers_of(config, setting)
+        structure = {name: value for name, value in setting.items() if name not in numbers}
         groups.setdefault(repr(structure), []).append((index, setting))
     return list(groups.values())
 
@@ -262,8 +283,7 @@ def arguments(
     mine = agents[share * jax.process_index() :][:share]
     numbers = {
         name: np.asarray([cell[name] for cell in cells])[mine // len(seeds)]
-        for name in cells[0]
-        if _is_number(name)
+        for name in _numbers_of(config, cells[0])
     }
     keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
     return _with(config, cells[0]), numbers, keys

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxdqn import statistics
-from jaxdqn.config.check import unknown
+from jaxdqn.config.parts import unknown
 from jaxdqn.metrics import to_arrays
 from jaxdqn.training import Metrics
 from jaxdqn.types import ConfigError
