@@ -4,17 +4,17 @@ import dataclasses
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from jaxdqn import environment, plots
-from jaxdqn.config import Config, check, check_single, load_config, parts
+from jaxdqn.commands import flags
+from jaxdqn.config import Config, check, check_single, load_config
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import console, folder, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
-from jaxdqn.settings import descriptions, words
 from jaxdqn.training import Metrics, State
 from jaxdqn.types import ConfigError
 
@@ -88,20 +88,14 @@ def parse(arguments: list[str]) -> Arguments:
         ConfigError: the file or an option can't be honoured.
     """
     named = next((word for word in arguments if word.endswith(".toml")), None)
-    config = _with_parts(load_config(named) if named else Config(), arguments)
+    config = flags.choose(load_config(named) if named else Config(), arguments)
     check_single(config)
     kwargs, params = environment.defaults(config)
-    flags = _flags(config)
-    kind = dataclasses.make_dataclass(
-        "Arguments",
-        [("settings", _flat(type(flags)))],
-        bases=(Arguments,),
-        frozen=True,
-        namespace={"__doc__": Arguments.__doc__},
-    )
+    offer = flags.offer(config)
+    kind = flags.expecting(Arguments, offer)
     offered = kind(
         config_file=Path(named) if named else tyro.MISSING,
-        settings=flags,
+        settings=offer,
         env_kwargs={**kwargs, **config.env_kwargs},
         env_params={**params, **config.env_params},
     )
@@ -110,64 +104,14 @@ def parse(arguments: list[str]) -> Arguments:
     )
     if named is None:
         raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
-    said = {
-        name: value for part in vars(chosen.settings).values() for name, value in vars(part).items()
-    }
     settings = config.replace(
-        **said,
+        **flags.taken(chosen.settings),
         env_kwargs=_changed(chosen.env_kwargs, kwargs, config.env_kwargs),
         env_params=_changed(chosen.env_params, params, config.env_params),
     )
     check(settings)
     environment.make(settings)
     return dataclasses.replace(chosen, settings=settings)
-
-
-def _with_parts(config: Config, arguments: list[str]) -> Config:
-    """Choose parts as the line says, and refuse options of parts that aren't chosen."""
-    given: dict[str, str] = {}
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if option.startswith("--"):
-            name, _, value = option.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            known = name if name in parts.every_word() else name.removeprefix("no_")
-            given[known] = value or following
-    config = config.replace(
-        **{word: given[word] for word, names in parts.PARTS.items() if given.get(word) in names}
-    )
-    for name in given.keys() & parts.every_word():
-        parts.check_word(name, given[name], config.chosen)
-    return config
-
-
-def _flat(kind: Any) -> Any:
-    """Return a dataclass as one whose fields are options without its name before them."""
-    return tyro.conf.OmitArgPrefixes[kind]
-
-
-def _flags(config: Config) -> Any:
-    """Return the words of the chosen parts as dataclasses for tyro, a group for each part."""
-
-    def flag(kind: Any, said: str, is_number: bool) -> Any:
-        how = "sweepable" if is_number else "compiled"
-        return Annotated[
-            kind, tyro.conf.arg(help=said, help_behavior_hint=lambda x: f"{how} (default: {x})")
-        ]
-
-    groups = {}
-    for word, kind in parts.kinds(config.chosen).items():
-        fields = {}
-        if word in config.chosen:
-            said = " ".join(f"{x}: {y.__doc__}" for x, y in parts.PARTS[word].items())
-            fields[word] = flag(Literal[tuple(parts.PARTS[word])], said, False)
-        told = descriptions(kind)
-        for name, known in words(kind).items():
-            if not known.is_table:
-                fields[name] = flag(known.kind, told[name], known.is_number)
-        group = dataclasses.make_dataclass(word, fields.items(), frozen=True)
-        groups[word] = group(**{name: getattr(config, name) for name in fields})
-    kinds = [(word, _flat(type(group))) for word, group in groups.items()]
-    return dataclasses.make_dataclass("Settings", kinds, frozen=True)(**groups)
 
 
 def _changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
