@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxdqn import environment as environments
@@ -178,7 +179,7 @@ def outline(config: Config) -> State:
     check(config)
     # Numbers shape nothing, and an array of them may be a sweep: any one of them will do.
     one = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else x.reshape(-1)[0], config)
-    scalars = {name: x for name, x in config.env_params.items() if jnp.ndim(x) == 0}
+    scalars = {name: x for name, x in config.env_params.items() if np.ndim(x) == 0}
     return jax.eval_shape(init, one.replace(env_params=scalars), jax.random.key(0))
 
 
