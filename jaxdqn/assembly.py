@@ -1,5 +1,6 @@
 """What a configuration means: its environment and its method, put together once and passed on."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxdqn import environment as environments
@@ -7,6 +8,9 @@ from jaxdqn.algorithm import dqn
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method
+
+METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {"dqn": dqn.make}
+"""How each method of ``config.parts.PARTS`` is made."""
 
 
 class Parts(NamedTuple):
@@ -38,4 +42,5 @@ def assemble(config: Config, env_params: Any = None) -> Parts:
     """
     environment, params = environments.make(config)
     params = params if env_params is None else env_params
-    return Parts(config, environment, params, dqn.make(config, environment, params))
+    method = METHODS[config.method](config, environment, params)
+    return Parts(config, environment, params, method)

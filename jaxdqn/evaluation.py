@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from jaxdqn import maze, rollouts
 from jaxdqn.assembly import Parts, assemble
-from jaxdqn.config import Config, check, check_key
+from jaxdqn.config import Config, check
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
-from jaxdqn.random import unrolled
+from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 

@@ -7,9 +7,30 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.types import Array, PRNGKey
+from jaxdqn.types import Array, ConfigError, PRNGKey, shown
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def check_key(key: Any) -> None:
+    """Refuse what isn't one typed random key.
+
+    Old-style keys are refused too: two numbers look like any others, and checkpoints hold types.
+
+    Raises:
+        ConfigError: saying how to make one.
+    """
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        array = isinstance(key, jax.Array | np.ndarray)
+        what = f"an array {key.dtype}{list(key.shape)}" if array else shown(key)
+        old = ", or jax.random.wrap_key_data(key) where jax.random.PRNGKey made it" if array else ""
+        seed = key if isinstance(key, int) else 0
+        raise ConfigError(f"key ({what}) must be typed: write jax.random.key({seed}){old}.")
+    if key.shape:
+        raise ConfigError(
+            f"key (an array of shape {key.shape}) is many keys, and this takes one: map over them "
+            "with jax.vmap."
+        )
 
 
 def unrolled(key: PRNGKey) -> PRNGKey:

@@ -5,15 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdqn import environment as environments
 from jaxdqn import pytrees
 from jaxdqn.assembly import Parts, assemble
-from jaxdqn.config import Config, check, check_key, check_single
+from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
-from jaxdqn.random import unrolled
+from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import ConfigError, PRNGKey
 
 
@@ -92,7 +93,7 @@ def outline(config: Config) -> State:
 def without_sweeps(config: Config) -> Config:
     """Return the settings with one value of each number: any will do where they shape nothing."""
     one = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else x.reshape(-1)[0], config)
-    scalars = {name: x for name, x in config.env_params.items() if jnp.ndim(x) == 0}
+    scalars = {name: x for name, x in config.env_params.items() if np.ndim(x) == 0}
     return one.replace(env_params=scalars)
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "Transition",
     "reason_of",
     "shared",
+    "shown",
     "unknown",
 ]
 
@@ -52,12 +53,21 @@ def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:
     return (error.strerror or otherwise).lower()
 
 
-def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> ConfigError:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, without the addresses of objects."""
+    text = " ".join(repr(value).split())
+    if " at 0x" in text:
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:
     """Return the error for a misspelt name, with the nearest known one."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    word = name if isinstance(name, str) else ""
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
-    return ConfigError(f"{kind} {name!r} is not known{where}: {remedy}")
+    return ConfigError(f"{kind} {shown(name)} is not known{where}: {remedy}")
 
 
 def shared() -> Any:

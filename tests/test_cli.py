@@ -16,7 +16,7 @@ from PIL import Image
 
 import jaxdqn
 from jaxdqn import ConfigError, cli, statistics, training
-from jaxdqn.commands import evaluate, export, resume
+from jaxdqn.commands import evaluate, export, resume, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
@@ -158,6 +158,7 @@ def test_a_run_folder_is_never_overwritten(finished):
         (["settings"], 1, ["CONFIG ('settings')", ".toml"]),
         (["tiny.toml", "--out", "/proc/no/run"], 1, ["can't be written", "choose another"]),
         (["tiny.toml", "--discout", "3"], 2, ["--discout", "--discount"]),
+        (["tiny.toml", "--blocks", "3"], 1, ["blocks ('3') belongs to network 'residual'"]),
     ],
 )
 def test_a_wrong_command_ends_in_one_clear_message(
@@ -175,6 +176,40 @@ def test_a_wrong_command_ends_in_one_clear_message(
     assert not (folder / "runs").exists(), "a refused command leaves no run folder"
 
 
+def said_of(flag: str, help_text: str) -> str:
+    """Return what a help text says of one option, up to its default, on one line."""
+    text = " ".join(line.strip("│ ") for line in help_text.splitlines())
+    return text.split(f"--{flag} ")[1].split("(default")[0]
+
+
+@pytest.mark.parametrize("line", [["--network", "residual"], ["--network=residual"]])
+def test_help_shows_the_chosen_parts_and_what_each_setting_costs(
+    tmp_path, monkeypatch, capsys, line
+):
+    monkeypatch.setenv("COLUMNS", "90")
+    path = tmp_path / "tiny.toml"
+    path.write_text(to_toml(small()))
+
+    def help_of(*arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            train.parse([str(path), *arguments, "--help"])
+        return capsys.readouterr().out
+
+    flat, deep = help_of(), help_of(*line)
+    assert "--channels" not in flat
+    assert "--blocks" not in flat
+    assert "sweepable" in said_of("learning_rate FLOAT", deep)
+    for flag in ("num_envs INT", "channels INT", "network {mlp,residual}"):
+        assert "compiled" in said_of(flag, deep)
+    kwargs = ["--env_kwargs.observation", "planes", "--no_double", "--widths", "8", "8"]
+    config = train.parse([str(path), *line, "--channels", "4", *kwargs]).settings
+    assert (config.network, config.channels, config.blocks) == ("residual", 4, 2)
+    assert (config.double, config.widths, config.batch_size) == (False, (8, 8), 8)
+    path.write_text(to_toml(config))
+    assert train.parse([str(path), "--blocks", "3"]).settings == config.replace(blocks=3)
+    assert train.parse([str(path), "--network", "mlp"]).settings == config.replace(network="mlp")
+
+
 def test_help_lists_every_setting_with_its_default(finished, monkeypatch, capsys):
     folder, _, _ = finished
     monkeypatch.chdir(folder)
@@ -185,6 +220,8 @@ def test_help_lists_every_setting_with_its_default(finished, monkeypatch, capsys
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
                  "--env_params.slip", "(default: 0.0001)", "{mlp,residual}"):  # fmt: skip
         assert word in out
+    for word in small().words:
+        assert f"--{word}" in out
     code, out, _ = run_here(capsys=capsys)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)

@@ -1,46 +1,54 @@
 """A configuration is a pytree, round-trips through TOML, and refuses what can't be honoured."""
 
-import dataclasses
+import copy
 import math
+import pickle
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, small
+from conftest import RESIDUAL, ROOT, small
+from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxdqn
-from jaxdqn import Config, ConfigError, environment, training
-from jaxdqn.config import check, notes, scaled, to_toml
+from jaxdqn import Config, ConfigError, environment, settings, training
+from jaxdqn.algorithm import heads
+from jaxdqn.commands import train
+from jaxdqn.config import check, notes, parts, scaled, to_toml
+from jaxdqn.settings import RunSettings
 
 KEY = jax.random.key(0)
 STATIC = {
-    "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
+    "method", "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
     "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
     "eval_steps", "oracle_levels",
 }  # fmt: skip
 
 
-def refuse(config: Config, *fragments: str) -> None:
-    """Every public entry refuses, in one sentence with these words, before anything is traced."""
+def refuse(attempt, *fragments: str) -> None:
+    """It is refused in one sentence with these words, before anything is traced."""
     traced = training._init._cache_size(), training._run._cache_size()
     with pytest.raises(ConfigError) as caught:
-        jaxdqn.train(config, jax.random.key(0))
+        attempt()
     message = str(caught.value)
     for fragment in fragments:
         assert fragment in message
     assert "\n" not in message
+    assert " at 0x" not in message
     assert message[-1] in ".?"
     assert (training._init._cache_size(), training._run._cache_size()) == traced
 
 
 def test_structure_is_static_and_numbers_are_leaves():
-    leaves = {path[0].name for path, _ in jax.tree_util.tree_leaves_with_path(Config())}
-    fields = {field.name for field in dataclasses.fields(Config)}
-    assert fields - leaves - {"env_params"} == STATIC
+    config = small(**RESIDUAL)
+    paths = jax.tree.leaves_with_path(config.replace(env_params={}))
+    leaves = {path[-1].name for path, _ in paths}
+    assert {*config.chosen, *config.words} - leaves - {"env_params"} == STATIC
     assert isinstance(hash(jax.tree.structure(small())), int)
 
 
@@ -109,38 +117,14 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_params": {"slip": "no"}}, ["env_params.slip ('no')", "number"]),
         ({"env_params": {"cell_rewards": np.zeros((2, 3))}}, ["cell_rewards", "(2, 3)", "4 rows"]),
         ({"env": "MetaMaze-misc", "env_kwargs": {"maze_size": 4}}, ["'maze_size': 4", "refused"]),
-        ({"network": "residual"}, ["network ('residual')", "(H, W, C)", "observation = 'planes'"]),
+        ({"network": "residual"},
+         ["network ('residual')", "(H, W, C)", "set env_kwargs.observation = 'planes'"]),
+        ({"network": "residual", "env": "CartPole-v1", "env_kwargs": {}, "env_params": {}},
+         ["network ('residual')", "CartPole-v1 gives (4,)", "set network = 'mlp'"]),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_ends_in_one_sentence_with_the_remedy(changes, fragments):
-    refuse(small(**changes), *fragments)
-
-
-@pytest.mark.parametrize(
-    ("make", "fragments"),
-    [
-        (lambda: Config(learning_rat=1e-3), ["'learning_rat'", "did you mean 'learning_rate'?"]),
-        (lambda: Config().replace(discout=1.0), ["'discout'", "did you mean 'discount'?"]),
-        (lambda: Config(env_kwargs=None), ["env_kwargs (None)", "write {} for none"]),
-        (lambda: Config(env_kwargs="a"), ["env_kwargs ('a')", "write {} for none"]),
-        (lambda: Config(env_kwargs={1: 2}), ["env_kwargs ({1: 2})", "names"]),
-        (lambda: jaxdqn.init(small(env_params=None), KEY), ["env_params (None)", "write {}"]),
-        (lambda: jaxdqn.train("configs/maze.toml", KEY), ["'configs/maze.toml'", "load_config"]),
-        (lambda: jaxdqn.run("maze", None), ["config ('maze')", "load_config"]),
-        (lambda: jaxdqn.sweep("maze", 2), ["config ('maze')", "load_config"]),
-        (lambda: jaxdqn.train(small(), 0), ["key (0)", "jax.random.key(0)"]),
-        (lambda: jaxdqn.train(small(), jax.random.PRNGKey(0)), ["key (", "jax.random.key(0)"]),
-        (lambda: jaxdqn.train(small(), jax.random.split(KEY)), ["shape (2,)", "jax.vmap"]),
-        (lambda: jaxdqn.evaluate(small(), {}, 0), ["key (0)", "jax.random.key(0)"]),
-        (lambda: jaxdqn.init(small(env=object()), KEY), ["env (<object", "registered with gymnax"]),
-    ],
-)
-def test_a_wrong_call_ends_in_one_sentence_with_the_remedy(make, fragments):
-    with pytest.raises(ConfigError) as caught:
-        make()
-    for fragment in fragments:
-        assert fragment in str(caught.value)
-    assert "\n" not in str(caught.value)
+    refuse(lambda: jaxdqn.train(small(**changes), KEY), *fragments)
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_envs": 3}, {"train_every": 3, "num_envs": 5}])
@@ -257,6 +241,8 @@ def test_tables_are_headings_and_overrides_replace(tmp_path):
         ("env_kwargs = 3", ["env_kwargs (3)", "must be a table"]),
         ("learning_rate = [[1.0], [1.0, 2.0]]", ["ragged", "same length"]),
         ("discount = 2.0", ["discount (2.0)", "from 0 to 1"]),
+        ("blocks = 3", ["blocks (3) belongs to network 'residual'", "is 'mlp' in config file"]),
+        ("network = 3", ["network = 3 is not known: use one of mlp, residual"]),
     ],
 )
 def test_a_wrong_file_ends_in_one_sentence(text, fragments, tmp_path):
@@ -271,6 +257,9 @@ def test_a_missing_file_and_a_wrong_override_are_refused(tmp_path):
         jaxdqn.load_config(tmp_path / "absent.toml")
     with pytest.raises(ConfigError, match="override 'num_env' is not known: did you mean"):
         jaxdqn.load_config(write(tmp_path, ""), num_env=3)
+    with pytest.raises(ConfigError, match=r"blocks \(3\) belongs to network 'residual'"):
+        jaxdqn.load_config(write(tmp_path, ""), blocks=3)
+    assert jaxdqn.load_config(write(tmp_path, "blocks = 3"), network="residual").blocks == 3
 
 
 @pytest.mark.slow
@@ -287,9 +276,8 @@ def test_every_shipped_configuration_runs_at_small_size(path):
         eval_steps=5,
         eval_episodes=4,
         oracle_levels=2,
-        channels=4,
-        blocks=1,
         epsilon_steps=config.num_envs,
+        **({"channels": 4, "blocks": 1} if config.network == "residual" else {}),
     )
     _, metrics = jaxdqn.train(tiny, jax.random.key(0))
     assert np.isfinite(metrics.loss).all()
@@ -300,3 +288,177 @@ def test_the_environment_is_made_once_for_a_configuration():
     one, _ = environment.make(small())
     other, _ = environment.make(small(discount=0.5))
     assert one.gymnax is other.gymnax
+
+
+ENTRIES = {
+    "init": lambda config, key: jaxdqn.init(config, key),
+    "train": lambda config, key: jaxdqn.train(config, key),
+    "evaluate": lambda config, key: jaxdqn.evaluate(config, {}, key),
+    "run": lambda config, _: jaxdqn.run(config, {}),
+    "sweep": lambda config, _: jaxdqn.sweep(config, seeds=1, say=None),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"env_kwargs": None}, ["env_kwargs (None)", "a table", "env_kwargs={...}"]),
+        ({"env_kwargs": "a"}, ["env_kwargs ('a')", "a table"]),
+        ({"env_kwargs": {1: 2}}, ["env_kwargs key 1", "must be a name"]),
+        ({"env_kwargs": {"height": np.zeros(3)}}, ["env_kwargs.height (array(", "structure"]),
+        ({"env_params": None}, ["env_params (None)", "a table"]),
+        ({"env_params": "a"}, ["env_params ('a')", "a table"]),
+        ({"env_params": {1: 2}}, ["env_params key 1", "must be a name"]),
+        ({"env_params": {"slip": object()}}, ["env_params.slip (of type object)", "a number"]),
+        ({"env_params": {"cell_rewards": [[1.0], [1.0, 2.0]]}}, ["cell_rewards", "a number"]),
+        ({"env_params": {"slip": 1e39}}, ["env_params.slip (1e+39)", "finite in 32 bits"]),
+        ({"env_params": {"slip": 2**31}}, ["env_params.slip (2147483648)", "below 2147483648"]),
+        ({"adam_epsilon": 2**31}, ["adam_epsilon (2147483648)", "with a decimal point"]),
+        ({"discount": jax.random.key(0)}, ["discount (", "a number, from 0 to 1"]),
+        ({"learning_rate": [[1.0], [1.0, 2.0]]}, ["learning_rate", "a number"]),
+        ({"env": object()}, ["env (of type object)", "register it with gymnax", "module:Class"]),
+        ({"loss": object()}, ["loss = of type object", "huber, squared"]),
+    ],
+)
+def test_no_entry_lets_a_raw_exception_through(entry, changes, fragments):
+    refuse(lambda: ENTRIES[entry](small(**changes), KEY), *fragments)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
+    for thing in ("configs/maze.toml", None, {"discount": 0.9}):
+        refuse(lambda thing=thing: ENTRIES[entry](thing, KEY), "must be a Config", "load_config(")
+
+
+@pytest.mark.parametrize("entry", ["init", "train", "evaluate"])
+@pytest.mark.parametrize(
+    ("key", "fragments"),
+    [
+        (7, ["key (7)", "write jax.random.key(7)."]),
+        (None, ["key (None)", "write jax.random.key(0)."]),
+        (np.zeros(2), ["key (an array float64[2])", "write jax.random.key(0)"]),
+        (jnp.zeros(2, jnp.uint32), ["key (an array uint32[2])", "jax.random.wrap_key_data(key)"]),
+        (jax.random.split(KEY, 3), ["key (an array of shape (3,))", "jax.vmap"]),
+    ],
+    ids=["number", "nothing", "array", "old-style", "many"],
+)
+def test_what_is_no_typed_key_is_refused(entry, key, fragments):
+    refuse(lambda: ENTRIES[entry](small(), key), *fragments)
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ({"lerning_rate": 1.0}, ["setting 'lerning_rate'", "did you mean 'learning_rate'?"]),
+        ({"zzz": 1.0}, ["setting 'zzz'", "use one of activation, "]),
+        ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
+        ({"network": None}, ["network = None", "use one of mlp, residual"]),
+        ({"head": jnp.arange(2)}, ["head = Array(", "use one of expected"]),
+        ({"method": "dqm"}, ["method = 'dqm'", "did you mean 'dqn'?"]),
+        ({"channels": 4}, ["channels (4) belongs to network 'residual', and network is 'mlp': set "
+                           "network = 'residual' or leave it out."]),
+    ],
+)  # fmt: skip
+def test_an_unknown_word_and_one_of_a_part_not_chosen_are_refused_when_set(words, fragments):
+    refuse(lambda: Config(**words), *fragments)
+    refuse(lambda: small().replace(**words), *fragments)
+
+
+def test_another_part_keeps_the_words_that_both_have():
+    deep = small(network="residual", channels=9, widths=(7,), learning_rate=0.5)
+    flat = deep.replace(network="mlp", layer_norm=True)
+    assert (flat.network, flat.widths, flat.layer_norm) == ("mlp", (7,), True)
+    assert flat.learning_rate == 0.5
+    assert not hasattr(flat, "channels")
+    assert flat.replace(network="residual").channels == Config(network="residual").channels
+
+
+def test_a_configuration_is_a_value():
+    config = small(**RESIDUAL)
+    for same in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)),
+                 config.replace(), jax.tree.map(lambda x: x, config)):  # fmt: skip
+        assert same == config
+        assert jax.tree.structure(same) == jax.tree.structure(config)
+    assert config != config.replace(channels=5)
+    assert config != config.replace(discount=0.5)
+    axes = jax.tree.map(lambda _: None, config).replace(learning_rate=0)
+    assert (axes.learning_rate, axes.discount, axes.channels) == (0, None, 4)
+    with pytest.raises(AttributeError, match=r"write config.replace\(discount=...\)"):
+        config.discount = 0.5
+    assert config.part("network").channels == config.channels == 4
+    assert "channels=4" in repr(config)
+    assert {"learning_rate", "channels", "network"} <= set(dir(config))
+
+
+def test_words_are_unique_among_parts_that_can_be_chosen_together():
+    names = set(parts.PARTS) | {"part", "replace", "chosen", "words", "schedule"}
+    for kinds in ([RunSettings], *(table.values() for table in parts.PARTS.values())):
+        here = {name for kind in kinds for name in settings.words(kind)}
+        assert not here & names
+        names |= here
+
+
+def test_every_word_says_what_it_is():
+    for kind in (RunSettings, *(kind for kinds in parts.PARTS.values() for kind in kinds.values())):
+        assert all(settings.descriptions(kind)[name].endswith(".") for name in settings.words(kind))
+
+
+class Toy(struct.PyTreeNode):
+    """A head for this test."""
+
+    atoms: int = settings.static(5, low=2)
+    """How many."""
+    v_max: settings.Float = settings.leaf(1.0, low=0.0)
+    """The greatest."""
+
+    def make(self) -> heads.Head:
+        """Return the usual head."""
+        return heads.expected("squared")
+
+
+def test_a_head_plugs_in_by_one_entry_of_the_table(monkeypatch, tmp_path, capsys):
+    refuse(lambda: small(head="toy"), "head = 'toy'")
+    monkeypatch.setitem(parts.PARTS["head"], "toy", Toy)
+    config = small(head="toy", atoms=7)
+    assert (config.atoms, config.v_max) == (7, 1.0)
+    refuse(lambda: small(head="toy", loss="huber"), "loss ('huber') belongs to head 'expected'")
+    refuse(lambda: small(v_max=2.0), "v_max (2.0) belongs to head 'toy', and head is 'expected'")
+    refuse(lambda: jaxdqn.train(small(head="toy", atoms=1), KEY), "atoms (1)", "2 or more")
+    refuse(lambda: jaxdqn.sweep(small(), atoms=[2, 3]), "atoms (2) belongs to head 'toy'")
+    refuse(lambda: jaxdqn.sweep(small(head="toy"), seeds=1, v_max=[1.0, -1.0]), "v_max (-1.0)")
+    path = write(tmp_path, to_toml(config))
+    assert jaxdqn.load_config(path) == config
+    assert train.parse([str(path), "--v_max", "3"]).settings == config.replace(v_max=3.0)
+    with pytest.raises(SystemExit):
+        train.parse([str(path), "--help"])
+    shown = capsys.readouterr().out
+    assert "--atoms INT" in shown
+    assert "--huber_delta" not in shown
+    jax.eval_shape(partial(jaxdqn.run, config), training.outline(config))
+
+
+class Brief(struct.PyTreeNode):
+    """A method for this test, without replay."""
+
+    rollout: int = settings.static(8, low=1)
+    """Steps."""
+
+    def schedule(self, run: RunSettings) -> settings.Schedule:
+        """Return counts."""
+        return settings.Schedule(0, run.evaluations, 1, run.num_envs, 0, run.total_steps, 1)
+
+    def check(self, _: RunSettings) -> None:
+        """Refuse what can't be."""
+        if self.rollout > 9:
+            raise ConfigError("rollout is above 9: lower it.")
+
+
+def test_a_method_brings_its_words_its_schedule_and_its_checks(monkeypatch):
+    monkeypatch.setitem(parts.PARTS["method"], "brief", Brief)
+    config = Config(method="brief", total_steps=30)
+    check(config)
+    assert config.schedule.env_steps == 30
+    refuse(lambda: check(config.replace(rollout=10)), "rollout is above 9")
+    refuse(lambda: config.replace(capacity=3), "capacity (3) belongs to method 'dqn'")
+    assert "capacity" not in to_toml(config)

@@ -3,16 +3,19 @@
 import collections
 import random
 import tomllib
+from fractions import Fraction
 from functools import partial
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import tomli_w
-from conftest import LONG, ROOT
+from conftest import LONG, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError, environment, training
-from jaxdqn.config import check_single, to_toml
+from jaxdqn.config import check_single, parts, to_toml
 from jaxdqn.parallel import executor
 
 FILES = sorted((ROOT / "configs").glob("*.toml"))
@@ -21,6 +24,13 @@ ABSURD = [
     0.0, -0.0, 0.5, 1.0, -1.5, 1e-30, 1e30, float("nan"), float("inf"), float("-inf"),
     "", "maze", "relu", "Maze-jaxdqn", "CartPole-v1", "Pendulum-v1", "position", "random",
     "ü\n", "S.\n.G", "#", [], [0], [1], [16, -1], [1.5], ["a"], [[1, 2], [3]], [[]], {}, {"a": 1},
+]  # fmt: skip
+
+
+UNSAYABLE = [
+    object(), print, {1: 2}, {"slip": object()}, {"a", "b"}, b"maze", 1j, np.zeros(3),
+    np.zeros((2, 2)), np.float64(0.5), np.int64(3), jnp.arange(4), jax.random.key(0), (16, 16),
+    [None], Fraction(1, 2), np.array(["a"]), {"height": {"a": [1]}},
 ]  # fmt: skip
 
 
@@ -92,3 +102,58 @@ def test_damaged_settings_are_refused_in_one_sentence_or_run(tmp_path, count):
         assert "0x" not in said
         told[said] += 1
     assert told[""] < 0.5 * count, "most of it is damage"
+
+
+def test_absurd_settings_in_python_are_refused_in_one_sentence_or_run():
+    """What TOML can't say: objects, arrays, keys, tables with other keys, parts not chosen."""
+    rng = random.Random(7)
+    words = [*parts.every_word(), *parts.PARTS, "env_kwargs", "env_params", "env", "widht"]
+    told: collections.Counter = collections.Counter()
+    for _ in range(300):
+        names = rng.sample(words, rng.choice([1, 1, 2]))
+        changes = {name: rng.choice([*ABSURD, *UNSAYABLE]) for name in names}
+        if rng.random() < 0.4:
+            table = rng.choice(["env_kwargs", "env_params"])
+            key = rng.choice(["height", "generator", "layout", "slip", "cell_rewards"])
+            changes[table] = {key: rng.choice([*ABSURD, *UNSAYABLE])}
+        told[refusal(partial(trace, changes))] += 1
+    assert told[""] < 150, "most of it is absurd"
+    assert len(told) > 50
+
+
+def trace(changes: dict) -> None:
+    """Trace a training of absurd settings; each public entry sees them before anything runs."""
+    config = small(**changes)
+    state = training.outline(config)
+    jax.eval_shape(partial(jaxdqn.run, config), state)
+
+
+@pytest.mark.parametrize("entry", [jaxdqn.train, jaxdqn.sweep, jaxdqn.init])
+def test_absurd_arguments_are_refused_in_one_sentence(entry):
+    for thing in [*ABSURD, *UNSAYABLE, "configs/maze.toml", jax.random.PRNGKey(0)]:
+        assert refusal(partial(entry, thing, jax.random.key(0)))
+        if entry is not jaxdqn.sweep and not is_key(thing):
+            assert refusal(partial(entry, small(), thing))
+    for thing in (None, "a", 0, -1, 2.5, [0.5], [-1], [], [2**32], object()):
+        assert refusal(partial(jaxdqn.sweep, small(), thing))
+        assert refusal(partial(jaxdqn.sweep, small(), 1, env_params=thing))
+        assert refusal(partial(jaxdqn.sweep, small(), 1, env_kwargs=thing))
+    for thing in (None, "a", 0, [], object(), [object()], ["a"], [[1.0], [1.0, 2.0]]):
+        assert refusal(partial(jaxdqn.sweep, small(), 1, discount=thing))
+
+
+def is_key(thing) -> bool:
+    return isinstance(thing, jax.Array) and jax.dtypes.issubdtype(thing.dtype, jax.dtypes.prng_key)
+
+
+def refusal(attempt) -> str:
+    """Return the sentence that an attempt is refused with, or an empty string."""
+    try:
+        attempt()
+    except ConfigError as error:
+        said = str(error)
+        assert "\n" not in said, said
+        assert said[-1] in ".?", said
+        assert "0x" not in said, said
+        return said
+    return ""

@@ -8,7 +8,7 @@ import textwrap
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, small
+from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError
@@ -100,6 +100,18 @@ def test_devices_do_not_talk_to_each_other():
         assert collective not in text
 
 
+@pytest.mark.slow
+def test_parts_are_swept_beside_numbers_that_both_have():
+    config = small(**RESIDUAL)
+    swept = jaxdqn.sweep(
+        config, seeds=1, say=None, network=["mlp", "residual"], discount=[0.5, 0.9]
+    )
+    assert swept.metrics.loss.shape == (2, 2, 1, config.evaluations)
+    assert len(swept.params) == 2
+    _, alone = jaxdqn.train(config.replace(network="residual", discount=0.9), jax.random.key(0))
+    assert_close(swept.at(network="residual", discount=0.9, seed=0), alone)
+
+
 def test_zipped_lists_are_one_axis():
     swept = jaxdqn.sweep(
         small(), seeds=1, zipped=True, say=None, discount=[0.9, 0.5], learning_rate=RATES
@@ -120,6 +132,8 @@ def test_zipped_lists_are_one_axis():
         ({"evaluations": [2, 4]}, ["evaluations can't be swept"]),
         ({"total_steps": [72, 224]}, ["evaluations (4) are more", "(2 to 4): set 2 or fewer"]),
         ({"env_params": {"slop": [0.1]}}, ["env_params 'slop'", "did you mean 'slip'?"]),
+        ({"channels": [4]}, ["channels (4) belongs to network 'residual'", "is 'mlp'"]),
+        ({"network": ["mlp", "mpl"]}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"seeds": 0}, ["seeds (0)"]),
         ({"seeds": [-1]}, ["seeds ([-1])"]),
         ({"zipped": True, "discount": [0.9], "learning_rate": RATES}, ["{'discount': 1, 'learn"]),

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn.algorithm import bootstrap, exploration, heads, learner
+from jaxdqn.algorithm import bootstrap, exploration, learner
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
-from jaxdqn.networks import dense, residual
-from jaxdqn.networks.network import Memory, Network, feedforward
+from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
 from jaxdqn.replay import codec, ring
 from jaxdqn.replay.codec import Codec
@@ -58,8 +57,10 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
 
 def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network]:
     """Build the learning step, and the network in it."""
-    head = heads.expected(config.loss, config.huber_delta)
-    network = _network(config, environment, head.width)
+    head = config.part("head").make()
+    network = config.part("network").make(
+        environment.num_actions, head.width, environment.categories
+    )
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
     return learner.make(config, network, head, bootstrap.greedy(config.double), obs), network
 
@@ -158,17 +159,3 @@ def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State,
         grad_norm=tally.grad_norm + info.grad_norm,
     )
     return state.replace(agent=agent, replay=replay), tally
-
-
-def _network(config: Config, environment: Environment, width: int) -> Network:
-    layers = dense.Dense(
-        num_actions=environment.num_actions,
-        width=width,
-        widths=config.widths,
-        activation=dense.ACTIVATIONS[config.activation],
-        layer_norm=config.layer_norm,
-    )
-    if config.network == "residual":
-        module = residual.Residual(layers, channels=config.channels, blocks=config.blocks)
-        return feedforward(module, side_by_side=1)
-    return feedforward(dense.MLP(layers, categories=environment.categories), side_by_side=32)

@@ -1,13 +1,15 @@
 """What a network's K numbers per action mean, and the one loss for every meaning."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from jaxdqn.algorithm.bootstrap import Bootstrap, Values
+from jaxdqn.settings import Float, leaf, static
 from jaxdqn.types import Array, Transition
 
 
@@ -25,6 +27,19 @@ class Head(NamedTuple):
     width: int
     mean: Callable[[Array], Array]
     loss: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+
+
+class ExpectedSettings(struct.PyTreeNode):
+    """One number per action: its expected return."""
+
+    loss: Literal["huber", "squared"] = static("huber")
+    """Loss on the temporal-difference error."""
+    huber_delta: Float = leaf(1.0, low=1e-8)
+    """Error at which the Huber loss turns from quadratic to linear."""
+
+    def make(self) -> Head:
+        """Return what these settings mean."""
+        return expected(self.loss, self.huber_delta)
 
 
 def expected(loss: str, huber_delta: float | Array = 1.0) -> Head:

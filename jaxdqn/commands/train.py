@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdqn import environment, plots
-from jaxdqn.config import Config, check, load_config, scaled
+from jaxdqn.commands import flags
+from jaxdqn.config import Config, check, check_single, load_config, scaled
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
@@ -25,11 +26,11 @@ class Arguments:
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
     """Settings, a TOML file such as configs/maze.toml; the options below change single ones."""
-    settings: tyro.conf.OmitArgPrefixes[Config]
+    settings: Config
     env_kwargs: dict[str, Any]
-    """Arguments of the environment's constructor."""
+    """Arguments of the environment's constructor: compiled."""
     env_params: dict[str, Any]
-    """Parameters of the environment."""
+    """Parameters of the environment: sweepable."""
     seeds: int = 16
     """Agents, one per seed, trained side by side on all cores or devices."""
     first_seed: int = 0
@@ -85,24 +86,30 @@ def watch(
 def parse(arguments: list[str]) -> Arguments:
     """Read the command line; what the file sets is the default of the options.
 
+    Options are those of the parts that the file or the line itself chooses.
+
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
     named = next((word for word in arguments if word.endswith(".toml")), None)
-    config = load_config(named) if named else Config()
+    config = flags.choose(load_config(named) if named else Config(), arguments)
+    check_single(config)
     kwargs, params = environment.defaults(config)
-    offered = Arguments(
+    offer = flags.offer(config)
+    kind = flags.expecting(Arguments, offer)
+    offered = kind(
         config_file=Path(named) if named else tyro.MISSING,
-        settings=config,
+        settings=offer,
         env_kwargs={**kwargs, **config.env_kwargs},
         env_params={**params, **config.env_params},
     )
     chosen = tyro.cli(
-        Arguments, prog="jaxdqn train", args=arguments, default=offered, use_underscores=True
+        kind, prog="jaxdqn train", args=arguments, default=offered, use_underscores=True
     )
     if named is None:
         raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
-    settings = chosen.settings.replace(
+    settings = config.replace(
+        **flags.taken(chosen.settings),
         env_kwargs=_changed(chosen.env_kwargs, kwargs, config.env_kwargs),
         env_params=_changed(chosen.env_params, params, config.env_params),
     )

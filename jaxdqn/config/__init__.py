@@ -1,15 +1,16 @@
 """Every setting of a run: what it is, what it may be, and how it is read and written."""
 
-from jaxdqn.config.check import check, check_key, check_single
-from jaxdqn.config.config import Config, Schedule
+from jaxdqn.config.check import check, check_kind, check_single
+from jaxdqn.config.config import Config
 from jaxdqn.config.schedule import notes, scaled
 from jaxdqn.config.toml import from_toml, load_config, to_toml
+from jaxdqn.settings import Schedule
 
 __all__ = [
     "Config",
     "Schedule",
     "check",
-    "check_key",
+    "check_kind",
     "check_single",
     "from_toml",
     "load_config",

@@ -1,4 +1,4 @@
-"""Configurations as TOML: keys are field names, tables are headings."""
+"""Configurations as TOML: keys are words, tables are headings."""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from jaxdqn.config.check import FIELDS, check
+from jaxdqn.config import parts
+from jaxdqn.config.check import check
 from jaxdqn.config.config import Config
-from jaxdqn.types import ConfigError, reason_of, unknown
-
-_TABLES = ("env_kwargs", "env_params")
+from jaxdqn.settings import Word
+from jaxdqn.types import ConfigError, reason_of
 
 
 def load_config(path: str | Path, **overrides: Any) -> Config:
     """Read a configuration from a TOML file.
 
-    Keys are the field names of ``Config``. A table groups keys under a heading that means
-    nothing, except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment.
+    Keys are the words of ``Config``. A table groups keys under a heading that means nothing,
+    except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment.
 
     Args:
         path: the file.
-        **overrides: fields that replace the file's; mappings for ``env_kwargs`` and
+        **overrides: words that replace the file's; mappings for ``env_kwargs`` and
             ``env_params`` replace entry by entry.
 
     Raises:
-        ConfigError: the file is missing or isn't TOML, a key is unknown, or a value can't be
-            honoured.
+        ConfigError: the file is missing or isn't TOML, a key is unknown or of a part that isn't
+            chosen, or a value can't be honoured.
     """
     path = Path(path)
     try:
@@ -52,55 +52,72 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
         **overrides: as for ``load_config``.
 
     Raises:
-        ConfigError: the text isn't TOML, a key is unknown, or a value can't be honoured.
+        ConfigError: the text isn't TOML, a key is unknown or of a part that isn't chosen, or a
+            value can't be honoured.
     """
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
-    fields = _flatten(content, source)
+    given = _flatten(content, source)
+    every = parts.every_word()
+    chosen = parts.choose({**given, **overrides})
+    for name, value in given.items():
+        parts.check_word(name, value, chosen, "key", f" in {source}")
     for name, value in overrides.items():
-        if name not in FIELDS:
-            raise unknown("override", name, FIELDS)
-        merge = name in _TABLES and isinstance(value, Mapping)
-        fields[name] = {**fields.get(name, {}), **value} if merge else value
-    config = Config(**{name: _as_field(name, value) for name, value in fields.items()})
+        parts.check_word(name, value, chosen, "override")
+        known = every[name]
+        merge = known is not None and known.is_table and isinstance(value, Mapping)
+        given[name] = {**given.get(name, {}), **value} if merge else value
+    words = parts.words(chosen)
+    config = Config(
+        **{
+            name: _as_value(words[name], value) if name in words else value
+            for name, value in given.items()
+        }
+    )
     check(config)
     return config
 
 
 def to_toml(config: Config) -> str:
-    """Return the whole configuration as TOML text that ``load_config`` reads back unchanged."""
-    fields = {name: _plain(getattr(config, name)) for name in FIELDS}
-    said = {name: value for name, value in fields.items() if name not in _TABLES or value}
-    return tomli_w.dumps(said, multiline_strings=True)
+    """Return all words of the chosen parts as TOML text that ``load_config`` reads back unchanged.
+
+    Raises:
+        TypeError: a value that TOML has no way to write.
+    """
+    words = config.words
+    said = {name: _plain(getattr(config, name)) for name in (*config.chosen, *words)}
+    empty = {name for name, word in words.items() if word.is_table and not said[name]}
+    return tomli_w.dumps(
+        {name: value for name, value in said.items() if name not in empty}, multiline_strings=True
+    )
 
 
 def _flatten(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+    """Return the keys without their headings."""
+    every = parts.every_word()
+    flat: dict[str, Any] = {}
     for key, value in content.items():
-        heading = isinstance(value, Mapping) and key not in _TABLES
+        known = every.get(key)
+        heading = isinstance(value, Mapping) and not (known is not None and known.is_table)
         for name, item in value.items() if heading else [(key, value)]:
-            if name not in FIELDS:
-                raise unknown("key", name, FIELDS, f" in {source}")
-            if name in fields:
+            if name in flat:
                 raise ConfigError(f"key {name!r} stands twice in {source}: remove one.")
-            fields[name] = item
-    return fields
+            flat[name] = item
+    return flat
 
 
-def _as_field(name: str, value: Any) -> Any:
-    if name in _TABLES:
+def _as_value(word: Word, value: Any) -> Any:
+    if word.is_table:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} ({value!r}) must be a table: write [{name}].")
-        if name == "env_params":
-            return {key: _as_leaf(item) for key, item in value.items()}
+            return value
+        return {key: _as_leaf(item) for key, item in value.items()} if word.is_number else value
+    if not word.is_number:
         return value
-    if FIELDS[name].metadata.get("pytree_node", True):
-        # 1 and 1.0 would be different programs to JAX.
-        whole = type(value) is int and FIELDS[name].type is float
-        return float(value) if whole else _as_leaf(value)
-    return value
+    # 1 and 1.0 would be different programs to JAX.
+    whole = type(value) is int and word.kind is float
+    return float(value) if whole else _as_leaf(value)
 
 
 def _as_leaf(value: Any) -> Any:

@@ -5,14 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, shown
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a name that isn't one of ``choices``."""
     if value not in choices:
         raise ConfigError(
-            f"env_kwargs.{name} ({value!r}) is not one of {', '.join(choices)}: choose one."
+            f"env_kwargs.{name} ({shown(value)}) is not one of {', '.join(choices)}: choose one."
         )
 
 
@@ -20,7 +20,8 @@ def whole(name: str, value: Any, low: int, high: int) -> None:
     """Refuse what isn't a whole number in a range."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(
-            f"env_kwargs.{name} ({value!r}) must be a whole number from {low} to {high}: change it."
+            f"env_kwargs.{name} ({shown(value)}) must be a whole number from {low} to {high}: "
+            "change it."
         )
 
 
@@ -29,7 +30,7 @@ def share(name: str, value: Any, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value <= high:
         raise ConfigError(
-            f"env_kwargs.{name} ({value!r}) must be a number from 0 to {high:g}: change it."
+            f"env_kwargs.{name} ({shown(value)}) must be a number from 0 to {high:g}: change it."
         )
 
 
@@ -40,7 +41,7 @@ def number(name: str, value: Any, low: float, high: float) -> None:
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iuf" or not np.all((numbers >= low) & (numbers <= high)):
         raise ConfigError(
-            f"{name} ({value!r}) must be a number from {low:g} to {high:g}: change it."
+            f"{name} ({shown(value)}) must be a number from {low:g} to {high:g}: change it."
         )
 
 
@@ -71,6 +72,6 @@ def difficulty(value: Any) -> None:
     pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not all(type(moves) is int for moves in value) or not 1 <= value[0] <= value[1]:
         raise ConfigError(
-            f"env_kwargs.difficulty ({value!r}) must be the fewest and the most moves of a "
+            f"env_kwargs.difficulty ({shown(value)}) must be the fewest and the most moves of a "
             "shortest path, such as [10, 20]: change it."
         )

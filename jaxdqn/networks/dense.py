@@ -1,11 +1,15 @@
 """Dense Q-networks: one observation in, K numbers for each of A actions out."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
 
+from jaxdqn.networks.network import Network, feedforward
+from jaxdqn.settings import static
 from jaxdqn.types import Array
 
 Activation = Callable[[Array], Array]
@@ -61,3 +65,34 @@ class MLP(nn.Module):
         if self.categories is not None:
             return self.dense(jax.nn.one_hot(obs, self.categories))
         return self.dense(obs.astype(jnp.float32))
+
+
+class DenseSettings(struct.PyTreeNode):
+    """A multilayer perceptron, for any observation."""
+
+    widths: tuple[int, ...] = static((128, 128), low=1)
+    """Widths of the dense layers."""
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu"] = static("relu")
+    """Non-linearity."""
+    layer_norm: bool = static(False)
+    """Layer normalisation before each non-linearity."""
+
+    def layers(self, num_actions: int, width: int) -> Dense:
+        """Return the dense layers to ``[A, K]``."""
+        return Dense(
+            num_actions=num_actions,
+            width=width,
+            widths=self.widths,
+            activation=ACTIVATIONS[self.activation],
+            layer_norm=self.layer_norm,
+        )
+
+    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+        """Return the network of ``width`` numbers for each action.
+
+        Args:
+            num_actions: actions (A).
+            width: numbers per action (K).
+            categories: values of an observation that consists of names; None for quantities.
+        """
+        return feedforward(MLP(self.layers(num_actions, width), categories), side_by_side=32)

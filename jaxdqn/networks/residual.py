@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.networks.dense import BY_OUTPUT, Dense
+from jaxdqn.networks.dense import BY_OUTPUT, Dense, DenseSettings
+from jaxdqn.networks.network import Network, feedforward
+from jaxdqn.settings import static
 from jaxdqn.types import Array
 
 
@@ -51,3 +53,20 @@ class Residual(nn.Module):
                 y = Conv3x3(self.channels)(y)
             x = x + y
         return self.dense(act(x))
+
+
+class ResidualSettings(DenseSettings):
+    """A residual convolutional network, for grids (H, W, C)."""
+
+    channels: int = static(32, low=1)
+    """Channels of the convolutions."""
+    blocks: int = static(2, low=1)
+    """Residual blocks, of two convolutions each."""
+
+    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+        """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
+        del categories  # planes are quantities
+        module = Residual(
+            self.layers(num_actions, width), channels=self.channels, blocks=self.blocks
+        )
+        return feedforward(module, side_by_side=1)

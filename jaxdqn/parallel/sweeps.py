@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,15 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxdqn.config import Config, check
-from jaxdqn.config.check import FIELDS, check_kind
+from jaxdqn.config import Config, check, check_kind
+from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor
 from jaxdqn.parallel.executor import with_numbers
 from jaxdqn.parallel.memory import gigabytes
-from jaxdqn.types import Array, ConfigError, Params, unknown
-
-_TABLES = ("env_kwargs", "env_params")
+from jaxdqn.types import Array, ConfigError, Params, shown, unknown
 
 
 class Sweep(NamedTuple):
@@ -85,11 +84,9 @@ def sweep(
     Raises:
         ConfigError: a setting that can't be honoured, or one agent that doesn't fit into memory.
     """
-    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not numbers or min(numbers) < 0:
-        raise ConfigError(f"seeds ({seeds!r}) must be 1 or more numbers from 0 on: change it.")
     check_kind(config)
-    lists = _lists(swept)
+    numbers = _numbers(seeds)
+    lists = _lists(config, swept)
     grid, axes = _grid(lists, zipped)
     for setting in grid:
         check(with_numbers(config, setting))
@@ -99,7 +96,7 @@ def sweep(
             f"evaluations ({config.evaluations}) are more than some settings have iterations, so "
             f"rows would not match ({min(rows)} to {max(rows)}): set {min(rows)} or fewer."
         )
-    groups = _by_structure(grid)
+    groups = _by_structure(config, grid)
     plans = [
         executor.plan(with_numbers(config, cells[0][1]), len(cells) * len(numbers))
         for cells in groups
@@ -119,21 +116,40 @@ def sweep(
     )
 
 
-def _lists(swept: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _numbers(seeds: Any) -> list[int]:
+    """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
+    try:
+        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
+    except (TypeError, OverflowError):
+        numbers = []
+    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
+        raise ConfigError(
+            f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
+        )
+    return numbers
+
+
+def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
     lists: dict[str, list[Any]] = {}
+    every = every_word()
     for name, values in swept.items():
-        if name not in FIELDS:
-            raise unknown("field", name, FIELDS)
+        if name not in every:
+            check_word(name, values, config.chosen, "field")
         if name == "evaluations":
             raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
-        entries = (
-            {f"{name}.{key}": inner for key, inner in dict(values).items()}
-            if name in _TABLES
-            else {name: values}
-        )
+        word, entries = every[name], {name: values}
+        if word is not None and word.is_table:
+            if not isinstance(values, Mapping):
+                raise ConfigError(
+                    f"{name} ({shown(values)}) must be a table of lists: write {name}="
+                    "{'slip': [0.0, 0.1]} or the like."
+                )
+            entries = {f"{name}.{key}": inner for key, inner in values.items()}
         for entry, items in entries.items():
-            if np.ndim(items) == 0 and not isinstance(items, list | tuple):
-                raise ConfigError(f"{entry} ({items!r}) must be a list of values: write [{items}].")
+            if not isinstance(items, list | tuple) and np.ndim(items) == 0:
+                raise ConfigError(
+                    f"{entry} ({shown(items)}) must be a list of values: write [{shown(items)}]."
+                )
             if not len(items):
                 raise ConfigError(f"{entry} ([]) has no values: give one or more, or leave it out.")
             lists[entry] = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
@@ -157,17 +173,21 @@ def _grid(
     return settings, {"setting": settings}
 
 
-def _is_number(name: str) -> bool:
-    """Whether a field is a leaf, so that all its values share one program."""
-    table, _, key = name.partition(".")
-    return table == "env_params" if key else FIELDS[name].metadata.get("pytree_node", True)
+def _numbers_of(config: Config, setting: Mapping[str, Any]) -> set[str]:
+    """Return the names of a setting that are leaves, so that all their values share one program."""
+    words = with_numbers(config, setting).words
+    tables = {name: name.partition(".")[0] for name in setting}
+    return {name for name, word in tables.items() if word in words and words[word].is_number}
 
 
-def _by_structure(grid: list[dict[str, Any]]) -> list[list[tuple[int, dict[str, Any]]]]:
+def _by_structure(
+    config: Config, grid: list[dict[str, Any]]
+) -> list[list[tuple[int, dict[str, Any]]]]:
     """Group numbered settings by what they need compiled."""
     groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for index, setting in enumerate(grid):
-        structure = {name: value for name, value in setting.items() if not _is_number(name)}
+        numbers = _numbers_of(config, setting)
+        structure = {name: value for name, value in setting.items() if name not in numbers}
         groups.setdefault(repr(structure), []).append((index, setting))
     return list(groups.values())
 
@@ -218,8 +238,7 @@ def arguments(
     mine = agents[share * jax.process_index() :][:share]
     numbers = {
         name: np.asarray([cell[name] for cell in cells])[mine // len(seeds)]
-        for name in cells[0]
-        if _is_number(name)
+        for name in _numbers_of(config, cells[0])
     }
     keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
     return with_numbers(config, cells[0]), numbers, keys

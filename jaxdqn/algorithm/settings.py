@@ -1,0 +1,153 @@
+"""What can be set of Double DQN, and which settings of it contradict each other."""
+
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from flax import struct
+
+from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
+from jaxdqn.types import ConfigError, shown
+
+
+class DQNSettings(struct.PyTreeNode):
+    """Double DQN, or DQN where double is false."""
+
+    double: bool = static(True)
+    """Double Q-learning: the online network chooses the action that the target network judges."""
+    discount: Float = leaf(0.99, low=0.0, high=1.0)
+    """Discount factor (gamma)."""
+    learning_rate: Float = leaf(1e-4, low=0.0, high=1e3)
+    """Adam's step size at the start of learning."""
+    learning_rate_end_factor: Float = leaf(1.0, low=0.0, high=1e3)
+    """The step size falls linearly to this fraction of itself at the last update; 1: constant."""
+    adam_epsilon: Float = leaf(1e-8, low=1e-20)
+    """Adam's epsilon."""
+    max_grad_norm: Float = leaf(10.0, low=1e-8, infinite=True)
+    """The gradient is scaled down to this global norm; inf: never."""
+
+    warmup_steps: int = static(3_000, low=1)
+    """Transitions of uniformly random actions stored before learning starts."""
+    train_every: int = static(1, low=1)
+    """Steps of all environments between two moments of learning."""
+    updates_per_step: int = static(1, low=1)
+    """Gradient updates at each moment of learning."""
+    capacity: int = static(10_000, low=1)
+    """Transitions that the replay buffer holds (N)."""
+    replay: Literal["observations", "states"] = static("observations")
+    """What it stores: what the agent saw, or the state of a maze, to be seen anew when sampled."""
+    batch_size: int = static(64, low=1)
+    """Transitions in one gradient update (B), drawn uniformly with replacement."""
+
+    target_period: Int = leaf(200, low=1)
+    """Updates between two moves of the target network."""
+    target_rate: Float = leaf(1.0, low=0.0, high=1.0)
+    """How far the target network moves: 1 is a hard copy, less is Polyak averaging."""
+    epsilon_start: Float = leaf(1.0, low=0.0, high=1.0)
+    """Probability of a random action when learning starts."""
+    epsilon_end: Float = leaf(0.05, low=0.0, high=1.0)
+    """Probability of a random action once epsilon_steps have passed."""
+    epsilon_steps: Int = leaf(20_000, low=1)
+    """Environment steps, counted from the end of warm-up, over which epsilon falls linearly; more
+    than there are: it stays above epsilon_end."""
+
+    def schedule(self, run: RunSettings) -> Schedule:
+        """Return exact counts: warm-up, iterations per evaluation, environment steps, updates."""
+        per_iteration = run.num_envs * self.train_every
+        warmup = -(-self.warmup_steps // run.num_envs)
+        learning_steps = max(run.total_steps - warmup * run.num_envs, 1)
+        evaluations = min(run.evaluations, -(-learning_steps // per_iteration))
+        per_evaluation = -(-learning_steps // (per_iteration * evaluations))
+        iterations = per_evaluation * evaluations
+        return Schedule(
+            warmup_iterations=warmup,
+            evaluations=evaluations,
+            iterations_per_evaluation=per_evaluation,
+            env_steps_per_iteration=per_iteration,
+            warmup_env_steps=warmup * run.num_envs,
+            env_steps=warmup * run.num_envs + iterations * per_iteration,
+            updates=iterations * self.updates_per_step,
+        )
+
+    def scaled(self, run: RunSettings, factor: float) -> dict[str, Any]:
+        """Return the words of a schedule ``factor`` times as long.
+
+        Warm-up still collects a batch, and no more than the replay holds.
+        """
+        warmup = min(max(round(self.warmup_steps * factor), self.batch_size), self.warmup_steps)
+        if factor > 1:
+            room = self.capacity // run.num_envs * run.num_envs
+            warmup = max(min(round(self.warmup_steps * factor), room), self.warmup_steps)
+        horizon = np.maximum(np.round(np.asarray(self.epsilon_steps) * factor), 1).astype(int)
+        plan = self.replace(warmup_steps=warmup).schedule(run)
+        least = plan.warmup_env_steps + plan.env_steps_per_iteration
+        return {
+            "warmup_steps": warmup,
+            "epsilon_steps": int(horizon) if horizon.ndim == 0 else horizon,
+            "total_steps": max(round(run.total_steps * factor), least),
+        }
+
+    def notes(self, run: RunSettings) -> list[str]:
+        """Return sentences on what is honoured though it may not be meant."""
+        plan = self.schedule(run)
+        learning = plan.env_steps - plan.warmup_env_steps
+        horizon = float(np.max(np.asarray(self.epsilon_steps)))
+        if horizon <= learning:
+            return []
+        start, end = (float(np.max(np.asarray(x))) for x in (self.epsilon_start, self.epsilon_end))
+        reached = start + learning / horizon * (end - start)
+        return [
+            f"epsilon_steps ({horizon:,.0f}) exceed the {learning:,} steps of learning: epsilon "
+            f"falls to {reached:.3g}, not to epsilon_end ({end:g})."
+        ]
+
+    def check(self, run: RunSettings) -> None:
+        """Refuse, with a ``ConfigError``, numbers of steps that can't go together."""
+        plan = self.schedule(run)
+        warm, per_iteration = plan.warmup_env_steps, plan.env_steps_per_iteration
+        if self.batch_size > warm:
+            raise ConfigError(
+                f"batch_size ({self.batch_size}) exceeds what warm-up collects ({warm}): "
+                f"raise warmup_steps to {self.batch_size} or more."
+            )
+        if warm > self.capacity:
+            raise ConfigError(
+                f"warmup_steps ({self.warmup_steps}, in {run.num_envs} environments {warm}) "
+                f"exceeds capacity ({self.capacity}), so its beginning would be lost: "
+                f"raise capacity to {warm} or lower warmup_steps."
+            )
+        if per_iteration > self.capacity:
+            raise ConfigError(
+                f"num_envs ({run.num_envs}) × train_every ({self.train_every}) = {per_iteration} "
+                f"transitions between updates exceed capacity ({self.capacity}): "
+                f"raise capacity to {per_iteration} or lower num_envs or train_every."
+            )
+        if run.total_steps - warm < per_iteration:
+            raise ConfigError(
+                f"total_steps ({run.total_steps}) leaves nothing to learn after warm-up ({warm}): "
+                f"raise total_steps to {warm + per_iteration} or more, or lower warmup_steps "
+                f"({self.warmup_steps}), or shorten all of a schedule with --scale."
+            )
+        if plan.env_steps >= 2**31:
+            raise ConfigError(
+                f"total_steps ({run.total_steps}) must stay below 2147483648, since steps are "
+                f"counted in 32 bits: lower it and call run again to carry on."
+            )
+        if plan.updates >= 2**31:
+            raise ConfigError(
+                f"updates_per_step ({self.updates_per_step}) makes {plan.updates} updates, which "
+                "must stay below 2147483648: lower it."
+            )
+        _check_epsilon(self.epsilon_start, self.epsilon_end)
+
+
+def _check_epsilon(start: Any, end: Any) -> None:
+    if isinstance(start, jax.core.Tracer) or isinstance(end, jax.core.Tracer):
+        return
+    # Two sweeps of different shapes are not for one agent, and refused as that.
+    shapes = {np.shape(start), np.shape(end)} - {()}
+    if len(shapes) < 2 and np.any(np.asarray(end) > np.asarray(start)):
+        raise ConfigError(
+            f"epsilon_end ({shown(end)}) exceeds epsilon_start ({shown(start)}): lower epsilon_end "
+            f"or raise epsilon_start."
+        )

@@ -1,0 +1,81 @@
+"""The parts that a configuration chooses, and who owns which word."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxdqn import settings
+from jaxdqn.algorithm.heads import ExpectedSettings
+from jaxdqn.algorithm.settings import DQNSettings
+from jaxdqn.networks.dense import DenseSettings
+from jaxdqn.networks.residual import ResidualSettings
+from jaxdqn.settings import RunSettings, Word
+from jaxdqn.types import ConfigError, shown, unknown
+
+RUN = "run"
+"""The part that is always there."""
+
+PARTS: dict[str, dict[str, type]] = {
+    "method": {"dqn": DQNSettings},
+    "head": {"expected": ExpectedSettings},
+    "network": {"mlp": DenseSettings, "residual": ResidualSettings},
+}
+"""Word → name → what can be set of that choice; the first name is the default. This table is all
+that the checks, TOML, ``--help`` and sweeps know of the parts."""
+
+
+def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Return a name for each word of ``PARTS``: the one wanted, or the default.
+
+    Raises:
+        ConfigError: a name that isn't there.
+    """
+    for word, value in wanted.items():
+        if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
+            raise unknown(f"{word} =", value, PARTS[word])
+    return {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
+
+
+def kinds(chosen: Mapping[str, str]) -> dict[str, type]:
+    """Return the classes of the chosen parts, the run's first."""
+    return {RUN: RunSettings} | {word: PARTS[word][name] for word, name in chosen.items()}
+
+
+def words(chosen: Mapping[str, str]) -> dict[str, Word]:
+    """Return what can be set of the chosen parts, by name; the choices themselves apart."""
+    return {
+        name: word for kind in kinds(chosen).values() for name, word in settings.words(kind).items()
+    }
+
+
+def every_word() -> dict[str, Word | None]:
+    """Return what can be set of any part, by name; None for the choices themselves."""
+    parts = [RunSettings, *(kind for names in PARTS.values() for kind in names.values())]
+    every: dict[str, Word | None] = dict.fromkeys(PARTS)
+    return every | {name: word for kind in parts for name, word in settings.words(kind).items()}
+
+
+def check_word(
+    name: str, value: Any, chosen: Mapping[str, str], kind: str = "setting", where: str = ""
+) -> None:
+    """Refuse a word that isn't one, or belongs to a part that isn't chosen.
+
+    Args:
+        name: the word.
+        value: what it was to be set to.
+        chosen: a name for each word of ``PARTS``.
+        kind: what the message calls the word.
+        where: and where it stands, after a blank.
+
+    Raises:
+        ConfigError: naming the nearest word, or the part.
+    """
+    if name in chosen or name in words(chosen):
+        return
+    for word, names in PARTS.items():
+        owners = [owner for owner, part in names.items() if name in settings.words(part)]
+        if owners:
+            raise ConfigError(
+                f"{name} ({shown(value)}) belongs to {word} {' or '.join(map(repr, owners))}, and "
+                f"{word} is {chosen[word]!r}{where}: set {word} = {owners[0]!r} or leave it out."
+            )
+    raise unknown(kind, name, every_word(), where)

@@ -1,0 +1,16 @@
+"""How a part says what can be set of it, and what can be set whatever the parts are."""
+
+from jaxdqn.settings.run import RunSettings, Schedule
+from jaxdqn.settings.words import Float, Int, Word, descriptions, leaf, static, words
+
+__all__ = [
+    "Float",
+    "Int",
+    "RunSettings",
+    "Schedule",
+    "Word",
+    "descriptions",
+    "leaf",
+    "static",
+    "words",
+]

@@ -1,0 +1,51 @@
+"""What can be set whatever the method is: the environment, how long, and how it is judged."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flax import struct
+
+from jaxdqn.settings.words import leaf, static
+
+
+class RunSettings(struct.PyTreeNode):
+    """The environment, how long, and how it is judged."""
+
+    env: str = static(
+        "Maze-jaxdqn",
+        remedy="register it with gymnax, or name its class as 'package.module:Class'",
+    )
+    """Name of any registered gymnax environment with discrete actions, or package.module:Class."""
+    env_kwargs: Mapping[str, Any] = static({})
+    """Arguments of the environment's constructor, as for gymnax.make."""
+    env_params: Mapping[str, Any] = leaf({})
+    """Changes to the environment's default parameters, e.g. max_steps_in_episode."""
+
+    total_steps: int = static(100_000, low=1)
+    """Environment steps per agent, warm-up included; rounded up to whole iterations."""
+    num_envs: int = static(16, low=1)
+    """Parallel environments of one agent (E)."""
+    evaluations: int = static(50, low=1)
+    """Rows of metrics (T), evenly spaced over learning; the greedy policy is evaluated at each. At
+    most one for each iteration."""
+    eval_episodes: int = static(8, low=1)
+    """Greedy episodes in one evaluation."""
+    eval_steps: int = static(500, low=1)
+    """Steps after which an evaluation episode that has not ended is cut."""
+    oracle_levels: int = static(64, low=1)
+    """On mazes: levels, from the bank's first, on which values are compared with exact ones."""
+
+
+class Schedule(NamedTuple):
+    """What a configuration really runs, per agent; remainders are always rounded up.
+
+    One iteration is ``train_every`` steps of all environments, then ``updates_per_step`` updates.
+    """
+
+    warmup_iterations: int  # steps of all environments before learning starts
+    evaluations: int  # T
+    iterations_per_evaluation: int
+    env_steps_per_iteration: int
+    warmup_env_steps: int
+    env_steps: int  # all of them, warm-up included; never fewer than total_steps
+    updates: int  # gradient updates

@@ -1,0 +1,97 @@
+"""How a part of the library says what can be set: sizes and names, or numbers.
+
+A part's settings are one ``flax.struct.PyTreeNode`` beside the code that reads them; its fields are
+made by ``static`` and ``leaf``, and the string under each is what ``--help`` says of it.
+"""
+
+import ast
+import dataclasses
+import functools
+import inspect
+import itertools
+import math
+import textwrap
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flax import struct
+
+if TYPE_CHECKING:
+    from jaxdqn.types import Array
+
+    # A leaf may be one number or, in a sweep, an array of them.
+    Float = float | Array
+    Int = int | Array
+else:
+    Float, Int = float, int
+
+
+def static(default: Any, low: int | None = None, remedy: str = "write it in quotes") -> Any:
+    """Structure: part of the compiled program, hashable, the same for all agents in it.
+
+    Args:
+        default: a name, a size, sizes, whether, or ``{}`` for a table.
+        low: least size.
+        remedy: what to do where a name was wanted and something else was given.
+    """
+    return _field(default, False, {"low": low, "remedy": remedy})
+
+
+def leaf(
+    default: Any, low: float = -math.inf, high: float = math.inf, infinite: bool = False
+) -> Any:
+    """A number: changing it compiles nothing, an array of it is a sweep."""
+    return _field(default, True, {"low": low, "high": high, "infinite": infinite})
+
+
+def _field(default: Any, is_number: bool, metadata: dict[str, Any]) -> Any:
+    if isinstance(default, dict):
+        return struct.field(is_number, metadata=metadata, default_factory=default.copy)
+    return struct.field(is_number, metadata=metadata, default=default)
+
+
+class Word(NamedTuple):
+    """One thing that can be set.
+
+    Attributes:
+        name: what it is called everywhere.
+        kind: its type, of one agent.
+        is_number: whether it is a leaf; otherwise it is structure.
+        bounds: what its constructor was told.
+    """
+
+    name: str
+    kind: Any
+    is_number: bool
+    bounds: Mapping[str, Any]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a mapping, whose entries the environment knows."""
+        return typing.get_origin(self.kind) is Mapping
+
+
+@functools.cache
+def words(part: type) -> dict[str, Word]:
+    """Return what a part's class says can be set, by name."""
+    kinds = typing.get_type_hints(part)
+    return {
+        field.name: Word(
+            field.name, kinds[field.name], field.metadata["pytree_node"], field.metadata
+        )
+        for field in dataclasses.fields(part)
+    }
+
+
+def descriptions(part: type) -> dict[str, str]:
+    """Return the strings under the fields of a part's class, by name."""
+    said: dict[str, str] = {}
+    for kind in reversed(part.__mro__[: part.__mro__.index(struct.PyTreeNode)]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in itertools.pairwise(statements):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                name, text = ast.unparse(field.target), ast.literal_eval(below.value)
+                said[name] = " ".join(text.split())
+    return said
