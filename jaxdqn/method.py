@@ -79,6 +79,7 @@ class Method(NamedTuple):
         outputs: ``(params, obs) ->`` all that the network gives for one observation.
         q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
         side_by_side: most agents to train side by side on one CPU core.
+        batch_size: observations in one gradient (B).
         bytes_per_transition: of the replay; 0 where there is none.
     """
 
@@ -91,4 +92,5 @@ class Method(NamedTuple):
     outputs: Callable[[Params, Array], Any]
     q_values: Callable[[Params, Array], Array] | None
     side_by_side: int
+    batch_size: int
     bytes_per_transition: int

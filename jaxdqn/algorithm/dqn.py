@@ -51,6 +51,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         outputs=how.outputs,
         q_values=how.q_values,
         side_by_side=network.side_by_side,
+        batch_size=config.batch_size,
         bytes_per_transition=replay.bytes_per_transition,
     )
 

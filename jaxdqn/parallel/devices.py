@@ -59,10 +59,11 @@ def best_cores(config: Config, agents: int) -> int:
         config: the settings.
         agents: trained side by side.
     """
+    if agents > 1 or config.method != "dqn" or config.network != "mlp":
+        return usable_cores()
     widths = (*config.widths, 1)
     products = config.batch_size * sum(m * n for m, n in itertools.pairwise(widths))
-    alone = agents == 1 and config.network == "mlp" and products < LARGE_PRODUCTS
-    return 1 if alone else usable_cores()
+    return 1 if products < LARGE_PRODUCTS else usable_cores()
 
 
 def keep_programs(folder: str | Path | None = None) -> bool:

@@ -36,7 +36,8 @@ def per_agent(config: Config) -> int:
     environment, outputs = parts.environment, parts.method.outputs
     params = state.agent.params
     rows = len(dataclasses.fields(Metrics)) + len(dataclasses.fields(Evaluation))
-    batch = jax.ShapeDtypeStruct((config.batch_size, *environment.obs.shape), environment.obs.dtype)
+    shape = (parts.method.batch_size, *environment.obs.shape)
+    batch = jax.ShapeDtypeStruct(shape, environment.obs.dtype)
 
     def backward(params: Params, batch: jax.Array) -> Any:
         return jax.vjp(lambda p: jax.vmap(outputs, (None, 0))(p, batch), params)[1]

@@ -13,7 +13,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-from jaxdqn import training
+from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.metrics import Metrics
 
@@ -41,12 +41,14 @@ def announce(config: Config, seeds: range, out: Path) -> None:
         f"[bold]{config.env}[/bold]: {len(seeds)} seeds × {config.num_envs} environments on "
         f"{len(jax.devices())} {'/'.join(sorted(kinds))} device(s)"
     )
+    method = assemble(config).method
+    each = method.bytes_per_transition
+    replay = f"; replay {config.capacity:,} × {each} bytes" if each else ""
     asked = "" if plan.env_steps == config.total_steps else f" ({config.total_steps:,} asked)"
     _CONSOLE.print(
         f"each seed: {plan.env_steps:,} steps{asked}, "
         f"the first {plan.warmup_env_steps:,} at random; "
-        f"{plan.updates:,} updates of {config.batch_size}; "
-        f"replay {config.capacity:,} × {training.bytes_per_transition(config)} bytes"
+        f"{plan.updates:,} updates of {method.batch_size}{replay}"
     )
     for note in notes(config):
         _CONSOLE.print(f"note: {note}")
