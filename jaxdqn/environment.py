@@ -106,9 +106,10 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
     _check_kwargs(name, kind, kwargs)
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())
-    with jax.ensure_compile_time_eval(), jax.sharding.use_abstract_mesh(nowhere):
+    with jax.sharding.use_abstract_mesh(nowhere):
         try:
-            env = kind(**kwargs)
+            with jax.ensure_compile_time_eval():
+                env = kind(**kwargs)
         except ConfigError:
             raise
         except Exception as error:
@@ -169,8 +170,9 @@ def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
                 "gymnax.environments.environment.Environment."
             )
     try:
-        params = env.default_params
-        actions, seen = env.action_space(params), env.observation_space(params)
+        with jax.ensure_compile_time_eval():
+            params = env.default_params
+            actions, seen = env.action_space(params), env.observation_space(params)
         obs, state = jax.eval_shape(env.reset, jax.random.key(0), params)
         # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
         if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):

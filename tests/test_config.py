@@ -50,6 +50,7 @@ def test_structure_is_static_and_numbers_are_leaves():
     leaves = {path[-1].name for path, _ in paths}
     assert {*config.chosen, *config.words} - leaves - {"env_params"} == STATIC
     assert isinstance(hash(jax.tree.structure(small())), int)
+    assert hash(jax.tree.structure(Config())) == hash(jax.tree.structure(Config(env_kwargs={})))
 
 
 @pytest.mark.parametrize(

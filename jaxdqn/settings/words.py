@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flax import struct
+from flax.core import FrozenDict
 
 if TYPE_CHECKING:
     from jaxdqn.types import Array
@@ -31,7 +32,7 @@ def static(default: Any, low: int | None = None, remedy: str = "write it in quot
     """Structure: part of the compiled program, hashable, the same for all agents in it.
 
     Args:
-        default: a name, a size, sizes, whether, or ``{}`` for a table.
+        default: a name, a size, sizes, whether, or ``{}`` for an empty table.
         low: least size.
         remedy: what to do where a name was wanted and something else was given.
     """
@@ -46,8 +47,9 @@ def leaf(
 
 
 def _field(default: Any, is_number: bool, metadata: dict[str, Any]) -> Any:
-    if isinstance(default, dict):
-        return struct.field(is_number, metadata=metadata, default_factory=default.copy)
+    if isinstance(default, dict):  # structure is hashed
+        empty = dict if is_number else FrozenDict
+        return struct.field(is_number, metadata=metadata, default_factory=empty)
     return struct.field(is_number, metadata=metadata, default=default)
 
 
