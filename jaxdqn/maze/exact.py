@@ -132,9 +132,7 @@ def policy_value(
     Raises:
         ConfigError: as ``model`` does, or actions that are no such table.
     """
-    problem = model(level, discount, **rules)
-    _check_actions(actions, problem.successors.shape[0])
-    return solve.policy_value(problem, jnp.asarray(actions, jnp.int32))
+    return _worth(model(level, discount, **rules), actions)
 
 
 def regret(
@@ -153,9 +151,9 @@ def regret(
     Raises:
         ConfigError: as ``policy_value`` does.
     """
-    start = _read(level)[1]
-    worth = policy_value(level, actions, discount, **rules)
-    return (optimal_q(level, discount, **rules).max(axis=1) - worth)[start]
+    problem = model(level, discount, **rules)
+    worth = _worth(problem, actions)
+    return (solve.optimal_q(problem).max(axis=1) - worth)[_read(level)[1]]
 
 
 def _read(level: Any) -> tuple[Array, int, int]:
@@ -189,6 +187,12 @@ def _check_goal(walls: Array, goal: int | Array) -> None:
         raise ConfigError(f"goal ({cell}) is no cell: choose one from 0 to {walls.size - 1}.")
     if not isinstance(walls, jax.core.Tracer) and walls.reshape(-1)[cell]:
         raise ConfigError(f"goal ({cell}) is a wall: choose a free cell, in a text by 'G'.")
+
+
+def _worth(problem: solve.Model, actions: Any) -> Array:
+    """Return the value of a table of actions, refusing what is none."""
+    _check_actions(actions, problem.successors.shape[0])
+    return solve.policy_value(problem, jnp.asarray(actions, jnp.int32))
 
 
 def _check_actions(actions: Any, cells: int) -> None:
