@@ -44,3 +44,15 @@ def assemble(config: Config, env_params: Any = None) -> Parts:
     params = params if env_params is None else env_params
     method = METHODS[config.method](config, environment, params)
     return Parts(config, environment, params, method)
+
+
+def apart(config: Config) -> tuple[Config, Any]:
+    """Return the settings and the environment's numbers, as compiled programs take them.
+
+    Which of the numbers were set is no structure: one program serves all.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    _, env_params = environments.make(config)
+    return config.replace(env_params={}), env_params

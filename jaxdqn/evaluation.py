@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdqn import maze, rollouts
-from jaxdqn.assembly import Parts, assemble
+from jaxdqn.assembly import Parts, apart, assemble
 from jaxdqn.config import Config, check
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
@@ -28,7 +28,7 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
     """
     check(config)
     check_key(key)
-    return _evaluate(config, assemble(config).env_params, params, key)
+    return _evaluate(*apart(config), params, key)
 
 
 @jax.jit

@@ -70,26 +70,31 @@ class Metrics(Evaluation, Progress):
     """One row per evaluation, leaves ``[T]``: all of ``Progress``, then all of ``Evaluation``."""
 
 
-def to_arrays(metrics: Progress | Evaluation, prefix: str = "") -> dict[str, np.ndarray]:
+def named(metrics: Progress | Evaluation, prefix: str = "") -> dict[str, Any]:
     """Return what was measured by name; measures on held-out levels are ``held_out_*``."""
-    named: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     for name, rows in vars(metrics).items():
         if isinstance(rows, Evaluation):
-            named |= to_arrays(rows, f"{name}_")
+            found |= named(rows, f"{name}_")
         elif rows is not None:
-            named[prefix + name] = np.asarray(rows)
-    return named
+            found[prefix + name] = rows
+    return found
 
 
-def from_arrays(named: Mapping[str, np.ndarray]) -> Metrics:
+def to_arrays(metrics: Progress | Evaluation) -> dict[str, np.ndarray]:
+    """Return what was measured by name, in the host's memory."""
+    return {name: np.asarray(rows) for name, rows in named(metrics).items()}
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Metrics:
     """Invert ``to_arrays``.
 
     Raises:
         ValueError: a name that no measure has.
     """
-    fields: dict[str, Any] = {name: named.get(name) for name in _fields(Metrics)}
-    unseen: dict[str, Any] = {name: named.get(f"held_out_{name}") for name in _fields(Evaluation)}
-    if strange := set(named) - set(fields) - {f"held_out_{name}" for name in unseen}:
+    fields: dict[str, Any] = {name: arrays.get(name) for name in _fields(Metrics)}
+    unseen: dict[str, Any] = {name: arrays.get(f"held_out_{name}") for name in _fields(Evaluation)}
+    if strange := set(arrays) - set(fields) - {f"held_out_{name}" for name in unseen}:
         raise ValueError(f"measures {sorted(strange)} are not known")
     if any(rows is not None for rows in unseen.values()):
         fields["held_out"] = Evaluation(**unseen)

@@ -83,8 +83,7 @@ def _fold_in(key: Array, data: Any) -> Array:
 
 
 def _once(keys: Array) -> Array:
-    # Without this XLA computes a key anew for each number drawn from it: 10 % of an iteration of
-    # one agent in an environment that splits keys.
+    # Without this XLA computes a key anew for each number drawn from it.
     return jax.lax.optimization_barrier(keys)
 
 

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import environment as environments
 from jaxdqn import pytrees
-from jaxdqn.assembly import Parts, assemble
+from jaxdqn.assembly import Parts, apart, assemble
 from jaxdqn.config import Config, check, check_single
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
@@ -50,8 +49,7 @@ def init(config: Config, key: PRNGKey) -> State:
     check(config)
     check_single(config)
     check_key(key)
-    _, env_params = environments.make(config)
-    return _init(config, env_params, key)
+    return _init(*apart(config), key)
 
 
 def run(config: Config, state: State, evaluations: int | None = None) -> tuple[State, Metrics]:
@@ -75,9 +73,8 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
             f"state holds many agents (leading axes {axes}), and run takes one: "
             "map over them with jax.vmap."
         )
-    _, env_params = environments.make(config)
     length = config.schedule.evaluations if evaluations is None else evaluations
-    return _run(config, env_params, state, length)
+    return _run(*apart(config), state, length)
 
 
 def outline(config: Config) -> State:
@@ -88,6 +85,15 @@ def outline(config: Config) -> State:
     """
     check(config)
     return jax.eval_shape(init, without_sweeps(config), jax.random.key(0))
+
+
+def measured(config: Config) -> Metrics:
+    """Return the shapes and dtypes of one agent's metrics, as ``jax.ShapeDtypeStruct``.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    return jax.eval_shape(run, without_sweeps(config), outline(config))[1]
 
 
 def without_sweeps(config: Config) -> Config:

@@ -52,6 +52,25 @@ RESIDUAL = {
 os.environ["COLUMNS"] = "200"
 
 
+LONGEST = [
+    "solves",
+    "cli",
+    "sweep",
+    "statistics",
+    "laws",
+    "environment",
+    "checkpoint",
+    "readme",
+    "oracle",
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that the workers end together."""
+    place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(autouse=True)
 def _strict():
     with jax.numpy_rank_promotion("raise"):
@@ -126,6 +145,7 @@ __all__ = [
     "jaxdqn",
     "maze_env",
     "pytest_addoption",
+    "pytest_collection_modifyitems",
     "pytest_runtest_makereport",
     "pytest_runtest_protocol",
     "pytest_terminal_summary",

@@ -22,26 +22,27 @@ from jaxdqn.runs.checkpoint import FILE
 KEY = jax.random.key(3)
 _GO_ON = """
 import sys, jax, numpy as np
-jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import jaxdqn
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-state, config, metrics, numbers, *_ = jaxdqn.restore(sys.argv[1])
-if numbers is None:
-    state, more = jaxdqn.run(config, state, 2)
-else:
-    rows = []
-    for state, row in seeds.train_in_periods(config, numbers, state):
-        rows += [] if row is None else [row]
-    more = concatenate(rows)
-metrics = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=-1), metrics, more)
-jaxdqn.save(sys.argv[1], state, config, metrics, seeds=numbers)
+for path in sys.argv[2:]:
+    state, config, metrics, numbers, *_ = jaxdqn.restore(path)
+    if numbers is None:
+        state, more = jaxdqn.run(config, state, 2)
+    else:
+        rows = []
+        for state, row in seeds.train_in_periods(config, numbers, state):
+            rows += [] if row is None else [row]
+        more = concatenate(rows)
+    metrics = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=-1), metrics, more)
+    jaxdqn.save(path, state, config, metrics, seeds=numbers)
 """
 
 
-def go_on_in_a_new_process(path, cores: int = 2) -> None:
+def go_on_in_a_new_process(*paths, cores: int = 2) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", _GO_ON, str(path), str(cores)]
+    command = [sys.executable, "-c", _GO_ON, str(cores), *map(str, paths)]
     subprocess.run(command, env=environment, check=True)
 
 
@@ -58,34 +59,32 @@ def train(config, numbers, state=None, stop=None):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, *(pytest.param(c, marks=pytest.mark.slow) for c in (RESIDUAL, {"env": "CartPole-v1",
-     "env_kwargs": {}, "env_params": {}}, {"layer_norm": True, "learning_rate_end_factor": 0.0}))],
-    ids=["maze", "residual", "cartpole", "decaying"],
+    [
+        {},
+        pytest.param(RESIDUAL, marks=pytest.mark.slow),
+        pytest.param(
+            {"env": "CartPole-v1", "env_kwargs": {}, "env_params": {}, "layer_norm": True,
+             "learning_rate_end_factor": 0.0},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["maze", "residual", "cartpole, decaying"],
 )  # fmt: skip
-def test_one_agent_saved_and_restored_elsewhere_equals_one_never_stopped(tmp_path, changes):
-    config = small(**changes)
-    whole = jaxdqn.train(config, KEY)
-    half = jaxdqn.run(config, jaxdqn.init(config, KEY), 2)
-    jaxdqn.save(tmp_path, half[0], config, half[1])
-    go_on_in_a_new_process(tmp_path)
-    resumed = jaxdqn.restore(tmp_path)
-    assert_same_bits((resumed.state, resumed.metrics), whole)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{}, pytest.param(RESIDUAL, marks=pytest.mark.slow)],
-    ids=["maze", "residual"],
-)
-def test_eight_seeds_saved_and_restored_elsewhere_equal_eight_never_stopped(tmp_path, changes):
+def test_what_is_saved_and_restored_elsewhere_equals_what_never_stopped(tmp_path, changes):
+    """One agent, and eight seeds on two cores."""
     config, numbers = small(**changes), range(5, 13)
+    one, eight = tmp_path / "one.npz", tmp_path / "eight.npz"
+    alone = jaxdqn.train(config, KEY)
+    half = jaxdqn.run(config, jaxdqn.init(config, KEY), 2)
+    jaxdqn.save(one, half[0], config, half[1])
     whole = train(config, numbers)
     state, rows = train(config, numbers, stop=2)
-    jaxdqn.save(tmp_path, state, config, rows, seeds=numbers)
-    go_on_in_a_new_process(tmp_path)
-    resumed = jaxdqn.restore(tmp_path)
-    assert_same_bits((resumed.state, resumed.metrics), whole)
-    assert resumed.seeds == numbers
+    jaxdqn.save(eight, state, config, rows, seeds=numbers)
+    go_on_in_a_new_process(one, eight)
+    for path, expected, seed_numbers in ((one, alone, None), (eight, whole, numbers)):
+        resumed = jaxdqn.restore(path)
+        assert_same_bits((resumed.state, resumed.metrics), expected)
+        assert resumed.seeds == seed_numbers
 
 
 @pytest.mark.slow
@@ -95,7 +94,7 @@ def test_seeds_go_on_over_another_number_of_cores(tmp_path, cores):
     whole_state, whole = train(config, numbers)
     state, rows = train(config, numbers, stop=2)
     jaxdqn.save(tmp_path, state, config, rows, seeds=numbers)
-    go_on_in_a_new_process(tmp_path, cores)
+    go_on_in_a_new_process(tmp_path, cores=cores)
     resumed = jaxdqn.restore(tmp_path)
     np.testing.assert_allclose(resumed.metrics.loss, whole.loss, rtol=1e-4)
     np.testing.assert_array_equal(resumed.metrics.env_steps, whole.env_steps)

@@ -1,5 +1,7 @@
 """The command line as a person meets it."""
 
+import contextlib
+import io
 import json
 import os
 import random
@@ -44,15 +46,22 @@ def run(*arguments, cwd):
     return process.returncode, out, err
 
 
-def run_here(*arguments, capsys):
+def run_here(*arguments, cwd):
     """Run a command in this process, where JAX has started already; return status and outputs."""
-    with pytest.MonkeyPatch.context() as patch:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         patch.setattr(devices, "use_cores", lambda _: None)
+        patch.setenv("COLUMNS", "150")
         try:
             code = cli.main([str(argument) for argument in arguments])
         except SystemExit as refusal:  # of the parser of arguments
             code = refusal.code
-    return code, *capsys.readouterr()
+    return code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,7 @@ def finished(tmp_path_factory):
     """One finished run, looked at by several tests."""
     folder = tmp_path_factory.mktemp("work")
     (folder / "tiny.toml").write_text(to_toml(small()))
-    code, out, err = run(
+    code, out, err = run_here(
         "train", "tiny.toml", "--seeds", 3, "--out", "run", "--discount", 0.9,
         "--env_params.step_cost", 0.5, "--no_double", "--widths", 8, 8, cwd=folder,
     )  # fmt: skip
@@ -140,7 +149,7 @@ def test_a_goal_that_was_never_found_is_the_last_thing_said(capsys, tmp_path, fo
 def test_a_run_folder_is_never_overwritten(finished):
     folder, _, _ = finished
     before = (folder / "run" / "summary.json").read_bytes()
-    code, _, err = run("train", "tiny.toml", "--seeds", 1, "--out", "run", cwd=folder)
+    code, _, err = run_here("train", "tiny.toml", "--seeds", 1, "--out", "run", cwd=folder)
     assert code == 1
     assert (
         err == "jaxdqn: out ('run') exists already and is not overwritten: choose another folder.\n"
@@ -161,12 +170,9 @@ def test_a_run_folder_is_never_overwritten(finished):
         (["tiny.toml", "--blocks", "3"], 1, ["blocks ('3') belongs to network 'residual'"]),
     ],
 )
-def test_a_wrong_command_ends_in_one_clear_message(
-    finished, monkeypatch, capsys, arguments, code, words
-):
+def test_a_wrong_command_ends_in_one_clear_message(finished, arguments, code, words):
     folder, _, _ = finished
-    monkeypatch.chdir(folder)
-    returned, _, err = run_here("train", *arguments, capsys=capsys)
+    returned, _, err = run_here("train", *arguments, cwd=folder)
     assert returned == code
     for word in words:
         assert word in err
@@ -210,29 +216,25 @@ def test_help_shows_the_chosen_parts_and_what_each_setting_costs(
     assert train.parse([str(path), "--network", "mlp"]).settings == config.replace(network="mlp")
 
 
-def test_help_lists_every_setting_with_its_default(finished, monkeypatch, capsys):
+def test_help_lists_every_setting_with_its_default(finished):
     folder, _, _ = finished
-    monkeypatch.chdir(folder)
-    code, out, _ = run_here("train", "--help", capsys=capsys)
+    code, out, _ = run_here("train", "--help", cwd=folder)
     assert (code, "CONFIG" in out, "loading" in out) == (0, True, False)
-    code, out, _ = run_here("train", "tiny.toml", "--help", capsys=capsys)
+    code, out, _ = run_here("train", "tiny.toml", "--help", cwd=folder)
     assert code == 0
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
                  "--env_params.slip", "(default: 0.0001)", "{mlp,residual}"):  # fmt: skip
         assert word in out
     for word in small().words:
         assert f"--{word}" in out
-    code, out, _ = run_here(capsys=capsys)
+    code, out, _ = run_here(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
     known = "train, resume, evaluate, plot, compare, export"
     assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
-def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_path, number):
+def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_path):
     folder, _, _ = finished
     long = small(total_steps=64 + 4 * 1_000_000, evaluations=1_000)
     (folder / "long.toml").write_text(to_toml(long))
@@ -242,7 +244,7 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
         seen += process.stdout.readline()
         assert process.poll() is None, process.stderr.read()
     time.sleep(1.0)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "interrupted: finishing this evaluation, then saving" in out
@@ -257,12 +259,25 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
     assert f"stopped after {steps:,} of 4,000,064 steps per seed; go on with: jaxdqn resume" in out
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_first_signal_asks_a_second_one_stops_and_all_is_as_before(number):
+    before = signal.getsignal(number)
+    with console.Progress(small(), 2) as progress:
+        assert not progress.interrupted
+        signal.raise_signal(number)
+        assert progress.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
 @pytest.mark.slow
 def test_more_steps_than_first_asked_for_equal_a_run_that_asked_for_them(finished, tmp_path):
     folder, _, _ = finished
     (folder / "tiny.toml").write_text(to_toml(small()))
-    assert run("train", "tiny.toml", "--seeds", 2, "--out", tmp_path / "run", cwd=folder)[0] == 0
-    code, said, _ = run("resume", tmp_path / "run", "--total_steps", 64 + 4 * 75, cwd=folder)
+    train_it = ("train", "tiny.toml", "--seeds", 2, "--out", tmp_path / "run")
+    assert run_here(*train_it, cwd=folder)[0] == 0
+    code, said, _ = run_here("resume", tmp_path / "run", "--total_steps", 364, cwd=folder)
     assert (code, "each seed: 384 steps" in said) == (0, True)
     resumed = jaxdqn.restore(tmp_path / "run")
     longer = small(total_steps=64 + 4 * 80, evaluations=8)
@@ -332,7 +347,7 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    while kills < (20 if LONG else 4):
+    while kills < (20 if LONG else 3):
         process = start(*command, "--save_every", 0, cwd=folder, env=once)
         seen = ""
         while "compiled and warmed up" not in seen:
@@ -361,6 +376,7 @@ def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
     assert len(list(out.glob("*.tmp"))) <= 1
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_and_found_again(finished, tmp_path):
     folder, _, _ = finished
     programs = tmp_path / "programs"
@@ -374,14 +390,13 @@ def test_compiled_programs_are_kept_and_found_again(finished, tmp_path):
     assert kept[0] == kept[1], "the second start had to compile"
 
 
-def test_a_cache_that_cannot_be_kept_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_cache_that_cannot_be_kept_is_refused(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    code, _, err = run_here("--cache", "file", "train", "tiny.toml", capsys=capsys)
+    code, _, err = run_here("--cache", "file", "train", "tiny.toml", cwd=tmp_path)
     assert code == 1
     refusal = "jaxdqn: cache ('file') can't be written (not a directory): choose another folder.\n"
     assert err == refusal
-    code, _, err = run_here("--cache", capsys=capsys)
+    code, _, err = run_here("--cache", cwd=tmp_path)
     assert code == 2
     assert err == "jaxdqn: --cache () must name a folder, or be off: write --cache DIR.\n"
 
@@ -411,10 +426,10 @@ def test_programs_are_kept_in_the_users_cache_where_it_can_be_written(monkeypatc
             jax.config.update(name, value)
 
 
-def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path, capsys):
+def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
     code, _, err = run("--cores", 0, "train", "tiny.toml", cwd=tmp_path)
     assert (code, err) == (1, "jaxdqn: cores (0) must be 1 or more: raise it.\n")
     for value in ("two", "-1"):
-        code, _, err = run_here("--cores", value, "train", "tiny.toml", capsys=capsys)
+        code, _, err = run_here("--cores", value, "train", "tiny.toml", cwd=tmp_path)
         sentence = f"jaxdqn: --cores ({value}) must be a whole number: write --cores N.\n"
         assert (code, err) == (2, sentence)

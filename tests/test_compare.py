@@ -81,12 +81,16 @@ def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
         (["a.toml", "a.toml"], ["two of the name 'a'"]),
         (["a.toml", "b.toml", "--seeds", "1"], ["seeds (1) must be 2 or more"]),
         (["a.toml", "absent.toml"], ["'absent.toml' can't be read"]),
+        (["a.toml", "tests"], ["'tests/config.toml' can't be read"]),
+        (["a.toml", "b.toml", "--measure", "sucess"],
+         ["measure 'sucess' is not known in a", "did you mean 'success'?"]),
     ],
-)
+)  # fmt: skip
 def test_wrong_comparisons_are_refused_before_anything_is_trained(
     arguments, words, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
     for name in ("a", "b"):
         (tmp_path / f"{name}.toml").write_text(to_toml(small()))
     with pytest.raises(ConfigError) as refusal:
@@ -111,5 +115,3 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     with np.load(tmp_path / "both" / "single.npz") as trained:
         mean = trained["q_bias"].mean(axis=1)
     assert content["settings"]["single"]["iqm"] == pytest.approx(mean.mean(), rel=0.5)
-    with pytest.raises(ConfigError, match="measure 'sucess' is not known"):
-        compare.main(["double.toml", "single.toml", "--seeds", "2", "--measure", "sucess"])

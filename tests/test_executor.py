@@ -38,7 +38,7 @@ def test_only_counters_are_shared_by_agents():
 
 
 def test_turns_give_what_all_at_once_give(monkeypatch):
-    """Six agents on two cores: three at once on each, or one, or two of which one is padding."""
+    """Six agents on two cores: three at once on each, or two, of whom one is padding at last."""
     real = executor.assemble
 
     def train(width):
@@ -50,10 +50,8 @@ def test_turns_give_what_all_at_once_give(monkeypatch):
         rows = [row for _, row in seeds.train_in_periods(small(), range(6)) if row is not None]
         return concatenate(rows)
 
-    at_once = train(32)
-    for width in (1, 2):
-        for one, other in zip(jax.tree.leaves(train(width)), jax.tree.leaves(at_once), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    for one, other in zip(jax.tree.leaves(train(2)), jax.tree.leaves(train(32)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_says_how_many_agents_are_worth_training_side_by_side():

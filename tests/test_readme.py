@@ -31,15 +31,15 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     chosen = []
     # The tests' devices were chosen before.
     monkeypatch.setattr(devices, "use_cores", lambda: chosen.append("cores"))
-    (tmp_path / "tiny.toml").write_text(to_toml(small(evaluations=20)))
+    (tmp_path / "tiny.toml").write_text(to_toml(small()))
     names: dict = {}
     for language, code in itertools.chain(*BLOCKS):
         if language == "python" and "policy.jax" not in code:
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             exec(code.replace("seeds=64", "seeds=[3, 5]"), names)
     assert chosen == ["cores"]
-    assert names["swept"].metrics.loss.shape == (2, 2, 2, 20)
-    assert int(names["more"].updates[-1]) == 50
+    assert names["swept"].metrics.loss.shape == (2, 2, 2, 4)
+    assert int(names["more"].updates[-1]) == 90
     assert jnp.isfinite(names["result"].eval_return)
     assert "S..#" in names["drawn"].env_kwargs["layout"]
     assert int(names["moves"][names["level"].start]) == 5
@@ -119,7 +119,7 @@ def _readme(path: Path) -> str:
     "command",
     [
         "benchmarks/throughput.py --quick --configs maze --seeds 3 --num_envs 4",
-        "benchmarks/compare_designs.py --quick --seeds 2",
+        # Those that gpu.sh calls are run by test_benchmarks.py.
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/autoreset.py --quick",
         "benchmarks/sweeps.py --quick",

@@ -146,7 +146,7 @@ def _descend(
 ) -> tuple[AgentState, Array]:
     """Take one step down the gradient unless it isn't finite; also return the gradient's norm."""
     # One long vector: a kernel for each step of the optimiser instead of one for each of its steps
-    # and each array, which saves 19 % of an update (64-64, one agent, CPU).
+    # and each array.
     gradient, unravel = _flat(grads)
     direction, opt_state = optimizer.update(gradient, state.opt_state)
     done = state.updates / config.schedule.updates
@@ -176,6 +176,6 @@ def _flat(tree: Params) -> tuple[Array, Callable[[Array], Params]]:
     """Return a tree's numbers as one vector, and how to make it a tree again."""
     _, unravel = ravel_pytree(tree)
     # Joined as rows: of vectors longer than some 60,000 numbers XLA on CPU lets every thread copy
-    # all, which costs 1.2 ms instead of 0.02 (256-256, two cores).
+    # all.
     rows = [x.reshape(1, -1) for x in jax.tree.leaves(tree)]
     return jnp.concatenate(rows, axis=1)[0], unravel

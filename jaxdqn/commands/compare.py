@@ -16,6 +16,7 @@ from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel import sweeps
 from jaxdqn.runs import comparison, console, folder
 from jaxdqn.runs.comparison import Contender, Score
+from jaxdqn.training import measured
 from jaxdqn.types import ConfigError
 
 
@@ -42,6 +43,10 @@ def main(arguments: list[str]) -> int:
     if chosen.seeds < 2:
         raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
     configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
+    runs = {path: folder.load(path) for path in chosen.settings if path.is_dir()}
+    for path in chosen.settings:
+        metrics = runs[path].metrics if path in runs else measured(configs[path])
+        comparison.check_measure(metrics, chosen.measure, _name(path))
     out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
     folder.make_folder(out)
     contenders = []
@@ -52,11 +57,10 @@ def main(arguments: list[str]) -> int:
             seconds = time.perf_counter() - began
             contender = Contender(_name(path), swept.metrics, range(chosen.seeds), seconds)
         else:
-            run = folder.load(path)
+            run = runs[path]
             contender = Contender(_name(path), run.metrics, run.seeds, float("nan"))
-        comparison.curves(contender, chosen.measure)
-        named: dict[str, Any] = to_arrays(contender.metrics)
-        np.savez_compressed(out / f"{contender.name}.npz", **named)
+        arrays: dict[str, Any] = to_arrays(contender.metrics)
+        np.savez_compressed(out / f"{contender.name}.npz", **arrays)
         contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(

@@ -12,9 +12,9 @@ from jaxdqn.types import Array
 class Conv3x3(nn.Module):
     """A 3×3 convolution with zero padding, as nine shifted grids times one matrix.
 
-    ``nn.Conv`` is the same function, but XLA on CPU runs it six times slower inside a scan
-    (48 against 7.7 ms an update, 7×7×16, batch 64), and under a vmap over weights it becomes a
-    grouped convolution, where a matrix product stays a matrix product.
+    ``nn.Conv`` is the same function, but XLA on CPU runs it several times slower inside a scan,
+    and under a vmap over weights it becomes a grouped convolution, where a matrix product stays a
+    matrix product.
     """
 
     channels: int

@@ -13,9 +13,8 @@ from jaxdqn.config import Config
 from jaxdqn.types import ConfigError, reason_of
 
 LARGE_PRODUCTS = 8_000_000
-"""Multiplications of a forward pass of a batch from which on a second thread helps one agent: an
-iteration takes 66 against 90 µs (one, two threads; 64-64, batch 64), 174 against 216 (128-128), 585
-against 670 (256-256), and with a batch of 256 two are half as fast again."""
+"""Multiplications of a forward pass of a batch from which on a second thread helps one agent; of
+less work, what is handed to another thread takes longer to get there than to be done."""
 
 MOST_BYTES = 2**30
 """Of compiled programs that are kept; a training leaves some two million."""

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxdqn import statistics
-from jaxdqn.metrics import Metrics, to_arrays
+from jaxdqn.metrics import Metrics, named, to_arrays
 from jaxdqn.types import ConfigError, unknown
 
 LOWER_IS_BETTER = ("eval_length", "regret", "q_error", "q_bias", "loss", "grad_norm")
@@ -57,11 +57,24 @@ def curves(contender: Contender, measure: str) -> np.ndarray:
     Raises:
         ConfigError: the contender doesn't have it.
     """
-    found = to_arrays(contender.metrics)
-    known = [name for name in found if name not in _NOT_MEASURES]
+    check_measure(contender.metrics, measure, contender.name)
+    return to_arrays(contender.metrics)[measure]
+
+
+def check_measure(metrics: Metrics, measure: str, name: str) -> None:
+    """Refuse a measure that a contender doesn't have.
+
+    Args:
+        metrics: its own, or their shapes.
+        measure: what is to be compared.
+        name: of the contender.
+
+    Raises:
+        ConfigError: naming the nearest measure that it has.
+    """
+    known = [measured for measured in named(metrics) if measured not in _NOT_MEASURES]
     if measure not in known:
-        raise unknown("measure", measure, known, f" in {contender.name}")
-    return found[measure]
+        raise unknown("measure", measure, known, f" in {name}")
 
 
 def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
