@@ -1,5 +1,6 @@
 """Dense Q-networks: one observation in, K numbers for each of A actions out."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -75,6 +76,11 @@ class DenseSettings(struct.PyTreeNode):
     """Non-linearity."""
     layer_norm: bool = static(False)
     """Layer normalisation before each non-linearity."""
+
+    @property
+    def products(self) -> float:
+        """Multiplications for one observation from the first hidden layer on, about."""
+        return sum(m * n for m, n in itertools.pairwise((*self.widths, 1)))
 
     def layers(self, num_actions: int, width: int) -> Dense:
         """Return the dense layers to ``[A, K]``."""

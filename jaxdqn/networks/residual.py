@@ -1,5 +1,7 @@
 """The residual Q-network, for observations that are grids."""
 
+import math
+
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -62,6 +64,11 @@ class ResidualSettings(DenseSettings):
     """Channels of the convolutions."""
     blocks: int = static(2, low=1)
     """Residual blocks, of two convolutions each."""
+
+    @property
+    def products(self) -> float:
+        """Multiplications for one observation: a grid's are many, whatever its size."""
+        return math.inf
 
     def make(self, num_actions: int, width: int, categories: int | None) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""

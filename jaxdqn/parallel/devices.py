@@ -1,7 +1,6 @@
 """Devices, chosen before JAX starts; this module must stay importable without gymnax."""
 
 import hashlib
-import itertools
 import os
 import platform
 import tempfile
@@ -58,11 +57,8 @@ def best_cores(config: Config, agents: int) -> int:
         config: the settings.
         agents: trained side by side.
     """
-    if agents > 1 or config.method != "dqn" or config.network != "mlp":
-        return usable_cores()
-    widths = (*config.widths, 1)
-    products = config.batch_size * sum(m * n for m, n in itertools.pairwise(widths))
-    return 1 if products < LARGE_PRODUCTS else usable_cores()
+    products = config.part("method").batch_size * config.part("network").products
+    return 1 if agents == 1 and products < LARGE_PRODUCTS else usable_cores()
 
 
 def keep_programs(folder: str | Path | None = None) -> bool:

@@ -35,7 +35,7 @@ def draw(
     if metrics.success is not None:
         if metrics.q_error is not None:
             figures["policy.png"] = mazes.policy(config, params, title)
-        figures["visits.png"] = mazes.visits(config, params, title)
+        figures["visits.png"] = mazes.visits(config, params, float(metrics.epsilon[0, -1]), title)
         unseen = mazes.walk_unseen(config, params)
         if environments.make(config)[0].gymnax.num_levels > 1:
             figures["levels.png"] = mazes.sheet(unseen, title)

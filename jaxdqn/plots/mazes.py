@@ -59,28 +59,26 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     return figure
 
 
-def visits(config: Config, params: Params, title: str) -> Figure:
-    """Draw how often the first level's cells are visited with the final exploration.
+def visits(config: Config, params: Params, epsilon: float, title: str) -> Figure:
+    """Draw how often the first level's cells are visited.
 
     Args:
         config: settings of a run on a maze.
         params: the network of one seed.
+        epsilon: probability of a random action.
         title: above the picture.
     """
     _, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
     on_first = jnp.zeros(VISIT_WALKS, jnp.int32)
-    found = walks.walk(
-        config, env_params, params, KEY, on_first, config.epsilon_end, config.eval_steps
-    )
+    found = walks.walk(config, env_params, params, KEY, on_first, epsilon, config.eval_steps)
     under_way = np.arange(config.eval_steps + 1) <= np.asarray(found.steps)[:, None]
     counts = np.bincount(np.asarray(found.cells)[under_way], minlength=level.walls.size)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     image = render.draw_visits(axes, level, counts)
     figure.colorbar(image, ax=axes, label="share of steps (white: never visited)", shrink=0.85)
-    epsilon = float(np.min(np.asarray(config.epsilon_end)))
-    axes.set_title(f"{title}: {VISIT_WALKS} episodes, $\\epsilon$ = {epsilon:g}", fontsize=11)
+    axes.set_title(f"{title}: {VISIT_WALKS} episodes, $\\epsilon$ = {epsilon:.3g}", fontsize=11)
     return figure
 
 
