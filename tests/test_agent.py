@@ -52,11 +52,14 @@ def test_the_loss_of_an_update_is_that_of_rlax(double):
 
 
 def test_an_update_is_a_clipped_adam_step():
-    config, agent, state, batch = situation(max_grad_norm=0.05, learning_rate=1e-2)
+    """With an epsilon as large as gradients are, by which Adam's first step depends on their size."""
+    config, agent, state, batch = situation(
+        max_grad_norm=0.05, learning_rate=1.0, adam_epsilon=0.01
+    )
     grads = jax.grad(rlax_loss, 1)(agent, state.params, state.target_params, batch, True)
     norm = optax.tree.norm(grads)
     assert norm > config.max_grad_norm, "clipping must bite here"
-    optimizer = optax.adam(1e-2)
+    optimizer = optax.adam(1.0, eps=0.01)
     clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
     step, _ = optimizer.update(clipped, optimizer.init(state.params))
     expected = optax.apply_updates(state.params, step)
