@@ -52,7 +52,7 @@ def test_the_loss_of_an_update_is_that_of_rlax(double):
 
 
 def test_an_update_is_a_clipped_adam_step():
-    """With an epsilon as large as gradients are, by which Adam's first step depends on their size."""
+    """Its epsilon is as large as gradients are, so that the first step depends on their size."""
     config, agent, state, batch = situation(
         max_grad_norm=0.05, learning_rate=1.0, adam_epsilon=0.01
     )
