@@ -15,7 +15,7 @@ FLOORS = [
     {"maze", "networks", "statistics", "algorithm.settings", "algorithm.bootstrap"},
     {"algorithm.heads"},
     {"config"},
-    {"environment", "method"},
+    {"environment", "method", "language"},
     {"replay", "rollouts"},
     {"algorithm"},
     {"assembly", "metrics"},

@@ -24,10 +24,18 @@ def check(config: Config) -> None:
     """
     check_kind(config)
     for word in (parts.RUN, *config.chosen):
-        part = config.part(word)
-        for name, known in settings.words(part.__class__).items():
-            _check_word(known, vars(part)[name])
+        check_words(config.part(word))
     config.part("method").check(config.part(parts.RUN))
+
+
+def check_words(part: Any) -> None:
+    """Check every word of one part by itself.
+
+    Raises:
+        ConfigError: at the first that can't be honoured.
+    """
+    for name, known in settings.words(part.__class__).items():
+        _check_word(known, vars(part)[name])
 
 
 def check_kind(config: Any) -> None:

@@ -134,7 +134,7 @@ def _assemble(
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
             **{
-                name: values[name] if known.is_number else _hashable(values[name])
+                name: values[name] if known.is_number else hashable(values[name])
                 for name, known in settings.words(kind).items()
                 if name in values
             }
@@ -143,9 +143,10 @@ def _assemble(
     return {word: make(word, kind) for word, kind in parts.kinds(chosen).items()}
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
+    """Return tables and lists as structure takes them."""
     if isinstance(value, Mapping):
-        return freeze({key: _hashable(item) for key, item in value.items()})
+        return freeze({key: hashable(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return tuple(_hashable(item) for item in value)
+        return tuple(hashable(item) for item in value)
     return value

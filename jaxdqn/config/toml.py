@@ -30,9 +30,13 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ConfigError: the file is missing or isn't TOML, a key is unknown or of a part that isn't
             chosen, or a value can't be honoured.
     """
-    path = Path(path)
+    return from_toml(read(Path(path)), f"config file {str(path)!r}", **overrides)
+
+
+def read(path: Path) -> str:
+    """Return the text of a configuration's file, refusing with a ``ConfigError`` what is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
@@ -40,7 +44,6 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
-    return from_toml(text, f"config file {str(path)!r}", **overrides)
 
 
 def from_toml(text: str, source: str, **overrides: Any) -> Config:
@@ -55,12 +58,9 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
         ConfigError: the text isn't TOML, a key is unknown or of a part that isn't chosen, or a
             value can't be honoured.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
-    given = _flatten(content, source)
     every = parts.every_word()
+    tables = {name: known is not None and known.is_table for name, known in every.items()}
+    given = parse(text, source, tables)
     chosen = parts.choose({**given, **overrides})
     for name, value in given.items():
         parts.check_word(name, value, chosen, "key", f" in {source}")
@@ -72,7 +72,7 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
     words = parts.words(chosen)
     config = Config(
         **{
-            name: _as_value(words[name], value) if name in words else value
+            name: as_value(words[name], value) if name in words else value
             for name, value in given.items()
         }
     )
@@ -86,21 +86,38 @@ def to_toml(config: Config) -> str:
     Raises:
         TypeError: a value that TOML has no way to write.
     """
-    words = config.words
-    said = {name: _plain(getattr(config, name)) for name in (*config.chosen, *words)}
-    empty = {name for name, word in words.items() if word.is_table and not said[name]}
-    return tomli_w.dumps(
-        {name: value for name, value in said.items() if name not in empty}, multiline_strings=True
-    )
+    return dump({name: getattr(config, name) for name in (*config.chosen, *config.words)})
 
 
-def _flatten(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return the keys without their headings."""
-    every = parts.every_word()
+def dump(values: Mapping[str, Any]) -> str:
+    """Return words as TOML text, without empty tables.
+
+    Raises:
+        TypeError: a value that TOML has no way to write.
+    """
+    said = {name: _plain(value) for name, value in values.items()}
+    kept = {name: value for name, value in said.items() if value != {}}
+    return tomli_w.dumps(kept, multiline_strings=True)
+
+
+def parse(text: str, source: str, tables: Mapping[str, bool]) -> dict[str, Any]:
+    """Return the keys of TOML text without their headings.
+
+    Args:
+        text: the settings.
+        source: what error messages call the text.
+        tables: which words are tables themselves, by name.
+
+    Raises:
+        ConfigError: the text isn't TOML, or a key stands twice.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        known = every.get(key)
-        heading = isinstance(value, Mapping) and not (known is not None and known.is_table)
+        heading = isinstance(value, Mapping) and not tables.get(key, False)
         for name, item in value.items() if heading else [(key, value)]:
             if name in flat:
                 raise ConfigError(f"key {name!r} stands twice in {source}: remove one.")
@@ -108,7 +125,8 @@ def _flatten(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     return flat
 
 
-def _as_value(word: Word, value: Any) -> Any:
+def as_value(word: Word, value: Any) -> Any:
+    """Return what TOML read as what a word takes: arrays for lists, 1.0 for 1 where it is one."""
     if word.is_table:
         if not isinstance(value, Mapping):
             return value

@@ -9,7 +9,7 @@ Importing this module registers the environment, so that ``gymnax.make`` finds i
 
 import gymnax
 
-from jaxdqn.maze import render
+from jaxdqn.maze import render, text
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
 from jaxdqn.maze.exact import (
     distances,
@@ -21,7 +21,7 @@ from jaxdqn.maze.exact import (
 )
 from jaxdqn.maze.grid import parse, to_text
 from jaxdqn.maze.levels import Level, Levels, bank, draw, level
-from jaxdqn.maze.observe import TOKENS
+from jaxdqn.maze.text import TOKENS
 
 __all__ = [
     "TOKENS",
@@ -41,6 +41,7 @@ __all__ = [
     "regret",
     "render",
     "shortest_path",
+    "text",
     "to_text",
 ]
 

@@ -6,12 +6,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from gymnax.environments import spaces
 
+from jaxdqn.maze import text
+from jaxdqn.maze.text import TOKENS
 from jaxdqn.types import Array
 
-OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens")
-
-TOKENS = ("free", "wall", "goal", "agent")
-"""The vocabulary of ``tokens``: a cell's token is its place in this list, the last that applies."""
+OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens", "text")
 
 
 class Observation(NamedTuple):
@@ -36,12 +35,14 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
             agent and goal scaled to [0, 1], float32 ``[4]``; ``"planes"``, walls, agent and goal,
             booleans ``[H, W, 3]``; ``"view"``, walls and goal around the agent, who stands in the
             middle, booleans ``[R, R, 2]``, all wall beyond the border; ``"tokens"``, the cells
-            row by row as places in ``TOKENS``, uint8 ``[H * W]``.
+            row by row as places in ``TOKENS``, the last that applies, uint8 ``[H * W]``;
+            ``"text"``, the beginning of a text up to the agent's cell, see ``text.prompt``.
         height: rows (H).
         width: columns (W).
         view_size: side of the view (R), odd.
     """
     cells = jnp.arange(height * width)
+    names, length = len(text.vocabulary(cells.size)), text.prompt_length(cells.size)
 
     def position(walls: Array, agent: Array, goal: Array) -> Array:
         del walls, goal
@@ -76,6 +77,9 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
         "view": Observation(view, spaces.Box(False, True, (view_size, view_size, 2), jnp.bool_)),
         "tokens": Observation(
             tokens, spaces.Box(0, len(TOKENS) - 1, (cells.size,), jnp.uint8), len(TOKENS)
+        ),
+        "text": Observation(
+            text.prompt, spaces.Box(0, names - 1, (length,), text.dtype(cells.size)), names
         ),
     }
     return kinds[kind]

@@ -1,0 +1,188 @@
+"""What can be set of a language model's training, as TOML and in Python."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn import settings
+from jaxdqn.config.check import check_words
+from jaxdqn.config.config import hashable
+from jaxdqn.config.toml import as_value, dump, parse, read
+from jaxdqn.maze import text
+from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
+from jaxdqn.settings import Float, Int, leaf, static
+from jaxdqn.types import Array, ConfigError, unknown
+
+
+class LanguageConfig(TrunkSettings):
+    """Settings of one language model; sizes and names are static, numbers are pytree leaves."""
+
+    stage: Literal["pretrain", "finetune"] = static("pretrain")
+    """What is learned: whole texts, or the paths in them alone."""
+    env_kwargs: Mapping[str, Any] = static({})
+    """The mazes, in the words of the environment's constructor: those that follow its num_levels
+    and num_held_out in the bank are the corpus, and the held-out ones are judged on."""
+    mazes: int = static(100_000, low=1)
+    """Mazes of the corpus, all distinct; they are read in turn, again once all were read."""
+    path_length: int = static(48, low=2)
+    """Most tokens after the agent's cell."""
+    longest: Int = leaf(1_000_000, low=1)
+    """Most moves from start to goal, no more than path_length less one in any case."""
+    alone: Float = leaf(0.2, low=0.0, high=1e6)
+    """How often a text is a maze alone, in proportion to the other kinds."""
+    walks: Float = leaf(0.4, low=0.0, high=1e6)
+    """How often a random walk follows, until the goal or as far as there is room."""
+    solutions: Float = leaf(0.4, low=0.0, high=1e6)
+    """How often a walk to the goal follows."""
+    detours: Float = leaf(0.2, low=0.0, high=1.0)
+    """Probability that a step of such a walk is a random one; 0: the path is a shortest one."""
+
+    updates: int = static(4_000, low=1)
+    """Gradient updates; rounded up to a multiple of evaluations."""
+    batch_size: int = static(64, low=1)
+    """Texts in one update (B)."""
+    evaluations: int = static(10, low=1)
+    """Rows of metrics (T), evenly spaced."""
+    eval_texts: int = static(256, low=1)
+    """Texts about held-out mazes in one evaluation."""
+    learning_rate: Float = leaf(2e-3, low=0.0, high=1e3)
+    """AdamW's step size at its highest."""
+    learning_rate_end_factor: Float = leaf(0.1, low=0.0, high=1.0)
+    """The step size falls along a cosine to this fraction of itself."""
+    warmup_updates: Int = leaf(100, low=1)
+    """Updates over which the step size rises."""
+    weight_decay: Float = leaf(0.01, low=0.0, high=1e3)
+    """Of weights, not of biases and scales."""
+    max_grad_norm: Float = leaf(1.0, low=1e-8, infinite=True)
+    """The gradient is scaled down to this global norm; inf: never."""
+    precision: Literal["float32", "bfloat16"] = static("float32")
+    """Of the activations."""
+
+    finetune_updates: int = static(1_000, low=1)
+    """Updates of fine-tuning."""
+    finetune_learning_rate: Float = leaf(1e-3, low=0.0, high=1e3)
+    """AdamW's step size in it."""
+    finetune_longest: Int = leaf(1_000_000, low=1)
+    """Most moves from start to goal in it."""
+
+    def __post_init__(self) -> None:
+        """Make the table hashable, since it is structure."""
+        object.__setattr__(self, "env_kwargs", hashable(self.env_kwargs))
+
+    @property
+    def shares(self) -> tuple[Float, ...]:
+        """How often each kind of ``text.KINDS`` is written."""
+        return self.alone, self.walks, self.solutions
+
+    @property
+    def cells(self) -> int:
+        """Cells of a maze."""
+        return int(self.env_kwargs.get("height", 10)) * int(self.env_kwargs.get("width", 10))
+
+    @property
+    def context(self) -> int:
+        """Tokens of a text, padding included."""
+        return text.prompt_length(self.cells) + self.path_length
+
+    @property
+    def updates_per_evaluation(self) -> int:
+        """Gradient updates between two rows of metrics."""
+        return -(-self.updates // self.rows)
+
+    @property
+    def rows(self) -> int:
+        """Rows of metrics: as many as evaluations, unless there are fewer updates."""
+        return min(self.evaluations, self.updates)
+
+    def model(self, decode: bool = False) -> LanguageModel:
+        """Return the model; with ``decode`` the one that reads a token at a time."""
+        trunk = Trunk(
+            len(text.vocabulary(self.cells)), self.context, self.layers, self.heads, self.width,
+            decode, jnp.dtype(self.precision),
+        )  # fmt: skip
+        return LanguageModel(trunk)
+
+
+def for_finetuning(config: LanguageConfig) -> LanguageConfig:
+    """Return the settings of fine-tuning: shortest paths only, learned for themselves."""
+    return config.replace(
+        stage="finetune",
+        updates=config.finetune_updates,
+        learning_rate=config.finetune_learning_rate,
+        longest=config.finetune_longest,
+        alone=0.0,
+        walks=0.0,
+        solutions=1.0,
+        detours=0.0,
+    )
+
+
+def check(config: LanguageConfig) -> None:
+    """Check every word by itself, then together; traced numbers are let through.
+
+    Raises:
+        ConfigError: at the first setting that can't be honoured.
+    """
+    check_words(config)
+    for name in settings.words(LanguageConfig):
+        value = getattr(config, name)
+        if isinstance(value, Array | np.ndarray) and value.ndim:
+            raise ConfigError(
+                f"{name} (an array of shape {value.shape}) is a sweep, and this trains one "
+                "setting: give one number, or map over the array with jax.vmap."
+            )
+    if config.width % config.heads:
+        raise ConfigError(
+            f"width ({config.width}) must be a multiple of heads ({config.heads}): use "
+            f"{-(-config.width // config.heads) * config.heads}."
+        )
+    if config.updates * config.batch_size >= 2**31:
+        raise ConfigError(
+            f"updates ({config.updates}) × batch_size ({config.batch_size}) must stay below "
+            "2147483648: lower one."
+        )
+    traced = any(isinstance(share, jax.core.Tracer) for share in config.shares)
+    if not traced and not sum(config.shares):
+        raise ConfigError(
+            "alone, walks and solutions are all 0, which leaves no kind of text to read: raise one."
+        )
+
+
+def load(path: str | Path, **overrides: Any) -> LanguageConfig:
+    """Read a language model's settings from a TOML file; keys as for ``jaxdqn.load_config``.
+
+    Args:
+        path: the file.
+        **overrides: words that replace the file's.
+
+    Raises:
+        ConfigError: the file is missing or isn't TOML, a key is unknown, or a value can't be
+            honoured.
+    """
+    return from_toml(read(Path(path)), f"config file {str(path)!r}", **overrides)
+
+
+def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:
+    """Read settings from TOML text, which ``source`` names; the inverse of ``to_toml``.
+
+    Raises:
+        ConfigError: as for ``load``.
+    """
+    words = settings.words(LanguageConfig)
+    given = {**parse(content, source, {name: word.is_table for name, word in words.items()}),
+             **overrides}  # fmt: skip
+    for name in given:
+        if name not in words:
+            raise unknown("key", name, words, f" in {source}")
+    config = LanguageConfig(**{name: as_value(words[name], value) for name, value in given.items()})
+    check(config)
+    return config
+
+
+def to_toml(config: LanguageConfig) -> str:
+    """Return all words as TOML text."""
+    return dump({name: getattr(config, name) for name in settings.words(LanguageConfig)})

@@ -1,0 +1,149 @@
+"""What is read: texts of mazes that no agent will be judged on, and how certain each token can be.
+
+Mazes come from the bank that an agent's environment draws from, after those that it trains on and
+is judged on. No two mazes of a bank are alike, so the corpus has none of either.
+"""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxdqn import maze
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.maze import Levels, levels, solve, text
+from jaxdqn.random import unrolled
+from jaxdqn.types import Array, ConfigError, PRNGKey, unknown
+
+
+class Texts(struct.PyTreeNode):
+    """Texts of mazes; of one without the leading axis.
+
+    Attributes:
+        tokens: int32 ``[B, T]``, padded.
+        surprise: of each token, float32 ``[B, T]``: the negative logarithm of its probability, in
+            nats, for a reader who knows all that came before and how texts are made; 0 for the
+            walls, whose own floor is ``exact.board_entropy``.
+        moves: from the start to the goal on the shortest path, int32 ``[B]``.
+    """
+
+    tokens: Array
+    surprise: Array
+    moves: Array
+
+
+@functools.lru_cache(maxsize=4)
+def _banks(env_kwargs: Mapping[str, Any], mazes: int) -> tuple[Levels, Levels]:
+    known = inspect.signature(maze.Maze).parameters
+    for name in env_kwargs:
+        if name not in known:
+            raise unknown("env_kwargs", name, known)
+    judged = maze.Maze(**env_kwargs)
+    if not judged.default_params.held_out:
+        raise ConfigError(
+            "env_kwargs.num_held_out (0) leaves no mazes to be judged on: set it to 1 or more."
+        )
+    count = judged.num_levels + mazes
+    names = ("generator", "height", "width", "density", "carver", "loops", "room_size",
+             "layout", "difficulty")  # fmt: skip
+    given = {name: env_kwargs[name] for name in names if name in env_kwargs}
+    given = {"generator": "scatter", "height": 10, "width": 10, **given}
+    try:
+        everything = maze.bank(count=count, seed=env_kwargs.get("level_seed", 0), **given)
+    except ConfigError as error:
+        raise ConfigError(
+            f"mazes ({mazes}) can't all be distinct from one another and from those of "
+            f"env_kwargs ({judged.num_levels}): lower it ({error})"
+        ) from None
+    return judged.default_params.held_out, levels.split(everything, judged.num_levels)[1]
+
+
+def banks(config: LanguageConfig) -> tuple[Levels, Levels]:
+    """Return the held-out mazes, and those of the corpus.
+
+    Raises:
+        ConfigError: there are too few distinct mazes, or none is held out.
+    """
+    # Made now, as arrays, even while a caller is being traced.
+    with jax.ensure_compile_time_eval():
+        return _banks(config.env_kwargs, config.mazes)
+
+
+def draw(config: LanguageConfig, bank: Levels, indices: Array, key: PRNGKey) -> Texts:
+    """Write texts about mazes of a bank.
+
+    Goal and start are any two cells that are connected, at most ``longest`` moves apart.
+
+    Args:
+        config: how long paths may be and how often each kind of text is written.
+        bank: the mazes.
+        indices: of the mazes, int ``[B]``.
+        key: consumed.
+    """
+    keys = jax.random.split(unrolled(key), len(indices))
+    return jax.vmap(functools.partial(_draw, config, bank))(indices, keys)
+
+
+def _draw(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> Texts:
+    """Write a text about one maze."""
+    walls, count = bank.walls[index], bank.num_cells[index]
+    key_ends, key_kind, key_path = jax.random.split(key, 3)
+    lots = jax.random.uniform(key_ends, (walls.size + 1,))
+    goal = bank.cells[index, jnp.minimum((lots[-1] * count).astype(jnp.int32), count - 1)]
+    distances = solve.distances(walls, goal)
+    near = (distances > 0) & (distances < walls.size) & (distances <= config.longest)
+    start = jnp.argmax(jnp.where(near, lots[:-1], -1.0)).astype(jnp.int32)
+    shares = jnp.stack([jnp.float32(share) for share in config.shares])
+    kind = jax.random.categorical(key_kind, jnp.log(shares)).astype(jnp.int32)
+    wander = jnp.stack([jnp.float32(0), jnp.float32(1), jnp.float32(config.detours)])[kind]
+    uniform = jax.random.uniform(key_path, (config.path_length,))
+    path, path_surprise = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
+    prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
+    surprise = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
+    return Texts(
+        tokens=jnp.concatenate([prompt, path]),
+        surprise=jnp.concatenate([surprise, path_surprise]),
+        moves=distances[start],
+    )
+
+
+def walk(
+    walls: Array, distances: Array, start: Array, wander: Array, uniform: Array, arrived: Array
+) -> tuple[Array, Array]:
+    """Walk to the goal, each time with probability ``wander`` to any open neighbour instead.
+
+    Args:
+        walls: booleans ``[H, W]``.
+        distances: moves to the goal, int32 ``[H * W]``.
+        start: cell, int32 ``[]``.
+        wander: probability of a random step, ``[]``; else the step is one that leads nearer, any
+            of them equally.
+        uniform: numbers drawn uniformly from [0, 1), ``[P]``.
+        arrived: whether there is nothing to walk, bool ``[]``.
+
+    Returns:
+        Tokens of the cells, then ``end``, then padding, int32 ``[P]``; cut where there is no room.
+        And their surprise, float32 ``[P]``.
+    """
+    reached = solve.successors(walls)
+
+    def step(carry: tuple[Array, Array], uniform: Array) -> tuple[tuple[Array, Array], Any]:
+        cell, ended = carry
+        ends = ended | (distances[cell] == 0) | arrived
+        there = reached[cell]
+        opens = (there != cell).astype(jnp.float32)
+        nearer = (distances[there] < distances[cell]).astype(jnp.float32)
+        # At the goal nothing is nearer, and nothing is walked.
+        chance = wander * opens / opens.sum() + (1 - wander) * nearer / jnp.maximum(nearer.sum(), 1)
+        chosen = jnp.argmax(jnp.cumsum(chance) > uniform * chance.sum())
+        token = jnp.where(ended, text.PADDING, text.END)
+        token = jnp.where(ends, token, len(text.WORDS) + there[chosen])
+        surprise = jnp.where(ends, 0.0, -jnp.log(chance[chosen]))
+        return (jnp.where(ends, cell, there[chosen]), ends), (token, surprise)
+
+    begin = (jnp.asarray(start, jnp.int32), jnp.bool_(False))
+    return jax.lax.scan(step, begin, uniform)[1]

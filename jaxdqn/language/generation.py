@@ -1,0 +1,131 @@
+"""Paths written by a model, and what becomes of them."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxdqn.language import corpus
+from jaxdqn.language.config import LanguageConfig, for_finetuning
+from jaxdqn.maze import Levels, solve, text
+from jaxdqn.random import unrolled
+from jaxdqn.types import Array, Params, PRNGKey
+
+
+class Verdicts(struct.PyTreeNode):
+    """What became of paths, ``[B]`` each.
+
+    Attributes:
+        tokens: the whole texts, int32 ``[B, T]``.
+        moves: on the shortest path from start to goal, int32.
+        valid: only steps between neighbours without a wall, then ``end``.
+        solved: valid, and it ends at the goal.
+        shortest: solved with no step too many.
+        wrong_end: valid, but it ends elsewhere.
+        invalid_token: a word where a cell should be, or no ``end`` at all.
+    """
+
+    tokens: Array
+    moves: Array
+    valid: Array
+    solved: Array
+    shortest: Array
+    wrong_end: Array
+    invalid_token: Array
+
+
+def generate(
+    config: LanguageConfig, params: Params, prompts: Array, temperature: float | Array, key: PRNGKey
+) -> Array:
+    """Write on after prompts, a token at a time, with keys and values of earlier ones kept.
+
+    Args:
+        config: of the model.
+        params: its weights.
+        prompts: int ``[B, prompt_length]``.
+        temperature: 0 takes the likeliest token, 1 draws from the model.
+        key: consumed.
+
+    Returns:
+        Whole texts, int32 ``[B, T]``; what follows an ``end`` is padding.
+    """
+    keys = jax.random.split(unrolled(key), len(prompts))
+    one = functools.partial(_generate, config, params, temperature)
+    return jax.vmap(one)(prompts.astype(jnp.int32), keys)
+
+
+def _generate(
+    config: LanguageConfig, params: Params, temperature: float | Array, prompt: Array, key: PRNGKey
+) -> Array:
+    model = config.model(decode=True)
+    blank = jnp.zeros(config.context, jnp.int32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), blank)["cache"]
+    cache = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    given = blank.at[: len(prompt)].set(prompt)
+
+    def step(carry: tuple[Any, Array], place: Array) -> tuple[tuple[Any, Array], Array]:
+        cache, before = carry
+        logits, changed = model.apply({**params, "cache": cache}, before[None], mutable=["cache"])
+        noise = jax.random.gumbel(jax.random.fold_in(key, place), logits[0].shape)
+        drawn = jnp.argmax(logits[0] + temperature * noise).astype(jnp.int32)
+        ended = (place > len(prompt)) & ((before == text.END) | (before == text.PADDING))
+        token = jnp.where(place < len(prompt), given[place], jnp.where(ended, text.PADDING, drawn))
+        return (changed["cache"], token), token
+
+    _, written = jax.lax.scan(step, (cache, prompt[0]), jnp.arange(1, config.context))
+    return jnp.concatenate([prompt[:1], written])
+
+
+@jax.jit
+def judge(
+    config: LanguageConfig,
+    params: Params,
+    bank: Levels,
+    indices: Array,
+    temperature: float | Array,
+    key: PRNGKey,
+) -> Verdicts:
+    """Let a model write the shortest path in mazes, from and to cells drawn at random.
+
+    Args:
+        config: of the model; ends are as far apart as there is room for.
+        params: its weights.
+        bank: the mazes; held-out ones are ``corpus.banks(config)[0]``.
+        indices: which of them, int ``[B]``.
+        temperature: see ``generate``.
+        key: consumed.
+    """
+    asked = for_finetuning(config).replace(longest=config.path_length)
+    key_ends, key_write = jax.random.split(key)
+    texts = corpus.draw(asked, bank, indices, key_ends)
+    length = text.prompt_length(config.cells)
+    tokens = generate(config, params, texts.tokens[:, :length], temperature, key_write)
+    return jax.vmap(functools.partial(verdict, length))(bank.walls[indices], tokens, texts.moves)
+
+
+def verdict(length: int, walls: Array, tokens: Array, moves: Array) -> Verdicts:
+    """Judge one text ``[T]`` whose prompt has ``length`` tokens, about one maze ``[H, W]``."""
+    goal, start = (tokens[place] - len(text.WORDS) for place in (length - 3, length - 1))
+    path = tokens[length:]
+    is_end = path == text.END
+    steps = jnp.argmax(is_end)
+    before_end = jnp.arange(len(path)) < jnp.where(is_end.any(), steps, len(path))
+    cells = jnp.clip(path - len(text.WORDS), 0, walls.size - 1)
+    from_cells = jnp.concatenate([start[None], cells[:-1]])
+    there = solve.successors(walls)[from_cells]
+    allowed = ((there == cells[:, None]) & (there != from_cells[:, None])).any(axis=1)
+    is_cell = path >= len(text.WORDS)
+    invalid_token = ~is_end.any() | jnp.any(before_end & ~is_cell)
+    valid = ~invalid_token & jnp.all(allowed | ~before_end)
+    at_goal = jnp.where(steps > 0, cells[steps - 1], start) == goal
+    return Verdicts(
+        tokens=tokens,
+        moves=moves,
+        valid=valid,
+        solved=valid & at_goal,
+        shortest=valid & at_goal & (steps == moves),
+        wrong_end=valid & ~at_goal,
+        invalid_token=invalid_token,
+    )

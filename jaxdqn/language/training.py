@@ -1,0 +1,295 @@
+"""Reading as one pure function: next-token prediction in nested scans, before and after
+fine-tuning.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxdqn import pytrees
+from jaxdqn.language import corpus, exact
+from jaxdqn.language.config import LanguageConfig, check, for_finetuning
+from jaxdqn.language.corpus import Texts
+from jaxdqn.maze import Levels, text
+from jaxdqn.random import check_key, unrolled
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+
+AT_ONCE = 64
+"""Held-out texts read at once."""
+
+
+class LanguageState(struct.PyTreeNode):
+    """Everything that training needs to carry on: arrays only.
+
+    Attributes:
+        params: of the model.
+        opt_state: AdamW's moments.
+        key_texts: pays for what is read.
+        key_eval: pays for the texts about held-out mazes, the same at each evaluation.
+        updates: gradient updates so far, int32 ``[]``.
+    """
+
+    params: Params
+    opt_state: Any
+    key_texts: PRNGKey
+    key_eval: PRNGKey
+    updates: Array
+
+
+class Losses(struct.PyTreeNode):
+    """Means over texts, in nats per text, float32; NaN where nothing is known.
+
+    Attributes:
+        board: loss on the walls, given the kind of the text.
+        ends: on goal and start.
+        path: on what comes after them.
+        ends_floor: the least that a perfect reader has on the same texts.
+        path_floor: likewise.
+        tokens: how many there are to be predicted.
+    """
+
+    board: Array
+    ends: Array
+    path: Array
+    ends_floor: Array
+    path_floor: Array
+    tokens: Array
+
+    @property
+    def perplexity(self) -> Array:
+        """Of the tokens that are predicted."""
+        return jnp.exp((self.board + self.ends + self.path) / self.tokens)
+
+
+class LanguageMetrics(struct.PyTreeNode):
+    """One row per evaluation, leaves ``[T]``.
+
+    Attributes:
+        updates: so far, int32.
+        texts: read so far, int32.
+        learning_rate: of the last update.
+        loss: in training since the last row, nats per token.
+        grad_norm: mean before clipping.
+        held_out: on texts about mazes that aren't in the corpus.
+        board_floor: entropy of the walls where it is known, nats per text.
+    """
+
+    updates: Array
+    texts: Array
+    learning_rate: Array
+    loss: Array
+    grad_norm: Array
+    held_out: Losses
+    board_floor: Array
+
+
+def pretrain(config: LanguageConfig, key: PRNGKey) -> tuple[LanguageState, LanguageMetrics]:
+    """Train a new model on whole texts: ``init``, then ``run``.
+
+    Pure: ``jax.vmap(pretrain, in_axes=(None, 0))`` trains many.
+
+    Args:
+        config: the settings.
+        key: consumed.
+
+    Raises:
+        ConfigError: a setting that can't be honoured; nothing has been traced yet.
+    """
+    return run(config, init(config, key))
+
+
+def finetune(
+    config: LanguageConfig, state: LanguageState, key: PRNGKey
+) -> tuple[LanguageState, LanguageMetrics]:
+    """Go on with a trained model on shortest paths only, with a new optimiser.
+
+    Args:
+        config: the settings that the model was pre-trained with; ``for_finetuning`` says what they
+            mean here.
+        state: whose weights to begin with.
+        key: consumed.
+
+    Raises:
+        ConfigError: a setting that can't be honoured, or weights of another model.
+    """
+    config = for_finetuning(config)
+    return run(config, begin(config, state.params, key))
+
+
+def init(config: LanguageConfig, key: PRNGKey) -> LanguageState:
+    """Make a new model; the key is consumed.
+
+    Raises:
+        ConfigError: a setting that can't be honoured.
+    """
+    check(config)
+    check_key(key)
+    key_model, key = jax.random.split(key)
+    return begin(config, _weights(config, key_model), key)
+
+
+@jax.jit
+def _weights(config: LanguageConfig, key: PRNGKey) -> Params:
+    return config.model().init(unrolled(key), jnp.zeros(config.context, jnp.int32))
+
+
+def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState:
+    """Return a state in which nothing was learned beyond the weights given; the key is consumed.
+
+    Raises:
+        ConfigError: a setting that can't be honoured, or weights of another model.
+    """
+    check(config)
+    check_key(key)
+    wanted = jax.eval_shape(_weights, config, jax.random.key(0))
+    pytrees.leading_axes({"params": params}, {"params": wanted})
+    key_texts, key_eval = jax.random.split(key)
+    opt_state = _optimizer(config).init(params)
+    return LanguageState(params, opt_state, key_texts, key_eval, jnp.int32(0))
+
+
+def outline(config: LanguageConfig) -> LanguageState:
+    """Return the shapes and dtypes of a state, as ``jax.ShapeDtypeStruct``."""
+    check(config)
+    return jax.eval_shape(init, config, jax.random.key(0))
+
+
+def run(
+    config: LanguageConfig, state: LanguageState, evaluations: int | None = None
+) -> tuple[LanguageState, LanguageMetrics]:
+    """Carry on from any state; ``run(a + b)`` equals ``run(a)`` then ``run(b)``, bit for bit.
+
+    Args:
+        config: the settings.
+        state: from ``init``, ``begin`` or ``run``.
+        evaluations: how long, in rows of metrics; all of the schedule by default.
+
+    Raises:
+        ConfigError: a setting that can't be honoured, or a state of other settings.
+    """
+    check(config)
+    if axes := pytrees.leading_axes(state, outline(config)):
+        raise ConfigError(
+            f"state holds many models (leading axes {axes}), and run takes one: map over them "
+            "with jax.vmap."
+        )
+    held_out, bank = corpus.banks(config)
+    length = config.rows if evaluations is None else evaluations
+    return _run(config, held_out, bank, state, length)
+
+
+def token_losses(config: LanguageConfig, params: Params, tokens: Array) -> Array:
+    """Return the loss on each token of a text given those before it, float32 ``[T]``.
+
+    The first token, which is the kind of the text, and padding have none.
+    """
+    logits: Any = config.model().apply(params, tokens[:-1])
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[1:])
+    counted = tokens[1:] != text.PADDING
+    return jnp.concatenate([jnp.zeros(1), jnp.where(counted, losses, 0.0)])
+
+
+def indices_of(config: LanguageConfig, mazes: int, updates: Array) -> Array:
+    """Return which mazes the update after ``updates`` reads, int32 ``[B]``: the next ones."""
+    return (updates * config.batch_size + jnp.arange(config.batch_size)) % mazes
+
+
+def learning_rate(config: LanguageConfig, updates: Array) -> Array:
+    """Return the step size of the update after ``updates``: it rises, then falls as a cosine."""
+    rising = jnp.minimum((updates + 1) / config.warmup_updates, 1.0)
+    done = jnp.minimum(updates / (config.rows * config.updates_per_evaluation), 1.0)
+    end = config.learning_rate_end_factor
+    falling = end + (1 - end) * 0.5 * (1 + jnp.cos(jnp.pi * done))
+    return config.learning_rate * rising * falling
+
+
+def _optimizer(config: LanguageConfig) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101) but for the step size."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.scale_by_adam(b2=0.98),
+        optax.add_decayed_weights(
+            config.weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+        ),
+    )
+
+
+def _counted(config: LanguageConfig) -> Array:
+    """Return which tokens are learned, ``[T]``: all, or those of the path alone."""
+    learned = jnp.arange(config.context) >= text.prompt_length(config.cells)
+    return learned | (config.stage == "pretrain")
+
+
+@functools.partial(jax.jit, static_argnames="length")
+def _run(
+    config: LanguageConfig, held_out: Levels, bank: Levels, state: LanguageState, length: int
+) -> tuple[LanguageState, LanguageMetrics]:
+    floor = exact.board_floor(config.env_kwargs)
+
+    def period(state: LanguageState, _: None) -> tuple[LanguageState, LanguageMetrics]:
+        update = functools.partial(_update, config, bank)
+        state, (losses, norms) = jax.lax.scan(update, state, length=config.updates_per_evaluation)
+        return state, LanguageMetrics(
+            updates=state.updates,
+            texts=state.updates * config.batch_size,
+            learning_rate=learning_rate(config, state.updates - 1),
+            loss=jnp.mean(losses),
+            grad_norm=jnp.mean(norms),
+            held_out=_measure(config, state.params, _held_out_texts(config, held_out, state)),
+            board_floor=jnp.float32(floor),
+        )
+
+    return jax.lax.scan(period, state, length=length)
+
+
+def _update(
+    config: LanguageConfig, bank: Levels, state: LanguageState, _: None
+) -> tuple[LanguageState, tuple[Array, Array]]:
+    """Read one batch, the next mazes of the corpus."""
+    indices = indices_of(config, len(bank), state.updates)
+    key = jax.random.fold_in(unrolled(state.key_texts), state.updates)
+    texts = corpus.draw(config, bank, indices, key)
+    counted = _counted(config)[None] & (texts.tokens != text.PADDING)
+    total = counted.at[:, 0].set(False).sum()
+
+    def loss(params: Params) -> Array:
+        losses = jax.vmap(token_losses, (None, None, 0))(config, params, texts.tokens)
+        return jnp.sum(jnp.where(counted, losses, 0.0)) / total
+
+    found, grads = jax.value_and_grad(loss)(state.params)
+    direction, opt_state = _optimizer(config).update(grads, state.opt_state, state.params)
+    size = learning_rate(config, state.updates)
+    params = jax.tree.map(lambda x, step: x - size * step, state.params, direction)
+    state = state.replace(params=params, opt_state=opt_state, updates=state.updates + 1)
+    return state, (found, optax.tree.norm(grads))
+
+
+def _held_out_texts(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Texts:
+    indices = jnp.arange(config.eval_texts) % len(held_out)
+    return corpus.draw(config, held_out, indices, state.key_eval)
+
+
+def _measure(config: LanguageConfig, params: Params, texts: Texts) -> Losses:
+    """Return the losses on texts, by what they are about."""
+
+    def of_text(tokens: Array) -> Array:
+        return token_losses(config, params, tokens)
+
+    losses = jax.lax.map(of_text, texts.tokens, batch_size=min(len(texts.tokens), AT_ONCE))
+    walls, ends = config.cells + 1, text.prompt_length(config.cells)
+
+    def mean(values: Array, first: int, last: int | None) -> Array:
+        return jnp.mean(jnp.sum(values[:, first:last], axis=1))
+
+    return Losses(
+        board=mean(losses, 1, walls),
+        ends=mean(losses, walls, ends),
+        path=mean(losses, ends, None),
+        ends_floor=mean(texts.surprise, walls, ends),
+        path_floor=mean(texts.surprise, ends, None),
+        tokens=mean((texts.tokens != text.PADDING).astype(jnp.float32), 1, None),
+    )

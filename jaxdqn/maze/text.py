@@ -1,0 +1,144 @@
+r"""Mazes as text: which tokens there are, and texts of them ↔ walls, goal and path.
+
+A text is one kind of ``KINDS``, the walls row by row, then where the goal and the agent are, then
+the cells that are walked one after the other, then ``end``; what is left of the room is padding:
+
+>>> text.write(maze.draw("S.\n#G"), path=[1, 3])
+'solution free free wall free goal 3 agent 0 1 3 end'
+
+A cell's name is its row-major index. Since the agent comes last, the first ``prompt_length`` tokens
+are also what an agent sees in the middle of a walk, and up to the agent they are the same for all
+places it may be in.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn.maze import grid
+from jaxdqn.maze.levels import Level, draw
+from jaxdqn.types import Array, ConfigError, shown
+
+TOKENS = ("free", "wall", "goal", "agent")
+"""What a cell can be; of the observation ``tokens``, which is the cells alone, the vocabulary."""
+
+KINDS = ("alone", "walk", "solution")
+"""What comes after the agent's cell: nothing, a random walk, or a walk to the goal, with detours or
+without."""
+
+WORDS = (*TOKENS, *KINDS, "end", "padding")
+"""The vocabulary but for the names of cells, which follow; a token is its place."""
+
+END, PADDING = WORDS.index("end"), WORDS.index("padding")
+
+
+def vocabulary(cells: int) -> tuple[str, ...]:
+    """Return all tokens of mazes of so many cells: those of ``WORDS``, then cells by name."""
+    return (*WORDS, *map(str, range(cells)))
+
+
+def prompt_length(cells: int) -> int:
+    """Return how many tokens come before the path."""
+    return cells + 5
+
+
+def prompt(
+    walls: Array, agent: int | Array, goal: int | Array, kind: int | Array = len(KINDS) - 1
+) -> Array:
+    """Return a text up to the agent's cell, ``[prompt_length]``, of the smallest dtype that does.
+
+    Args:
+        walls: booleans ``[H, W]``.
+        agent: cell, int ``[]``.
+        goal: cell, int ``[]``.
+        kind: place in ``KINDS``; by default a solution.
+    """
+    cells = walls.reshape(-1).astype(jnp.int32)
+    first = jnp.asarray(len(TOKENS) + kind).reshape(1)
+    ends: list[Any] = [
+        TOKENS.index("goal"),
+        len(WORDS) + goal,
+        TOKENS.index("agent"),
+        len(WORDS) + agent,
+    ]
+    return jnp.concatenate([first, cells, jnp.stack(ends)]).astype(dtype(walls.size))
+
+
+def dtype(cells: int) -> np.dtype:
+    """Return the smallest dtype that holds every token of mazes of so many cells."""
+    return np.min_scalar_type(len(WORDS) + cells - 1)
+
+
+def write(level: Level, path: Sequence[int] = (), kind: str = "solution") -> str:
+    """Write a maze and a path after its start, a list of cells; with ``end`` where it arrives.
+
+    Raises:
+        ConfigError: a kind that isn't one.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind ({shown(kind)}) is not one of {', '.join(KINDS)}: choose one.")
+    walls, start, goal = level.walls, level.start, level.goal
+    known = vocabulary(walls.size)
+    tokens = np.asarray(prompt(jnp.asarray(walls), start, goal, KINDS.index(kind))).tolist()
+    words = [known[token] for token in tokens] + [str(cell) for cell in path]
+    return " ".join([*words, "end"] if kind == "alone" or [*path][-1:] == [goal] else words)
+
+
+def encode(text: str, cells: int) -> np.ndarray:
+    """Return the tokens of a text about mazes of so many cells, int32 ``[T]``.
+
+    Raises:
+        ConfigError: a word that no such text has.
+    """
+    known = {word: token for token, word in enumerate(vocabulary(cells))}
+    words = text.split()
+    for word in words:
+        if word not in known:
+            raise ConfigError(
+                f"text contains {word!r}: use {', '.join(WORDS)} and cells from 0 to {cells - 1}."
+            )
+    return np.array([known[word] for word in words], np.int32)
+
+
+def decode(tokens: Sequence[int] | np.ndarray, cells: int) -> str:
+    """Return the words of tokens; the inverse of ``encode``."""
+    known = vocabulary(cells)
+    return " ".join(known[token] for token in np.asarray(tokens).tolist())
+
+
+def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
+    """Return the maze that a text describes, and the cells of its path after the start.
+
+    Raises:
+        ConfigError: a word that isn't one, or words that describe no maze that can be solved.
+    """
+    cells = height * width
+    tokens = encode(text, cells)
+    known = tokens[: prompt_length(cells)]
+    if not _is_prompt(known, cells):
+        raise ConfigError(
+            f"text ({shown(text)}) describes no maze of {height}×{width} cells: write a kind, "
+            f"{cells} cells, 'goal', its free cell, 'agent', its free cell, then a path."
+        )
+    walls = (known[1 : cells + 1] == TOKENS.index("wall")).reshape(height, width)
+    goal, start = int(known[-3]) - len(WORDS), int(known[-1]) - len(WORDS)
+    path = [int(token) - len(WORDS) for token in tokens[len(known) :] if token >= len(WORDS)]
+    return draw(grid.to_text(walls, start, goal)), path
+
+
+def _is_prompt(tokens: np.ndarray, cells: int) -> bool:
+    if len(tokens) < prompt_length(cells):
+        return False
+    kind, shown_cells, ends = tokens[0] - len(TOKENS), tokens[1 : cells + 1], tokens[-3::2]
+    named = ends >= len(WORDS)
+    return bool(
+        0 <= kind < len(KINDS)
+        and np.all(shown_cells <= TOKENS.index("wall"))
+        and tokens[-4] == TOKENS.index("goal")
+        and tokens[-2] == TOKENS.index("agent")
+        and np.all(named)
+        and ends[0] != ends[1]
+        and not np.any(shown_cells[ends - len(WORDS)])
+    )

@@ -1,0 +1,361 @@
+"""Texts of mazes, their exact entropies, and a model that reads and writes them."""
+
+import functools
+import math
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_same_bits, breadth_first, compiles_nothing
+
+from jaxdqn import ConfigError, maze
+from jaxdqn.language import corpus, exact, generation
+from jaxdqn.language import training as language
+from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
+from jaxdqn.maze import text
+
+KEY = jax.random.key(0)
+MAZES = {"generator": "corridors", "height": 5, "width": 5, "num_levels": 20, "num_held_out": 20}
+LENGTH = text.prompt_length(25)
+
+
+def little(**changes):
+    """Return settings of a model that is trained in a moment, on 100 mazes of 5×5."""
+    settings = {
+        "env_kwargs": MAZES, "mazes": 100, "path_length": 17, "updates": 8, "evaluations": 4,
+        "eval_texts": 8, "batch_size": 8, "layers": 1, "heads": 2, "width": 8,
+        "finetune_updates": 8, "warmup_updates": 2,
+    }  # fmt: skip
+    return LanguageConfig(**{**settings, **changes})
+
+
+@functools.cache
+def pretrained():
+    return language.pretrain(little(), KEY)
+
+
+@functools.cache
+def deep():
+    """Return settings of a model of two layers, and its weights before training."""
+    config = little(layers=2)
+    return config, language.init(config, KEY).params
+
+
+draw = jax.jit(corpus.draw)
+
+
+@functools.cache
+def texts(kind: str):
+    shares = dict.fromkeys(("alone", "walks", "solutions"), 0.0)
+    detours = 0.0 if kind == "shortest" else 0.2
+    chosen = {"solutions" if kind == "shortest" else kind: 1.0}
+    bank = corpus.banks(little())[1]
+    config = little(**{**shares, **chosen}, detours=detours)
+    return jax.device_get(draw(config, bank, jnp.arange(100), KEY))
+
+
+@jax.jit
+def logits_of(config, params, tokens):
+    return config.model().apply(params, tokens)
+
+
+@pytest.mark.parametrize("generator", ["corridors", "braid", "scatter", "rooms"])
+@pytest.mark.parametrize("kind", text.KINDS)
+def test_text_level_and_path_round_trip(generator, kind):
+    level = maze.level(maze.bank(generator, 5, 5, seed=3), 0)
+    path = [] if kind == "alone" else level.cells[1:].tolist()
+    written = text.write(level, path, kind)
+    assert text.decode(text.encode(written, 25), 25) == written
+    read, walked = text.read(written, 5, 5)
+    np.testing.assert_array_equal(read.walls, level.walls)
+    np.testing.assert_array_equal(read.cells, level.cells)
+    assert walked == path
+    assert written.split()[-1] == "end"
+
+
+def test_the_vocabulary_is_published_and_small_tokens_are_stored_small():
+    assert text.vocabulary(9)[:4] == maze.TOKENS
+    assert len(set(text.vocabulary(9))) == len(text.WORDS) + 9
+    assert text.dtype(25) == np.uint8
+    assert text.dtype(256) == np.uint16
+
+
+def test_what_an_agent_sees_differs_in_the_last_token_alone():
+    env = maze.Maze(**{**MAZES, "observation": "text"})
+    seen = np.asarray(env.observe_everywhere(env.default_params, jnp.int32(0), jnp.int32(24)))
+    assert len(np.unique(seen[:, :-1], axis=0)) == 1
+    assert [text.vocabulary(25)[token] for token in seen[:, -1]] == [str(c) for c in range(25)]
+    level = maze.level(env.default_params.levels, 0)
+    assert text.decode(seen[0], 25) == text.write(level)
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ("solution free door", ["text contains 'door'", "free, wall", "0 to 24"]),
+        ("solution free free goal 3 agent 0", ["describes no maze of 5×5 cells", "25 cells"]),
+        (" ".join(["end", *["free"] * 25, "goal 3 agent 0"]), ["describes no maze"]),
+        (" ".join(["walk", *["free"] * 25, "goal 3 agent 3"]), ["describes no maze"]),
+        (" ".join(["walk", *["wall"] * 25, "goal 3 agent 4"]), ["describes no maze", "free cell"]),
+    ],
+)
+def test_a_text_of_no_maze_is_refused(words, fragments):
+    with pytest.raises(ConfigError) as refusal:
+        text.read(words, 5, 5)
+    for fragment in fragments:
+        assert fragment in str(refusal.value)
+
+
+def test_no_maze_of_the_corpus_is_one_of_an_agents():
+    """All of them, training levels and held-out ones; and none is in the corpus twice."""
+    env = maze.Maze(**MAZES).default_params
+    held_out, bank = corpus.banks(little(mazes=152))
+    marks = [set(map(bytes, np.asarray(levels.walls))) for levels in (env.levels, held_out, bank)]
+    assert [len(found) for found in marks] == [20, 20, 152]
+    assert len(set.union(*marks)) == 192, "all spanning trees of a 3×3 lattice"
+    np.testing.assert_array_equal(held_out.walls, env.held_out.walls)
+
+
+def test_each_maze_is_read_once_before_any_is_read_again():
+    config = little(env_kwargs={**MAZES, "num_levels": 10}, mazes=16)
+    bank = corpus.banks(config)[1]
+    indices = [language.indices_of(config, len(bank), jnp.int32(update)) for update in range(4)]
+    assert sorted(np.concatenate(indices[:2]).tolist()) == list(range(16))
+    np.testing.assert_array_equal(indices[0], indices[2])
+
+
+@pytest.mark.parametrize("size", [(3, 5), (5, 5), (7, 7), (9, 13)])
+def test_the_chain_of_effective_resistances_is_kirchhoffs_count(size):
+    """Each spanning tree has probability one over their number, token by token."""
+    walls = np.asarray(maze.bank("corridors", *size, count=15).walls)
+    free = exact.board_probabilities(walls)
+    surprise = -np.log(np.where(walls, 1 - free, free)).sum(axis=(1, 2))
+    np.testing.assert_allclose(surprise, exact.board_entropy(*size), rtol=1e-12)
+    counted = {(3, 5): math.log(15), (5, 5): math.log(192), (7, 7): math.log(100_352)}
+    assert exact.board_entropy(*size) == pytest.approx(counted.get(size, surprise[0]), rel=1e-12)
+
+
+def test_conditional_probabilities_are_shares_of_all_trees():
+    walls = np.asarray(maze.bank("corridors", 5, 5, count=192).walls)
+    free = exact.board_probabilities(walls).reshape(192, 25)
+    flat = walls.reshape(192, 25)
+    for cell in range(25):
+        beginnings = [bytes(row[:cell]) for row in flat]
+        seen, opened = Counter(beginnings), Counter()
+        for beginning, wall in zip(beginnings, flat[:, cell], strict=True):
+            opened[beginning] += not wall
+        expected = [opened[beginning] / seen[beginning] for beginning in beginnings]
+        np.testing.assert_allclose(free[:, cell], expected, atol=1e-12)
+
+
+def test_floors_are_claimed_only_where_they_are_known():
+    assert exact.board_floor(MAZES) == exact.board_entropy(5, 5)
+    for changes in ({"carver": "depth_first"}, {"generator": "rooms"}, {"difficulty": (8, 8)}):
+        assert math.isnan(exact.board_floor({**MAZES, **changes}))
+
+
+@pytest.mark.parametrize("kind", ["walks", "solutions", "shortest", "alone"])
+def test_each_token_is_as_surprising_as_its_probability(kind):
+    """Against plain Python: who knows the maze, and how texts are made, can't do better."""
+    written = texts(kind)
+    wander = {"walks": 1.0, "solutions": 0.2, "shortest": 0.0, "alone": 0.0}[kind]
+    arrived = 0
+    for tokens, surprise, moves in zip(*vars(written).values(), strict=True):
+        level, path = text.read(text.decode(tokens, 25), 5, 5)
+        far = breadth_first(level.walls, level.goal)
+        assert moves == far[level.start]
+        assert surprise[LENGTH - 3] == pytest.approx(math.log(17)), "9 nodes and 8 edges are free"
+        assert surprise[LENGTH - 1] == pytest.approx(math.log(16))
+        cell = level.start
+        for place, after in enumerate(path):
+            beside = [cell + step for step in (-5, 5, -1, 1)]
+            opens = [c for c in beside if abs(c % 5 - cell % 5) < 2 and 0 <= c < 25
+                     and not level.walls.flat[c]]  # fmt: skip
+            assert after in opens
+            nearer = far[after] < far[cell]
+            chance = wander / len(opens) + (1 - wander) * nearer
+            assert surprise[LENGTH + place] == pytest.approx(-math.log(chance), abs=1e-5)
+            cell = after
+        ended = kind == "alone" or (cell == level.goal and len(path) < 17)
+        assert (text.END in tokens) == ended
+        arrived += ended
+        assert level.goal not in path[:-1]
+        if kind == "shortest":
+            assert len(path) == moves
+        assert not surprise[LENGTH + len(path) :].any()
+    assert arrived == 100 or kind in ("walks", "solutions")
+
+
+def test_the_nearest_starts_are_drawn_where_long_paths_are_not_wanted():
+    config = little(longest=3, alone=0.0, walks=0.0)
+    found = draw(config, corpus.banks(config)[1], jnp.arange(100), KEY)
+    assert set(found.moves.tolist()) == {1, 2, 3}
+
+
+def test_the_loss_of_a_token_depends_on_no_token_after_it():
+    """The gradient by what later tokens are embedded as is exactly zero."""
+    config, params = deep()
+    tokens = jnp.asarray(texts("shortest").tokens[0])
+    trunk = params["params"]["trunk"]
+
+    def losses(change):
+        moved = {**trunk, "places": trunk["places"] + change}
+        logits = logits_of(config, {"params": {**params["params"], "trunk": moved}}, tokens)
+        return -jax.nn.log_softmax(logits[:-1])[jnp.arange(len(tokens) - 1), tokens[1:]]
+
+    jacobian = jax.jit(jax.jacrev(losses))(jnp.zeros_like(trunk["places"]))
+    dependence = np.abs(np.asarray(jacobian)).sum(axis=2)  # [loss of token t + 1, place]
+    later = np.triu(np.ones_like(dependence, bool), k=1)
+    assert (dependence[later] == 0).all()
+    assert (dependence[~later] > 0).mean() > 0.99
+
+
+def test_writing_with_a_cache_equals_reading_the_whole_text():
+    config, params = deep()
+    prompts = jnp.asarray(texts("shortest").tokens[:4, :LENGTH])
+    written = jax.jit(generation.generate)(config, params, prompts, 0.0, KEY)
+    np.testing.assert_array_equal(written[:, :LENGTH], prompts)
+    logits = jax.vmap(logits_of, (None, None, 0))(config, params, written)
+    ended = np.cumsum(np.asarray(written) == text.END, axis=1) > 0
+    best = np.asarray(logits.argmax(axis=-1))
+    free = ~ended[:, LENGTH - 1 : -1]
+    np.testing.assert_array_equal(best[:, LENGTH - 1 : -1][free], written[:, LENGTH:][free])
+
+    model = config.model(decode=True)
+    blank = jnp.zeros(config.context, jnp.int32)
+    cache = jax.jit(model.init)(KEY, blank)["cache"]
+    read = jax.jit(functools.partial(model.apply, mutable=["cache"]))
+    for place, token in enumerate(np.asarray(written[0])):
+        step, changed = read({**params, "cache": cache}, jnp.array([token]))
+        cache = changed["cache"]
+        np.testing.assert_allclose(step[0], logits[0, place], atol=2e-5)
+
+
+def test_sampling_follows_the_models_probabilities():
+    config, params = deep()
+    params = jax.tree.map(lambda x: 5 * x, params)  # far from uniform
+    prompt = jnp.asarray(texts("shortest").tokens[:1, :LENGTH])
+    drawn = jax.jit(generation.generate)(config, params, jnp.tile(prompt, (2_000, 1)), 1.0, KEY)
+    logits = logits_of(config, params, jnp.pad(prompt[0], (0, 17)))[LENGTH - 1]
+    shares = np.bincount(np.asarray(drawn[:, LENGTH]), minlength=len(logits)) / 2_000
+    np.testing.assert_allclose(shares, jax.nn.softmax(logits), atol=0.03)
+
+
+def test_padding_changes_nothing():
+    config, params = deep()
+    tokens = jnp.asarray(texts("alone").tokens[0])
+    losses_of = jax.jit(language.token_losses)
+    losses = losses_of(config, params, tokens)
+    assert not np.asarray(losses)[np.asarray(tokens) == text.PADDING].any()
+    shorter = losses_of(config, params, tokens[: LENGTH + 1])
+    np.testing.assert_allclose(losses[: LENGTH + 1], shorter, rtol=1e-5)
+
+
+def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
+    config = little()
+    state, metrics = pretrained()
+    first, one = language.run(config, language.init(config, KEY), 1)
+    with compiles_nothing():
+        again, _ = language.run(config.replace(walks=0.3, detours=0.5), first, 1)
+    assert jax.tree.leaves(again.params)[0].shape == jax.tree.leaves(state.params)[0].shape
+    second, _ = language.run(config, first, 3)
+    assert_same_bits(second, state)
+    np.testing.assert_array_equal(one.loss, metrics.loss[:1])
+    assert metrics.texts.tolist() == [16, 32, 48, 64]
+
+
+def test_a_vmapped_model_is_that_model_alone():
+    config = little()
+    many, metrics = jax.vmap(language.pretrain, (None, 0))(config, jax.random.split(KEY, 2))
+    alone, _ = language.pretrain(config, jax.random.split(KEY, 2)[1])
+    np.testing.assert_array_equal(many.updates, [8, 8])
+    for one, other in zip(*map(jax.tree.leaves, (many.params, alone.params)), strict=True):
+        np.testing.assert_allclose(one[1], other, atol=2e-4)
+    assert metrics.loss[0, 0] != metrics.loss[1, 0]
+
+
+def test_what_is_learned_is_the_text_and_then_the_path():
+    _, before = pretrained()
+    fresh = language.init(little(), KEY)
+    _, after = language.finetune(little(), fresh, KEY)
+    first, last = ((rows.held_out.board[0], rows.held_out.board[-1]) for rows in (before, after))
+    assert first[1] < first[0]
+    assert last[1] > last[0] - 1e-3, "walls aren't learned in fine-tuning"
+    assert after.held_out.path[-1] < after.held_out.path[0]
+    assert (after.held_out.path_floor == 0).all(), "a perfect maze has one shortest path"
+    assert (before.held_out.perplexity > 1).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        ([1, 2, 5, "end"], "shortest"),
+        ([1, 0, 1, 2, 5, "end"], "solved"),
+        ([1, 2, "end"], "wrong_end"),
+        ([1, 2, 5, 2, "end"], "wrong_end"),
+        ([1, 4, 5, "end"], "neither"),
+        ([2, 5, "end"], "neither"),
+        ([1, 1, 2, 5, "end"], "neither"),
+        ([1, "wall", 2, 5, "end"], "invalid_token"),
+        ([1, 2, 5], "invalid_token"),
+        (["end"], "wrong_end"),
+    ],
+)
+def test_verdicts(path, verdict):
+    level = maze.draw("S..\n##G")
+    words = f"{text.write(level)} {' '.join(map(str, path))}"
+    tokens = jnp.full(text.prompt_length(6) + 8, text.PADDING).at[: len(words.split())].set(
+        jnp.asarray(text.encode(words, 6))
+    )  # fmt: skip
+    found = jax.jit(generation.verdict, static_argnums=0)(
+        text.prompt_length(6), jnp.asarray(level.walls), tokens, jnp.int32(3)
+    )
+    named = {
+        "valid": verdict in ("shortest", "solved", "wrong_end"),
+        "solved": verdict in ("shortest", "solved"),
+        **{name: verdict == name for name in ("shortest", "wrong_end", "invalid_token")},
+    }
+    assert {name: bool(getattr(found, name)) for name in named} == named
+
+
+def test_settings_round_trip_through_toml():
+    config = little(env_kwargs={**MAZES, "difficulty": (4, 12)}, learning_rate=3e-4)
+    assert from_toml(to_toml(config), "a text") == config
+    assert for_finetuning(config).shares == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"layers": 0}, ["layers (0)", "1 or more"]),
+        ({"heads": 3}, ["width (8)", "multiple of heads (3)", "use 9"]),
+        ({"learning_rate": -1.0}, ["learning_rate (-1.0)", "change it"]),
+        ({"learning_rate": jnp.ones(2)}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
+        ({"walks": 0.0, "solutions": 0.0, "alone": 0.0}, ["are all 0", "raise one"]),
+        ({"updates": 2**30}, ["updates (1073741824) × batch_size (8)", "lower one"]),
+        ({"precision": "float8"}, ["precision", "float8"]),
+        ({"mazes": 153}, ["mazes (153)", "distinct", "lower it"]),
+        ({"env_kwargs": {**MAZES, "num_held_out": 0}}, ["num_held_out (0)", "1 or more"]),
+        ({"env_kwargs": {**MAZES, "height": 4}}, ["env_kwargs.height (4)", "odd"]),
+        ({"env_kwargs": {**MAZES, "heigth": 5}}, ["heigth", "height"]),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_sentence(changes, fragments):
+    with pytest.raises(ConfigError) as refusal:
+        language.pretrain(little(**changes), KEY)
+    for fragment in fragments:
+        assert fragment in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_other_states_keys_and_words_are_refused():
+    with pytest.raises(ConfigError, match=r"did you mean 'learning_rate'"):
+        from_toml("learning_rat = 0.1", "a text")
+    with pytest.raises(ConfigError, match="must be typed"):
+        language.pretrain(little(), 0)
+    with pytest.raises(ConfigError, match="is not what these settings make"):
+        language.finetune(little(width=16), pretrained()[0], KEY)
+    with pytest.raises(ConfigError, match="is not what these settings make"):
+        language.run(little(width=16), pretrained()[0])
