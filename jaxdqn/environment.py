@@ -15,6 +15,7 @@ from gymnax.environments import spaces
 
 from jaxdqn import maze
 from jaxdqn.config import Config
+from jaxdqn.networks.network import Seen
 from jaxdqn.types import Array, ConfigError, PRNGKey, shown, unknown
 
 
@@ -65,12 +66,12 @@ def make(config: Config) -> tuple[Environment, Any]:
     params = _override(config.env, default_params, config.env_params)
     if environment.is_maze:
         environment.gymnax.check_params(params)
-    if config.network == "residual" and len(environment.obs.shape) != 3:
-        remedy = "env_kwargs.observation = 'planes'" if environment.is_maze else "network = 'mlp'"
-        raise ConfigError(
-            f"network ('residual') needs observations of shape (H, W, C), but {config.env} gives "
-            f"{environment.obs.shape}: set {remedy}."
+    config.part("network").check(
+        Seen(
+            config.env, config.env_kwargs, environment.obs.shape, environment.categories,
+            environment.is_maze,
         )
+    )  # fmt: skip
     from_states = "replay" in config.words and config.replay == "states"
     if from_states and not environment.is_maze:
         raise ConfigError(

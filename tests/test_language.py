@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_same_bits, breadth_first, compiles_nothing
+from conftest import assert_same_bits, breadth_first, compiles_nothing, small
+from flax import serialization
 
-from jaxdqn import ConfigError, maze
+import jaxdqn
+from jaxdqn import ConfigError, assembly, maze, training
 from jaxdqn.language import corpus, exact, generation
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
@@ -359,3 +361,122 @@ def test_other_states_keys_and_words_are_refused():
         language.finetune(little(width=16), pretrained()[0], KEY)
     with pytest.raises(ConfigError, match="is not what these settings make"):
         language.run(little(width=16), pretrained()[0])
+
+
+AGENT = {
+    "network": "transformer", "layers": 1, "heads": 2, "width": 8, "widths": (),
+    "env_kwargs": {**MAZES, "observation": "text", "start": "random", "num_levels": 10},
+}  # fmt: skip
+
+
+@functools.cache
+def run_folder(tmp):
+    """A run folder with what a network reads of one."""
+    folder = tmp / "lm"
+    folder.mkdir()
+    (folder / "config.toml").write_text(to_toml(little()))
+    (folder / "params.msgpack").write_bytes(serialization.to_bytes(pretrained()[0].params))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return run_folder(tmp_path_factory.mktemp("language"))
+
+
+def trunk_of(state):
+    return state.agent.params["params"]["trunk"]
+
+
+def test_the_network_of_an_agent_begins_with_the_trunk_that_was_trained(folder):
+    config = small(**AGENT, pretrained=folder)
+    begun = jaxdqn.init(config, KEY).agent
+    given = pretrained()[0].params["params"]["trunk"]
+    kept = {**given, "places": given["places"][:LENGTH]}
+    assert_same_bits(begun.params["params"]["trunk"], kept)
+    assert_same_bits(begun.target_params, begun.params)
+    fresh = jaxdqn.init(small(**AGENT), KEY).agent.params
+    assert not np.array_equal(
+        fresh["params"]["trunk"]["places"], begun.params["params"]["trunk"]["places"]
+    )
+    assert_same_bits(fresh["params"]["dense"], begun.params["params"]["dense"])
+
+
+def test_what_the_agent_knows_of_a_maze_is_what_the_language_model_knows(folder):
+    """The head reads what the trunk makes of the prompt, after the agent's cell."""
+    config = small(**AGENT, pretrained=folder)
+    parts = assembly.assemble(config)
+    params = jaxdqn.init(config, KEY).agent.params
+    kernel = params["params"]["dense"]["output"]["kernel"]
+    obs = parts.environment.reset(KEY, parts.env_params)[0]
+    whole = jnp.pad(obs, (0, 17), constant_values=text.PADDING)
+    trunk = {"params": pretrained()[0].params["params"]["trunk"]}
+    hidden = little().model().trunk.apply(trunk, whole)[LENGTH - 1]
+    np.testing.assert_allclose(
+        parts.method.q_values(params, obs), kernel @ hidden, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
+    config = small(**AGENT, pretrained=folder, evaluations=1, total_steps=64 + 4 * 5)
+    begun = trunk_of(jaxdqn.init(config, KEY))
+    frozen, slow, usual = (
+        jaxdqn.train(config.replace(trunk_rate=rate), KEY)[0] for rate in (0.0, 0.1, 1.0)
+    )
+    assert_same_bits(trunk_of(frozen), begun)
+    far = [
+        float(jnp.abs(trunk_of(state)["places"] - begun["places"]).max()) for state in (slow, usual)
+    ]
+    assert 0 < far[0] < 0.2 * far[1]
+    assert frozen.agent.params["params"]["dense"]["output"]["bias"].any(), "the head learns"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"env_kwargs": {**MAZES, "observation": "planes"}}, ["(5, 5, 3)", "observation = 'text'"]),
+        ({"env": "CartPole-v1", "env_kwargs": {}, "env_params": {}}, ["(4,)", "network = 'mlp'"]),
+        ({"heads": 3}, ["width (8)", "multiple of heads (3)"]),
+        ({"layers": 2}, ["layers (2) differs", "set layers = 1"]),
+        ({"heads": 4}, ["heads (4) differs", "set heads = 2"]),
+        ({"width": 16}, ["width (16) differs", "set width = 8"]),
+        (
+            {"env_kwargs": {**AGENT["env_kwargs"], "observation": "tokens"}},
+            ["knows 34 tokens", "25 of 4 kinds", "observation = 'text'"],
+        ),
+        (
+            {"env_kwargs": {**AGENT["env_kwargs"], "height": 7}},
+            ["knows 34 tokens", "40 of 44 kinds", "size of mazes"],
+        ),
+        (
+            {"env_kwargs": {**AGENT["env_kwargs"], "num_levels": 21}},
+            ["(41) exceed the 40 mazes", "left unread"],
+        ),
+        (
+            {"env_kwargs": {**AGENT["env_kwargs"], "level_seed": 1}},
+            ["env_kwargs.level_seed (1)", "may so have read", "make them equal"],
+        ),
+        ({"pretrained": "nowhere"}, ["pretrained ('nowhere')", "no such file", "run folder"]),
+        ({"trunk_rate": -1.0}, ["trunk_rate (-1.0)", "change it"]),
+    ],
+)
+def test_a_trunk_that_does_not_fit_is_refused(folder, changes, fragments):
+    with pytest.raises(ConfigError) as refusal:
+        jaxdqn.train(small(**{**AGENT, "pretrained": folder, **changes}), KEY)
+    for fragment in fragments:
+        assert fragment in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_other_files_are_no_language_model(tmp_path):
+    (tmp_path / "params.msgpack").write_bytes(b"nothing")
+    (tmp_path / "config.toml").write_text("layers = 1")
+    with pytest.raises(ConfigError, match="holds no language model"):
+        jaxdqn.train(small(**AGENT, pretrained=str(tmp_path)), KEY)
+
+
+def test_any_row_of_names_can_be_read_without_training_before():
+    config = small(**{**AGENT, "env_kwargs": {**MAZES, "observation": "tokens"}})
+    assert training.outline(config).agent.params["params"]["trunk"]["places"].shape == (25, 8)
+    with pytest.raises(ConfigError, match="belongs to network 'transformer'"):
+        small(pretrained="runs/lm")

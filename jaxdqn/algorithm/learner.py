@@ -129,7 +129,7 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         (loss, (q_mean, surprise)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
             state.params, state.target_params, batch, weights
         )
-        state, grad_norm = _descend(config, optimizer, state, loss, grads)
+        state, grad_norm = _descend(config, optimizer, network, state, loss, grads)
         info = LearnInfo(loss, q_mean, grad_norm)
         info = jax.tree.map(lambda x: jnp.where(state.halted, jnp.nan, x), info)
         return state, info, surprise
@@ -140,6 +140,7 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
 def _descend(
     config: Config,
     optimizer: optax.GradientTransformation,
+    network: Network,
     state: AgentState,
     loss: Array,
     grads: Params,
@@ -157,7 +158,7 @@ def _descend(
     # Adam's numbers in bounds within which finite gradients give finite weights.
     halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm))
     step = jnp.where(halted, 0.0, step)
-    params = jax.tree.map(jnp.subtract, state.params, unravel(step))
+    params = jax.tree.map(jnp.subtract, state.params, network.paced(unravel(step)))
     updates = state.updates + ~halted
     # A where on a small tree, not a cond: the same program whether or not it is time.
     due = ~halted & (updates % config.target_period == 0)

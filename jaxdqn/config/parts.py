@@ -8,6 +8,7 @@ from jaxdqn.algorithm.heads import ExpectedSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.residual import ResidualSettings
+from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.settings import RunSettings, Word
 from jaxdqn.types import ConfigError, shown, unknown
 
@@ -17,7 +18,11 @@ RUN = "run"
 PARTS: dict[str, dict[str, type]] = {
     "method": {"dqn": DQNSettings},
     "head": {"expected": ExpectedSettings},
-    "network": {"mlp": DenseSettings, "residual": ResidualSettings},
+    "network": {
+        "mlp": DenseSettings,
+        "residual": ResidualSettings,
+        "transformer": TransformerSettings,
+    },
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""

@@ -28,6 +28,8 @@ KINDS = ("alone", "walk", "solution")
 """What comes after the agent's cell: nothing, a random walk, or a walk to the goal, with detours or
 without."""
 
+SOLUTION = KINDS.index("solution")
+
 WORDS = (*TOKENS, *KINDS, "end", "padding")
 """The vocabulary but for the names of cells, which follow; a token is its place."""
 
@@ -45,7 +47,7 @@ def prompt_length(cells: int) -> int:
 
 
 def prompt(
-    walls: Array, agent: int | Array, goal: int | Array, kind: int | Array = len(KINDS) - 1
+    walls: Array, agent: int | Array, goal: int | Array, kind: int | Array = SOLUTION
 ) -> Array:
     """Return a text up to the agent's cell, ``[prompt_length]``, of the smallest dtype that does.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from jaxdqn.networks.network import Network, feedforward
+from jaxdqn.networks.network import Network, Seen, feedforward
 from jaxdqn.settings import static
 from jaxdqn.types import Array
 
@@ -82,7 +82,7 @@ class DenseSettings(struct.PyTreeNode):
         """Multiplications for one observation from the first hidden layer on, about."""
         return sum(m * n for m, n in itertools.pairwise((*self.widths, 1)))
 
-    def layers(self, num_actions: int, width: int) -> Dense:
+    def layers_to(self, num_actions: int, width: int) -> Dense:
         """Return the dense layers to ``[A, K]``."""
         return Dense(
             num_actions=num_actions,
@@ -92,6 +92,10 @@ class DenseSettings(struct.PyTreeNode):
             layer_norm=self.layer_norm,
         )
 
+    def check(self, seen: Seen) -> None:
+        """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
+        del seen
+
     def make(self, num_actions: int, width: int, categories: int | None) -> Network:
         """Return the network of ``width`` numbers for each action.
 
@@ -100,4 +104,4 @@ class DenseSettings(struct.PyTreeNode):
             width: numbers per action (K).
             categories: values of an observation that consists of names; None for quantities.
         """
-        return feedforward(MLP(self.layers(num_actions, width), categories), side_by_side=32)
+        return feedforward(MLP(self.layers_to(num_actions, width), categories), side_by_side=32)

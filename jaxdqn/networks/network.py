@@ -1,6 +1,6 @@
 """What an algorithm asks of a network, with or without memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -20,6 +20,8 @@ class Network(NamedTuple):
             says whether an episode starts here, so that what is remembered is forgotten; ``key``
             pays for noise in the weights and is None for their means.
         memory: ``() -> memory`` at the start of an episode.
+        paced: ``(step) -> step``, how far each weight goes of a step down the gradient, a tree like
+            ``params``.
         side_by_side: most agents to train side by side on one CPU core; on other devices only
             memory bounds them.
     """
@@ -27,7 +29,26 @@ class Network(NamedTuple):
     init: Callable[[PRNGKey, Array], Params]
     apply: Callable[[Params, Memory, Array, bool | Array, PRNGKey | None], tuple[Array, Memory]]
     memory: Callable[[], Memory]
+    paced: Callable[[Params], Params]
     side_by_side: int
+
+
+class Seen(NamedTuple):
+    """What a network is asked to read, for refusals.
+
+    Attributes:
+        env: name of the environment.
+        env_kwargs: what it was made with.
+        shape: of one observation.
+        categories: values of an observation that consists of names; None for quantities.
+        is_maze: whether other observations can be chosen.
+    """
+
+    env: str
+    env_kwargs: Mapping[str, Any]
+    shape: tuple[int, ...]
+    categories: int | None
+    is_maze: bool
 
 
 def feedforward(module: nn.Module, side_by_side: int) -> Network:
@@ -40,4 +61,4 @@ def feedforward(module: nn.Module, side_by_side: int) -> Network:
         outputs: Any = module.apply(params, obs)
         return outputs, memory
 
-    return Network(module.init, apply, lambda: (), side_by_side)
+    return Network(module.init, apply, lambda: (), lambda step: step, side_by_side)

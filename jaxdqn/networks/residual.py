@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.networks.dense import BY_OUTPUT, Dense, DenseSettings
-from jaxdqn.networks.network import Network, feedforward
+from jaxdqn.networks.network import Network, Seen, feedforward
 from jaxdqn.settings import static
-from jaxdqn.types import Array
+from jaxdqn.types import Array, ConfigError
 
 
 class Conv3x3(nn.Module):
@@ -70,10 +70,19 @@ class ResidualSettings(DenseSettings):
         """Multiplications for one observation: a grid's are many, whatever its size."""
         return math.inf
 
+    def check(self, seen: Seen) -> None:
+        """Refuse, with a ``ConfigError``, observations that are no grid."""
+        if len(seen.shape) != 3:
+            remedy = "env_kwargs.observation = 'planes'" if seen.is_maze else "network = 'mlp'"
+            raise ConfigError(
+                f"network ('residual') needs observations of shape (H, W, C), but {seen.env} gives "
+                f"{seen.shape}: set {remedy}."
+            )
+
     def make(self, num_actions: int, width: int, categories: int | None) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
         del categories  # planes are quantities
         module = Residual(
-            self.layers(num_actions, width), channels=self.channels, blocks=self.blocks
+            self.layers_to(num_actions, width), channels=self.channels, blocks=self.blocks
         )
         return feedforward(module, side_by_side=1)

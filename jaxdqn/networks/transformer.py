@@ -1,12 +1,18 @@
 """A decoder-only transformer: one trunk, read as a language model and as a Q-network."""
 
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from jaxdqn.settings import static
-from jaxdqn.types import Array
+from jaxdqn.networks import pretrained
+from jaxdqn.networks.dense import Dense, DenseSettings
+from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.settings import Float, leaf, static
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 WIDER = 4
 """Width of the layer within a block, in widths of the trunk."""
@@ -47,7 +53,7 @@ class Trunk(nn.Module):
 
     Attributes:
         vocabulary: tokens that there are.
-        context: most tokens in a text.
+        context: most tokens in a text; None where all texts are as long as the first.
         layers: blocks.
         heads: of attention.
         width: numbers per token (D).
@@ -57,7 +63,7 @@ class Trunk(nn.Module):
     """
 
     vocabulary: int
-    context: int
+    context: int | None
     layers: int
     heads: int
     width: int
@@ -68,7 +74,7 @@ class Trunk(nn.Module):
     def __call__(self, tokens: Array) -> Array:
         """Map tokens ``[T]`` to ``[T, D]``; row t depends on tokens up to t alone."""
         embed = nn.Embed(self.vocabulary, self.width, embedding_init=SMALL, name="tokens")
-        places = self.param("places", SMALL, (self.context, self.width))
+        places = self.param("places", SMALL, (self.context or len(tokens), self.width))
         if self.decode:
             # Of a cache that is being made the place isn't moved.
             made = self.has_variable("cache", "place")
@@ -97,6 +103,17 @@ class LanguageModel(nn.Module):
         return logits(self.trunk(tokens).astype(jnp.float32))
 
 
+class Reader(nn.Module):
+    """The trunk, then dense layers on what is known after the last token."""
+
+    trunk: Trunk
+    dense: Dense
+
+    def __call__(self, obs: Array) -> Array:
+        """Map one observation, names ``[T]``, to outputs ``[A, K]``."""
+        return self.dense(self.trunk(obs)[-1])
+
+
 class TrunkSettings(struct.PyTreeNode):
     """The shape of a transformer."""
 
@@ -106,3 +123,53 @@ class TrunkSettings(struct.PyTreeNode):
     """Heads of attention in a block."""
     width: int = static(64, low=1)
     """Numbers per token, a multiple of heads."""
+
+
+class TransformerSettings(TrunkSettings, DenseSettings):
+    """A transformer, for observations that are a row of names."""
+
+    widths: tuple[int, ...] = static((), low=1)
+    """Widths of the dense layers that read the last token."""
+    pretrained: str = static("")
+    """Run folder of pretrain or finetune, whose trunk to begin with; empty: none."""
+    trunk_rate: Float = leaf(1.0, low=0.0, high=1e3)
+    """The trunk's step size, as a share of learning_rate; 0 freezes it."""
+
+    @property
+    def products(self) -> float:
+        """Multiplications for one observation: a text's are many, whatever its length."""
+        return math.inf
+
+    def check(self, seen: Seen) -> None:
+        """Refuse, with a ``ConfigError``, what is no text, and a trunk that doesn't fit."""
+        if seen.categories is None or len(seen.shape) != 1:
+            remedy = "env_kwargs.observation = 'text'" if seen.is_maze else "network = 'mlp'"
+            raise ConfigError(
+                f"network ('transformer') needs a row of names to read, but {seen.env} gives "
+                f"observations of shape {seen.shape}: set {remedy}."
+            )
+        if self.width % self.heads:
+            raise ConfigError(
+                f"width ({self.width}) must be a multiple of heads ({self.heads}): use "
+                f"{-(-self.width // self.heads) * self.heads}."
+            )
+        if self.pretrained:
+            sizes = {"layers": self.layers, "heads": self.heads, "width": self.width}
+            pretrained.check(self.pretrained, sizes, seen)
+
+    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+        """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
+        trunk = Trunk(categories or 1, None, self.layers, self.heads, self.width)
+        network = feedforward(Reader(trunk, self.layers_to(num_actions, width)), side_by_side=1)
+
+        def init(key: PRNGKey, obs: Array) -> Params:
+            params: Any = network.init(key, obs)
+            if not self.pretrained:
+                return params
+            return {"params": {**params["params"], "trunk": pretrained.trunk(self.pretrained, obs)}}
+
+        def paced(step: Any) -> Params:
+            slowed = jax.tree.map(lambda x: self.trunk_rate * x, step["params"]["trunk"])
+            return {"params": {**step["params"], "trunk": slowed}}
+
+        return network._replace(init=init, paced=paced)

@@ -1,0 +1,117 @@
+"""The trunk that a language model's run folder holds, for a network to begin with."""
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import serialization
+
+from jaxdqn.networks.network import Seen
+from jaxdqn.types import Array, ConfigError, Params, reason_of
+
+WEIGHTS = "params.msgpack"
+SETTINGS = "config.toml"
+
+_BANK = ("generator", "density", "carver", "loops", "room_size", "difficulty", "level_seed")
+"""What, beside the size, says which mazes follow which."""
+
+
+class _Run(NamedTuple):
+    settings: Mapping[str, Any]
+    params: Mapping[str, Any]
+
+
+def trunk(folder: str, obs: Array) -> Params:
+    """Return the trunk's weights, with places for the tokens of one observation ``[T]``.
+
+    Files are read when a program is compiled; a folder that changes later isn't looked at again.
+    """
+    weights = _load(folder).params["trunk"]
+    cut = {**weights, "places": weights["places"][: len(obs)]}
+    return jax.tree.map(jnp.asarray, cut)
+
+
+def check(folder: str, sizes: Mapping[str, int], seen: Seen) -> None:
+    """Refuse a trunk that doesn't fit, or one that has read mazes that an agent is judged on.
+
+    Args:
+        folder: the run folder.
+        sizes: settings of the network that its weights depend on.
+        seen: what is to be read.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    run = _load(folder)
+    for name, size in sizes.items():
+        if run.settings[name] != size:
+            raise ConfigError(
+                f"{name} ({size}) differs from that of pretrained {folder!r} "
+                f"({run.settings[name]}): set {name} = {run.settings[name]}."
+            )
+    places, tokens = (run.params["trunk"][name] for name in ("places", "tokens"))
+    known = len(tokens["embedding"])
+    if known != seen.categories or seen.shape[0] > len(places):
+        raise ConfigError(
+            f"pretrained {folder!r} knows {known} tokens in texts of up to {len(places)}, and "
+            f"observations have {seen.shape[0]} of {seen.categories} kinds: set env_kwargs."
+            "observation = 'text' and the size of mazes that it was trained on."
+        )
+    _check_mazes(folder, run.settings["env_kwargs"], seen.env_kwargs)
+
+
+def _check_mazes(folder: str, read: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if read.get("generator") != wanted.get("generator"):
+        return
+    for name in _BANK:
+        one, other = _plain(wanted.get(name)), _plain(read.get(name))
+        if one != other:
+            raise ConfigError(
+                f"env_kwargs.{name} ({one}) differs from that of pretrained {folder!r} ({other}), "
+                "which may so have read the mazes that are to be unseen: make them equal."
+            )
+    agents, kept = (
+        kwargs.get("num_levels", 1) + kwargs.get("num_held_out", 0) for kwargs in (wanted, read)
+    )
+    if agents > kept:
+        raise ConfigError(
+            f"env_kwargs.num_levels + env_kwargs.num_held_out ({agents}) exceed the {kept} mazes "
+            f"that pretrained {folder!r} left unread: lower one, or pre-train with as many."
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _load(folder: str) -> _Run:
+    path = Path(folder)
+    try:
+        changed = (path / WEIGHTS).stat().st_mtime_ns
+        return _read(path, changed)
+    except OSError as error:
+        reason = reason_of(error, "unreadable")
+        raise ConfigError(
+            f"pretrained ({folder!r}) can't be read ({reason}): name the run folder of a "
+            "pre-training or fine-tuning that has ended."
+        ) from None
+    except Exception as error:  # damage has exceptions of many kinds
+        raise ConfigError(
+            f"pretrained ({folder!r}) holds no language model ({type(error).__name__}): name the "
+            "run folder of a pre-training or fine-tuning."
+        ) from None
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> _Run:
+    del changed  # a part of the key
+    settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
+    for name in ("layers", "heads", "width", "env_kwargs"):
+        settings[name]
+    params["trunk"]["places"], params["trunk"]["tokens"]["embedding"]
+    return _Run(settings, params)
