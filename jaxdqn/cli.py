@@ -12,6 +12,10 @@ Double DQN in JAX: many agents, exact mazes, honest statistics.
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
                     train one agent per seed and write a run folder
+  pretrain CONFIG [--field value ...] [--seed N] [--out DIR]
+                    train a language model of mazes, whose trunk a Q-network may begin with
+  finetune RUN [--out DIR]
+                    teach a pre-trained one the shortest path
   resume RUN [--total_steps N]
                     carry on a training that was stopped, or train on
   evaluate RUN [--episodes N]
@@ -35,7 +39,7 @@ _OPTIONS = {
     "--cores": "be a whole number: write --cores N",
 }
 
-_COMMANDS = ("train", "resume", "evaluate", "plot", "compare", "export")
+_COMMANDS = ("train", "pretrain", "finetune", "resume", "evaluate", "plot", "compare", "export")
 
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:

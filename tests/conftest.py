@@ -61,6 +61,8 @@ LONGEST = [
     "environment",
     "checkpoint",
     "readme",
+    "reading",
+    "language",
     "oracle",
 ]
 

@@ -196,6 +196,18 @@ def test_the_nearest_starts_are_drawn_where_long_paths_are_not_wanted():
     assert set(found.moves.tolist()) == {1, 2, 3}
 
 
+def test_permuted_texts_are_the_same_mazes_with_cells_out_of_place():
+    tokens = jnp.asarray(texts("shortest").tokens[0])
+    places = jax.random.permutation(KEY, 25)
+    moved = corpus.permute(tokens, places)
+    np.testing.assert_array_equal(moved[1:26][places], tokens[1:26])
+    for before, after in zip(tokens.tolist(), moved.tolist(), strict=True):
+        if before >= len(text.WORDS):
+            assert after - len(text.WORDS) == places[before - len(text.WORDS)]
+            assert moved[1 + after - len(text.WORDS)] == text.TOKENS.index("free")
+    assert_same_bits(corpus.permute(tokens, jnp.arange(25)), tokens)
+
+
 def test_the_loss_of_a_token_depends_on_no_token_after_it():
     """The gradient by what later tokens are embedded as is exactly zero."""
     config, params = deep()

@@ -12,17 +12,19 @@ import jax.numpy as jnp
 import pytest
 import tyro
 from conftest import ROOT, small
+from test_language import little
 
 from jaxdqn import devices
-from jaxdqn.commands import compare, evaluate, export, plot, resume, train
+from jaxdqn.commands import compare, evaluate, export, finetune, plot, pretrain, resume, train
 from jaxdqn.config import to_toml
+from jaxdqn.language.config import to_toml as to_text
 
 PATHS = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
 FIRST, OF_BENCHMARKS, OF_CONFIGS = READMES = [path.read_text(encoding="utf-8") for path in PATHS]
 BLOCKS = [re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL) for readme in READMES]
 COMMANDS = {
     "compare": compare.Arguments, "evaluate": evaluate.Arguments, "export": export.Arguments,
-    "plot": plot.Arguments, "resume": resume.Arguments,
+    "finetune": finetune.Arguments, "plot": plot.Arguments, "resume": resume.Arguments,
 }  # fmt: skip
 
 
@@ -32,10 +34,13 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     # The tests' devices were chosen before.
     monkeypatch.setattr(devices, "use_cores", lambda: chosen.append("cores"))
     (tmp_path / "tiny.toml").write_text(to_toml(small()))
+    (tmp_path / "language.toml").write_text(to_text(little()))
     names: dict = {}
     for language, code in itertools.chain(*BLOCKS):
         if language == "python" and "policy.jax" not in code:
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
+            code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
+            code = code.replace("updates=20, evaluations=2", "updates=8, evaluations=4")
             exec(code.replace("seeds=64", "seeds=[3, 5]"), names)
     assert chosen == ["cores"]
     assert names["swept"].metrics.loss.shape == (2, 2, 2, 4)
@@ -44,6 +49,7 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     assert "S..#" in names["drawn"].env_kwargs["layout"]
     assert int(names["moves"][names["level"].start]) == 5
     assert names["value"].shape == (12,)
+    assert names["rows"].held_out.path.shape == (4,)
     assert float(names["lost"]) == 0.0
 
 
@@ -58,7 +64,7 @@ def test_cores_are_chosen_before_anything_that_starts_jax():
 
 @pytest.mark.parametrize("readme", READMES, ids=["first", "benchmarks", "configs"])
 def test_the_commands_of_the_readmes_are_understood(readme):
-    known = "|".join(["train", *COMMANDS])
+    known = "|".join(["train", "pretrain", *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
     found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", readme)
     scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
@@ -67,7 +73,12 @@ def test_the_commands_of_the_readmes_are_understood(readme):
         command, *arguments = (word for word in words if word != "--help")
         if command == "train":
             path, *options = arguments
+            where = options.index("--pretrained") if "--pretrained" in options else len(options)
+            options = options[:where] + options[where + 2 :]  # a run that isn't there
             assert train.parse([str(ROOT / path), *options]).seeds >= 1
+        elif command == "pretrain":
+            path, *options = arguments
+            assert pretrain.parse([str(ROOT / path), *options]).seed == 0
         else:
             tyro.cli(COMMANDS[command], args=arguments, use_underscores=True)
     for script, *options in map(shlex.split, scripts):
@@ -130,6 +141,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
+        "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3",
     ],
 )
 def test_benchmarks_run(command, tmp_path):

@@ -39,19 +39,31 @@ def offer(config: Config) -> Any:
     """
     groups = {}
     for word, kind in parts.kinds(config.chosen).items():
-        flags = {}
+        choice = {}
         if names := parts.PARTS.get(word):
             said = " ".join(f"{name}: {part.__doc__}" for name, part in names.items())
-            flags[word] = _flag(Literal[tuple(names)], said, "compiled")
-        said_of = descriptions(kind)
-        for name, known in words(kind).items():
-            if not known.is_table:
-                how = "sweepable" if known.is_number else "compiled"
-                flags[name] = _flag(known.kind, said_of[name], how)
-        group = dataclasses.make_dataclass(word, flags.items(), frozen=True)
-        groups[word] = group(**{name: getattr(config, name) for name in flags})
-    kinds = [(word, _WITHOUT_PREFIX[type(group)]) for word, group in groups.items()]
+            choice[word] = _flag(Literal[tuple(names)], said, "compiled")
+        groups[word] = group(word, kind, config, choice)
+    kinds = [(word, _WITHOUT_PREFIX[type(made)]) for word, made in groups.items()]
     return dataclasses.make_dataclass("Settings", kinds, frozen=True)(**groups)
+
+
+def group(name: str, kind: type, values: Any, choice: dict[str, Any] | None = None) -> Any:
+    """Return the words of one part's class, tables apart, for tyro.
+
+    Args:
+        name: of the class that is made.
+        kind: the part's.
+        values: has the defaults as attributes.
+        choice: options that stand before the words.
+    """
+    flags, said_of = dict(choice or {}), descriptions(kind)
+    for word, known in words(kind).items():
+        if not known.is_table:
+            how = "sweepable" if known.is_number else "compiled"
+            flags[word] = _flag(known.kind, said_of[word], how)
+    made = dataclasses.make_dataclass(name, flags.items(), frozen=True)
+    return made(**{word: getattr(values, word) for word in flags})
 
 
 def expecting(arguments: type, offered: Any) -> Any:

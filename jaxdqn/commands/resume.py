@@ -6,9 +6,10 @@ from typing import Annotated
 
 import tyro
 
+from jaxdqn.commands import pretrain
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
-from jaxdqn.runs import checkpoint, console, folder
+from jaxdqn.runs import checkpoint, console, folder, reading
 from jaxdqn.runs.session import Options
 from jaxdqn.types import ConfigError
 
@@ -32,6 +33,13 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     chosen.keeping.check()
+    if (chosen.run / reading.FILE).exists():
+        if chosen.total_steps is not None:
+            raise ConfigError(
+                f"total_steps ({chosen.total_steps}) is of agents, and run '{chosen.run}' is a "
+                "language model's: leave it out."
+            )
+        return pretrain.watch(chosen.run, reading.restore(chosen.run), chosen.keeping.save_every)
     begin, numbers = of_run(chosen.run)
     config = begin.config
     if chosen.total_steps is not None:

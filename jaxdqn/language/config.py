@@ -41,6 +41,10 @@ class LanguageConfig(TrunkSettings):
     detours: Float = leaf(0.2, low=0.0, high=1.0)
     """Probability that a step of such a walk is a random one; 0: the path is a shortest one."""
 
+    permuted: bool = static(False)
+    """Whether the cells of each text change places at random: a control that can teach nothing of
+    where things are."""
+
     updates: int = static(4_000, low=1)
     """Gradient updates; rounded up to a multiple of evaluations."""
     batch_size: int = static(64, low=1)

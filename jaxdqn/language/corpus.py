@@ -103,9 +103,12 @@ def _draw(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> T
     uniform = jax.random.uniform(key_path, (config.path_length,))
     path, path_surprise = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
     prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
+    tokens = jnp.concatenate([prompt, path])
+    if config.permuted:
+        tokens = permute(tokens, jax.random.permutation(jax.random.fold_in(key, 3), walls.size))
     surprise = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
     return Texts(
-        tokens=jnp.concatenate([prompt, path]),
+        tokens=tokens,
         surprise=jnp.concatenate([surprise, path_surprise]),
         moves=distances[start],
     )
@@ -147,3 +150,11 @@ def walk(
 
     begin = (jnp.asarray(start, jnp.int32), jnp.bool_(False))
     return jax.lax.scan(step, begin, uniform)[1]
+
+
+def permute(tokens: Array, places: Array) -> Array:
+    """Move each cell c of a text ``[T]``, and its name, to ``places[c]``, int ``[H * W]``."""
+    walls = tokens[1 : len(places) + 1]
+    named = tokens >= len(text.WORDS)
+    moved = len(text.WORDS) + places[jnp.where(named, tokens - len(text.WORDS), 0)]
+    return jnp.where(named, moved, tokens).at[1 + places].set(walls)

@@ -3,6 +3,7 @@ fine-tuning.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -228,7 +229,7 @@ def _counted(config: LanguageConfig) -> Array:
 def _run(
     config: LanguageConfig, held_out: Levels, bank: Levels, state: LanguageState, length: int
 ) -> tuple[LanguageState, LanguageMetrics]:
-    floor = exact.board_floor(config.env_kwargs)
+    floor = math.nan if config.permuted else exact.board_floor(config.env_kwargs)
 
     def period(state: LanguageState, _: None) -> tuple[LanguageState, LanguageMetrics]:
         update = functools.partial(_update, config, bank)

@@ -41,7 +41,8 @@ class Block(nn.Module):
             self.heads, dtype=self.dtype, kernel_init=SMALL, out_kernel_init=last,
             decode=self.decode, name="attention",
         )  # fmt: skip
-        x = x + attention(nn.LayerNorm(dtype=self.dtype)(x), mask=mask)
+        # The weights are kept for whoever asks for intermediates, and no one else.
+        x = x + attention(nn.LayerNorm(dtype=self.dtype)(x), mask=mask, sow_weights=True)
         y = nn.Dense(WIDER * size, dtype=self.dtype, kernel_init=SMALL, name="widen")(
             nn.LayerNorm(dtype=self.dtype)(x)
         )

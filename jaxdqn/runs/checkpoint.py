@@ -24,13 +24,13 @@ from jaxdqn.config import Config, from_toml, to_toml
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.training import outline
-from jaxdqn.types import ConfigError, reason_of
+from jaxdqn.types import ArrayTree, ConfigError, reason_of
 
 FILE = "checkpoint.npz"
 _FORMAT = 1
 
 
-class _About(NamedTuple):
+class About(NamedTuple):
     """What a checkpoint says beside its arrays."""
 
     config: str  # TOML
@@ -88,23 +88,8 @@ def save(
     """
     text = _settings(config)
     pytrees.leading_axes(state, outline(config))
-    arrays, keys = {}, {}
     measured = {} if metrics is None else to_arrays(metrics)
-    for name, leaf in pytrees.named_leaves({"state": state, "metrics": measured}).items():
-        if pytrees.is_key(leaf):
-            keys[name] = str(jax.random.key_impl(leaf))
-            leaf = jax.random.key_data(leaf)
-        arrays[name] = np.asarray(leaf)
-    about = {
-        "format": _FORMAT,
-        "versions": versions(),
-        "config": text,
-        "keys": keys,
-        "seeds": None if seeds is None else [seeds.start, seeds.stop],
-        "seconds": seconds,
-    }
-    said = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    return _write(_file(path), {"about": said, **arrays})
+    return write(_file(path), pack({"state": state, "metrics": measured}, text, seeds, seconds))
 
 
 def restore(path: str | Path) -> Checkpoint:
@@ -117,11 +102,10 @@ def restore(path: str | Path) -> Checkpoint:
         ConfigError: the file is missing, damaged, or of a version that this one can't carry on.
     """
     path = _file(path)
-    arrays = _read(path)
-    about = _about(path, arrays)
+    about, arrays = read(path)
     config = from_toml(about.config, f"the settings in checkpoint '{path}'")
     try:
-        state = _assemble(arrays, about.keys, outline(config))
+        state = assemble(arrays, about.keys, outline(config))
         metrics = _metrics(arrays)
     except (ValueError, TypeError):
         raise ConfigError(
@@ -129,6 +113,32 @@ def restore(path: str | Path) -> Checkpoint:
             f"makes: restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
         ) from None
     return Checkpoint(state, config, metrics, about.seeds, about.seconds, about.versions)
+
+
+def pack(trees: ArrayTree, config: str, seeds: range | None, seconds: float) -> dict[str, Any]:
+    """Return the arrays of a file: those of pytrees by name, and ``about``.
+
+    Args:
+        trees: what is to be kept.
+        config: the settings as TOML.
+        seeds: numbers of the seeds, where there are any.
+        seconds: of training so far.
+    """
+    arrays, keys = {}, {}
+    for name, leaf in pytrees.named_leaves(trees).items():
+        if pytrees.is_key(leaf):
+            keys[name] = str(jax.random.key_impl(leaf))
+            leaf = jax.random.key_data(leaf)
+        arrays[name] = np.asarray(leaf)
+    about = {
+        "format": _FORMAT,
+        "versions": versions(),
+        "config": config,
+        "keys": keys,
+        "seeds": None if seeds is None else [seeds.start, seeds.stop],
+        "seconds": seconds,
+    }
+    return {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays}
 
 
 def versions() -> dict[str, str]:
@@ -154,7 +164,12 @@ def _settings(config: Config) -> str:
         ) from None
 
 
-def _write(path: Path, arrays: dict[str, Any]) -> int:
+def write(path: Path, arrays: dict[str, Any]) -> int:
+    """Write named arrays whole or not at all; return the bytes of the file.
+
+    Raises:
+        ConfigError: the file can't be written; an earlier one is still there.
+    """
     # In the same folder, so that the last step is one atomic rename.
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -185,7 +200,17 @@ def _sync_folder(path: Path) -> None:
             os.close(folder)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> tuple[About, dict[str, Any]]:
+    """Return what a file says of itself, and its other arrays.
+
+    Raises:
+        ConfigError: it is missing, damaged, or of a version that this one can't read.
+    """
+    arrays = _arrays(path)
+    return _about(path, arrays), arrays
+
+
+def _arrays(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             # A member read whole is compared with its checksum; numpy.load would stop before that
@@ -207,14 +232,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise _damaged(path, str(error)) from None
 
 
-def _about(path: Path, arrays: dict[str, Any]) -> _About:
+def _about(path: Path, arrays: dict[str, Any]) -> About:
     try:
         said = json.loads(arrays.pop("about").tobytes())
         kind, versions = said["format"], said["versions"]
         writer = versions["jaxdqn"]
         if kind == _FORMAT:
             seeds = None if said["seeds"] is None else range(*said["seeds"])
-            return _About(said["config"], dict(said["keys"]), seeds, said["seconds"], versions)
+            return About(said["config"], dict(said["keys"]), seeds, said["seconds"], versions)
     except (KeyError, ValueError, TypeError):
         raise _damaged(path, "it isn't one of jaxdqn's") from None
     raise ConfigError(
@@ -230,7 +255,17 @@ def _damaged(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _assemble(arrays: dict[str, Any], keys: dict[str, str], like: State) -> State:
+def assemble(arrays: dict[str, Any], keys: dict[str, str], like: Any) -> Any:
+    """Return a state as ``pack`` took it apart.
+
+    Args:
+        arrays: of the file.
+        keys: implementation of each random key.
+        like: shapes and dtypes, leading axes apart.
+
+    Raises:
+        ValueError: arrays are missing, unknown or of another shape.
+    """
     wanted = pytrees.named_leaves({"state": like})
     found = {name: x for name, x in arrays.items() if name.startswith("state.")}
     if found.keys() != wanted.keys():

@@ -4,7 +4,7 @@ import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from rich.table import Table
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.metrics import Metrics
+from jaxdqn.runs.reading import Reading
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
@@ -55,6 +56,33 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
 
 
+class Interruption:
+    """While it is entered, Ctrl-C and SIGTERM set ``interrupted``; a second one stops at once."""
+
+    def __init__(self) -> None:
+        """Nothing has happened yet."""
+        self.interrupted = False
+
+    def __enter__(self) -> "Interruption":
+        """Start listening."""
+        self._previous = {
+            number: signal.signal(number, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Leave the signals as they were."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+
 class Progress:
     """A live line of progress; on a plain stream a line per tenth of the way.
 
@@ -70,7 +98,7 @@ class Progress:
             count: seeds (S).
             done: evaluations before this session.
         """
-        self.interrupted = False
+        self._signals = Interruption()
         self._plan, self._count = config.schedule, count
         self._done = self._before = done
         self._bar = bars.Progress(
@@ -87,22 +115,18 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         """Start listening for Ctrl-C and SIGTERM."""
-        self._previous = {
-            number: signal.signal(number, self._interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._signals.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Leave the terminal and the signals as they were."""
         self._bar.stop()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._signals.__exit__(*error)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants the training to end."""
+        return self._signals.interrupted
 
     def compiled(self, seconds: float) -> None:
         """Say that compilation is over, and start the bar."""
@@ -141,11 +165,49 @@ class Progress:
             share = self._done / self._plan.evaluations
             _CONSOLE.print(f"{share:4.0%}  {speed}  {measures}  ETA {left:.0f} s")
 
-    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
-        _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+def announce_reading(begun: Reading, out: Path) -> None:
+    """Say what a language model is going to read, before it is compiled."""
+    config = begun.config
+    total = config.rows * config.updates_per_evaluation
+    weights = sum(x.size for x in jax.tree.leaves(begun.state.params))
+    _CONSOLE.print(
+        f"[bold]{config.stage}[/bold]: {weights:,} weights, {config.layers} layers of "
+        f"{config.width}; {total:,} updates of {config.batch_size} texts of {config.context} "
+        f"tokens, about {config.mazes:,} mazes\nrun folder: {out}\ncompiling …"
+    )
+
+
+def report_row(so_far: Reading) -> None:
+    """Print one line of a language model's training."""
+    assert so_far.metrics is not None
+    row, total = jax.tree.map(lambda x: x[-1], so_far.metrics), so_far.config.rows
+    found = row.held_out
+    left = so_far.seconds / so_far.rows * (total - so_far.rows)
+    # In fine-tuning walls aren't learned.
+    board = f"walls {found.board:.2f} (floor {row.board_floor:.2f})  "
+    _CONSOLE.print(
+        f"{so_far.rows / total:4.0%}  {row.texts:,} texts  "
+        f"{board if so_far.config.stage == 'pretrain' else ''}"
+        f"path {found.path:.2f} (floor {found.path_floor:.2f}) nats, held out  ETA {left:.0f} s"
+    )
+
+
+def report_reading(summary: dict[str, Any], out: Path) -> None:
+    """Print what became of the paths that a language model wrote, by their length."""
+    paths = summary["greedy"]["paths"]
+    title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
+    table = Table(title=title, title_justify="left")
+    for head in ("moves", "paths", "exactly shortest", "solved", "shortest, sampled"):
+        table.add_column(head, justify="right")
+    groups = {"all": summary["greedy"], **summary["greedy"]["by_moves"]}
+    drawn = {"all": summary["sampled"], **summary["sampled"]["by_moves"]}
+    for name, group in groups.items():
+        cells = (group["shortest"], group["solved"], drawn[name]["shortest"])
+        said = [f"{x['mean']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in cells]
+        table.add_row(name, f"{group['paths']:,}", *said)
+    _CONSOLE.print(table)
+    _CONSOLE.print(f"{summary['seconds']} s of training; everything is in {out}")
 
 
 def warn(text: str) -> None:
@@ -153,11 +215,9 @@ def warn(text: str) -> None:
     _ERRORS.print(f"jaxdqn: {text}")
 
 
-def say_how_to_go_on(out: Path, done: int, total: int) -> None:
+def say_how_to_go_on(out: Path, done: int, total: int, what: str = "steps per seed") -> None:
     """Say what was kept of a training that was stopped, and how it is resumed."""
-    _CONSOLE.print(
-        f"stopped after {done:,} of {total:,} steps per seed; go on with: jaxdqn resume {out}"
-    )
+    _CONSOLE.print(f"stopped after {done:,} of {total:,} {what}; go on with: jaxdqn resume {out}")
 
 
 def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> None:

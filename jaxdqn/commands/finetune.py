@@ -1,0 +1,56 @@
+"""``jaxdqn finetune``: teach a pre-trained language model the shortest path."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+from jaxdqn.commands.pretrain import check_running, watch
+from jaxdqn.language import training
+from jaxdqn.language.config import for_finetuning
+from jaxdqn.runs import reading
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Go on with a pre-trained model on shortest paths alone, in a run folder of its own.
+
+    How long, and how fast, the settings that it was pre-trained with say: finetune_updates,
+    finetune_learning_rate, finetune_longest.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run folder of the pre-training."""
+    finetune_updates: int | None = None
+    """Updates, instead of those of the settings."""
+    seed: int = 0
+    """The model is finetune(config, state, jax.random.key(seed))."""
+    out: Path | None = None
+    """Run folder to create; by default RUN-finetuned."""
+    save_every: float = 60.0
+    """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = tyro.cli(Arguments, prog="jaxdqn finetune", args=arguments, use_underscores=True)
+    check_running(chosen.seed, chosen.save_every)
+    before = reading.restore(chosen.run)
+    if before.config.stage != "pretrain":
+        raise ConfigError(
+            f"run '{chosen.run}' was fine-tuned already: name the run folder of a pre-training."
+        )
+    if before.rows < before.config.rows:
+        raise ConfigError(
+            f"run '{chosen.run}' has not ended: go on first with jaxdqn resume {chosen.run}."
+        )
+    config = before.config
+    if chosen.finetune_updates is not None:
+        config = config.replace(finetune_updates=chosen.finetune_updates)
+    config = for_finetuning(config)
+    state = training.begin(config, before.state.params, jax.random.key(chosen.seed))
+    out = chosen.out or chosen.run.with_name(f"{chosen.run.name}-finetuned")
+    return watch(out, reading.begin(out, config, state), chosen.save_every)

@@ -1,0 +1,98 @@
+"""``jaxdqn pretrain``: train a language model of mazes, show it live, leave a run folder."""
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from jaxdqn.commands import flags
+from jaxdqn.language import config as configs
+from jaxdqn.language import training
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.plots import reading as plots
+from jaxdqn.runs import console, reading
+from jaxdqn.runs.reading import Reading
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train a language model on texts of mazes, and leave a run folder that networks begin with."""
+
+    config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
+    """Settings, a TOML file such as configs/language.toml; options below change single ones."""
+    settings: Any
+    env_kwargs: dict[str, Any]
+    """Arguments of the mazes' constructor: compiled."""
+    seed: int = 0
+    """The model is pretrain(config, jax.random.key(seed))."""
+    out: Path | None = None
+    """Run folder to create; by default runs/<config>-<date>-<time>."""
+    save_every: float = 60.0
+    """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen = parse(arguments)
+    stem = f"{chosen.config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    out = chosen.out or Path("runs") / stem
+    state = training.init(chosen.settings, jax.random.key(chosen.seed))
+    return watch(out, reading.begin(out, chosen.settings, state), chosen.save_every)
+
+
+def watch(out: Path, begun: Reading, save_every: float) -> int:
+    """Train in a run folder, show it live, and leave its results; return the exit status."""
+    console.announce_reading(begun, out)
+    with console.Interruption() as signals:
+
+        def show(so_far: Reading) -> bool:
+            console.report_row(so_far)
+            return signals.interrupted
+
+        ended = reading.carry_on(out, begun, save_every, show)
+    if ended.rows < ended.config.rows:
+        updates = ended.config.updates_per_evaluation
+        console.say_how_to_go_on(out, ended.rows * updates, ended.config.rows * updates, "updates")
+        return 0
+    summary, greedy = reading.leave_results(out, ended)
+    plots.draw(out, ended, summary, greedy)
+    console.report_reading(summary, out)
+    return 0
+
+
+def parse(arguments: list[str]) -> Arguments:
+    """Read the command line; what the file sets is the default of the options.
+
+    Raises:
+        ConfigError: the file or an option can't be honoured.
+    """
+    named = next((word for word in arguments if word.endswith(".toml")), None)
+    config = configs.load(named) if named else LanguageConfig()
+    offer = flags.group("Settings", LanguageConfig, config)
+    kind = flags.expecting(Arguments, offer)
+    offered = kind(
+        config_file=Path(named) if named else tyro.MISSING,
+        settings=offer,
+        env_kwargs=dict(config.env_kwargs),
+    )
+    chosen = tyro.cli(
+        kind, prog="jaxdqn pretrain", args=arguments, default=offered, use_underscores=True
+    )
+    if named is None:
+        raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
+    settings = config.replace(**vars(chosen.settings), env_kwargs=chosen.env_kwargs)
+    configs.check(settings)
+    check_running(chosen.seed, chosen.save_every)
+    return dataclasses.replace(chosen, settings=settings)
+
+
+def check_running(seed: int, save_every: float) -> None:
+    """Refuse, with a ``ConfigError``, a seed or a length of time that is none."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed ({seed}) must be from 0 to 4294967295: change it.")
+    if not save_every >= 0:
+        raise ConfigError(f"save_every ({save_every}) must be 0 or more: change it.")

@@ -1,0 +1,134 @@
+"""Pictures of a language model: losses and their floors, paths it writes, what it looks at."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxdqn import maze
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.language.generation import Verdicts
+from jaxdqn.maze import Level, render, text
+from jaxdqn.plots.curves import BLUE, GREY, short_steps
+from jaxdqn.runs.reading import Reading
+from jaxdqn.types import Params
+
+SHEET = (3, 6)
+
+
+def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> None:
+    """Draw everything there is to see of a language model into its run folder."""
+    figures = {
+        "losses.png": losses(reading, out.name),
+        "paths.png": paths(reading.config, verdicts, out.name),
+        "attention.png": attention(reading.config, reading.state.params, verdicts, out.name),
+    }
+    if "board_divergence" in summary:
+        figures["walls.png"] = divergence(summary["board_divergence"], out.name)
+    for file, figure in figures.items():
+        figure.savefig(out / file, dpi=120)
+
+
+def losses(reading: Reading, title: str) -> Figure:
+    """Draw held-out losses against texts read, each with its floor."""
+    rows = reading.metrics
+    assert rows is not None
+    found = rows.held_out
+    panels = {
+        "walls": (found.board, rows.board_floor),
+        "goal and start": (found.ends, found.ends_floor),
+        "path": (found.path, found.path_floor),
+    }
+    if reading.config.stage == "finetune":
+        panels = {"path": panels["path"]}
+    figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+    for axes, (name, (loss, floor)) in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
+    ):
+        axes.plot(rows.texts, loss, color=BLUE, label="held-out mazes")
+        if np.isfinite(floor).all():
+            axes.plot(rows.texts, floor, color=GREY, linestyle="--", label="a perfect reader's")
+        axes.set_title(f"{name}: {loss[-1]:.2f} nats, floor {floor[-1]:.2f}", fontsize=10)
+        axes.set_xlabel("texts read")
+        axes.set_ylabel("nats per text")
+        axes.xaxis.set_major_formatter(short_steps)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
+    """Draw paths that the model wrote: up to half of the sheet wrong ones, then right ones."""
+    right = np.asarray(verdicts.shortest)
+    wrong, good = np.flatnonzero(~right), np.flatnonzero(right)
+    room = SHEET[0] * SHEET[1]
+    wrong = wrong[: max(room // 2, room - len(good))]
+    chosen = np.concatenate([wrong, good[: room - len(wrong)]])
+    figure = Figure(figsize=(1.9 * SHEET[1], 2.15 * SHEET[0] + 0.4), layout="constrained")
+    panels = figure.subplots(*SHEET, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for axes, index in zip(panels.flat, chosen.tolist(), strict=False):
+        level, path = _written(config, np.asarray(verdicts.tokens[index]))
+        colour = render.REACHED_COLOUR if right[index] else render.PATH_COLOUR
+        axes.set_axis_on()
+        render.draw_walls(axes, level.walls)
+        render.draw_path(axes, level, [level.start, *path], colour)
+        render.draw_end(axes, level, level.start, "S", size=7)
+        render.draw_end(axes, level, level.goal, "G", size=7)
+        needed = int(verdicts.moves[index])
+        axes.set_title(f"{len(path)} moves, {needed} needed", fontsize=9, color=colour)
+    figure.suptitle(f"{title}: {right.sum():,} of {len(right):,} paths exactly shortest")
+    return figure
+
+
+def attention(config: LanguageConfig, params: Params, verdicts: Verdicts, title: str) -> Figure:
+    """Draw what each head of the last layer looks at from the agent's cell, over the maze."""
+    level, _ = _written(config, np.asarray(verdicts.tokens[0]))
+    end = text.prompt_length(config.cells)
+    looks = _weights(config, params, verdicts.tokens[0])[:, end - 1, 1 : config.cells + 1]
+    figure = Figure(figsize=(3.0 * config.heads, 3.4), layout="constrained")
+    for head, axes in enumerate(figure.subplots(1, config.heads, squeeze=False).flat):
+        image = axes.imshow(looks[head].reshape(level.walls.shape), cmap="viridis")
+        where = np.argwhere(level.walls)
+        axes.scatter(where[:, 1], where[:, 0], s=6, color="white", marker="s", alpha=0.6)
+        render.draw_end(axes, level, level.start, "S", size=8)
+        render.draw_end(axes, level, level.goal, "G", size=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(f"head {head + 1}: {looks[head].sum():.0%} on cells", fontsize=9)
+        figure.colorbar(image, ax=axes, shrink=0.7)
+    figure.suptitle(f"{title}: attention of the last layer from the agent's cell (white: walls)")
+    return figure
+
+
+def divergence(found: dict[str, Any], title: str) -> Figure:
+    """Draw how far the model's idea of each wall is from the exact probability."""
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.asarray(found["cells"]), cmap="viridis")
+    figure.colorbar(image, ax=axes, label="nats")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(f"{title}: KL(exact ‖ model) of each cell, {found['sum']:.3g} nats", fontsize=10)
+    return figure
+
+
+def _written(config: LanguageConfig, tokens: np.ndarray) -> tuple[Level, list[int]]:
+    """Return the maze of a text and the cells walked before its end."""
+    height, width = (int(config.env_kwargs.get(name, 10)) for name in ("height", "width"))
+    ends = np.flatnonzero(tokens == text.END)
+    return maze.text.read(
+        text.decode(tokens[: ends[0] if len(ends) else None], config.cells), height, width
+    )
+
+
+def _weights(config: LanguageConfig, params: Params, tokens: Any) -> np.ndarray:
+    """Return the attention of the last layer, ``[heads, T, T]``."""
+    _, kept = config.model().apply(params, jnp.asarray(tokens), mutable=["intermediates"])
+    last = kept["intermediates"]["trunk"][f"block_{config.layers - 1}"]
+    return np.asarray(last["attention"]["attention_weights"][0])

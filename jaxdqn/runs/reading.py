@@ -1,0 +1,179 @@
+"""A language model's training in a run folder: saved as it goes, carried on after any stop."""
+
+import csv
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+
+from jaxdqn import pytrees
+from jaxdqn.language import config as configs
+from jaxdqn.language import corpus, generation, measures, training
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.language.generation import Verdicts
+from jaxdqn.language.training import LanguageMetrics, LanguageState
+from jaxdqn.maze import text
+from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
+from jaxdqn.runs import checkpoint, folder
+from jaxdqn.types import ConfigError, Params, reason_of
+
+FILE = "language.npz"
+JUDGED = 1_024
+"""Most held-out mazes that paths are written in."""
+
+
+class Reading(NamedTuple):
+    """A training, as far as it has come.
+
+    Attributes:
+        config: the settings.
+        state: of the model.
+        metrics: rows so far, leaves ``[T]``; None before the first.
+        seconds: of training so far, compilation included.
+    """
+
+    config: LanguageConfig
+    state: LanguageState
+    metrics: LanguageMetrics | None
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return 0 if self.metrics is None else len(self.metrics.loss)
+
+
+def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
+    """Make a run folder.
+
+    Raises:
+        ConfigError: something is there already, or the place can't be written to.
+    """
+    folder.make_folder(out)
+    (out / SETTINGS).write_text(configs.to_toml(config), encoding="utf-8")
+    return Reading(config, state, None, 0.0)
+
+
+def carry_on(
+    out: Path, reading: Reading, save_every: float, show: Callable[[Reading], bool]
+) -> Reading:
+    """Train to the end of the schedule, or until ``show`` says true after a row.
+
+    Args:
+        out: the run folder.
+        reading: from ``begin`` or ``restore``.
+        save_every: seconds between checkpoints; 0: after each row.
+        show: called after each row.
+
+    Raises:
+        ConfigError: the folder can't be written to.
+    """
+    saved = time.monotonic()
+    save(out, reading)
+    while reading.rows < reading.config.rows:
+        began = time.monotonic()
+        state, row = training.run(reading.config, reading.state, 1)
+        row = jax.device_get(row)
+        rows = row if reading.metrics is None else _joined(reading.metrics, row)
+        seconds = reading.seconds + time.monotonic() - began
+        reading = reading._replace(state=state, metrics=rows, seconds=seconds)
+        stop = show(reading)
+        ended = stop or reading.rows == reading.config.rows
+        if ended or time.monotonic() - saved >= save_every:
+            save(out, reading)
+            saved = time.monotonic()
+        if stop:
+            break
+    return reading
+
+
+def save(out: Path, reading: Reading) -> None:
+    """Write the checkpoint; a crash at any moment leaves the one before, or this one."""
+    config = configs.to_toml(reading.config)
+    trees: dict[str, Any] = {"state": reading.state, "metrics": reading.metrics or {}}
+    checkpoint.write(out / FILE, checkpoint.pack(trees, config, None, reading.seconds))
+
+
+def restore(run: Path) -> Reading:
+    """Read the checkpoint of a run folder.
+
+    Raises:
+        ConfigError: it is missing, damaged, or of a version that this one can't carry on.
+    """
+    about, arrays = checkpoint.read(run / FILE)
+    config = configs.from_toml(about.config, f"the settings in checkpoint '{run / FILE}'")
+    try:
+        state = checkpoint.assemble(arrays, about.keys, training.outline(config))
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"checkpoint '{run / FILE}' holds another kind of state than this jaxdqn makes: "
+            f"restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
+        ) from None
+    rows = None
+    if "metrics.updates" in arrays:
+        like = jax.eval_shape(lambda state: training.run(config, state, 1)[1], state)
+        names = [f"metrics.{name}" for name in pytrees.named_leaves(like)]
+        rows = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in names])
+    return Reading(config, jax.tree.map(jnp.asarray, state), rows, about.seconds)
+
+
+def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:
+    """Judge the model and write weights, table and summary; return the summary and greedy paths."""
+    config, params = reading.config, reading.state.params
+    assert reading.metrics is not None, "something was read"
+    held_out, _ = corpus.banks(config)
+    indices = jnp.arange(min(JUDGED, len(held_out)))
+    # The same ends in both.
+    greedy, sampled = (
+        generation.judge(config, params, held_out, indices, temperature, jax.random.key(0))
+        for temperature in (0.0, 1.0)
+    )
+    rows = {name: np.asarray(x) for name, x in measures.flat(reading.metrics).items()}
+    final = {name: float(x[-1]) for name, x in rows.items()}
+    bounds = tuple(range(8, int(np.max(greedy.moves)), 8))
+    summary = {
+        "stage": config.stage,
+        "seconds": round(reading.seconds, 1),
+        "weights": sum(x.size for x in jax.tree.leaves(params)),
+        "final": final,
+        "greedy": measures.summarise(greedy, bounds),
+        "sampled": measures.summarise(sampled, bounds),
+        "versions": checkpoint.versions(),
+    }
+    if config.stage == "pretrain" and not np.isnan(final["board_floor"]):
+        walls = held_out.walls[:JUDGED]
+        far = measures.divergence(config, params, walls, text.SOLUTION)
+        summary["board_divergence"] = {"sum": float(far.sum()), "cells": far.tolist()}
+    try:
+        _write_table(out / "metrics.csv", rows)
+        write_weights(out, params)
+    except OSError as error:
+        raise ConfigError(
+            f"run '{out}' can't be written to ({reason_of(error)}): copy it first."
+        ) from None
+    folder.save_json(out / "summary.json", summary)
+    return summary, greedy
+
+
+def write_weights(out: Path, params: Params) -> None:
+    """Write what a network begins with; a crash leaves what was there, or all of this."""
+    draft = out / f"{WEIGHTS}.{os.getpid()}.tmp"
+    draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
+    draft.replace(out / WEIGHTS)
+
+
+def _joined(rows: LanguageMetrics, row: LanguageMetrics) -> LanguageMetrics:
+    return jax.tree.map(lambda x, y: np.concatenate([x, y]), rows, row)
+
+
+def _write_table(path: Path, rows: dict[str, np.ndarray]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows)
+        writer.writerows(zip(*(x.tolist() for x in rows.values()), strict=True))

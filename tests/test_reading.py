@@ -1,0 +1,133 @@
+"""Language models on the command line: from text to policy by three commands."""
+
+import contextlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, assert_same_bits, small
+from PIL import Image
+from test_cli import run_here
+from test_language import AGENT, KEY, little, pretrained
+
+import jaxdqn
+from jaxdqn import ConfigError, config, maze
+from jaxdqn.language import config as configs
+from jaxdqn.language import exact, measures
+from jaxdqn.language import training as language
+from jaxdqn.maze import text
+from jaxdqn.runs import reading
+
+PICTURES = ("attention.png", "losses.png", "paths.png")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """The folders of two commands, one after the other."""
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "tiny.toml").write_text(configs.to_toml(little()))
+    (folder / "agent.toml").write_text(config.to_toml(small(**AGENT)))
+    for command in ("pretrain tiny.toml --out lm", "finetune lm"):
+        code, out, err = run_here(*command.split(), cwd=folder)
+        assert (code, err) == (0, ""), err
+        assert "exactly shortest" in out
+    return folder
+
+
+def test_a_run_folder_has_figures_and_pictures(chain):
+    for name, pictures in (("lm", (*PICTURES, "walls.png")), ("lm-finetuned", PICTURES)):
+        for picture in pictures:
+            with Image.open(chain / name / picture) as image:
+                assert min(image.size) > 300
+        summary = json.loads((chain / name / "summary.json").read_text())
+        assert summary["greedy"]["paths"] == 20
+        assert sum(x["paths"] for x in summary["greedy"]["by_moves"].values()) == 20
+        rows = (chain / name / "metrics.csv").read_text().splitlines()
+        assert len(rows) == 1 + 4
+
+
+@pytest.mark.slow
+def test_the_third_command_leads_to_policy(chain):
+    command = "train agent.toml --pretrained lm-finetuned --trunk_rate 0 --seeds 1 --out agent"
+    assert run_here(*command.split(), cwd=chain)[0] == 0
+    weights = reading.restore(chain / "lm-finetuned").state.params["params"]["trunk"]
+    with contextlib.chdir(chain):
+        params = jaxdqn.restore("agent").state.agent.params
+    trunk = jax.tree.map(lambda x: x[0], params["params"]["trunk"])
+    assert_same_bits(trunk["block_0"], weights["block_0"])
+
+
+def test_the_command_is_the_function(chain):
+    found = reading.restore(chain / "lm")
+    state, metrics = pretrained()
+    assert_same_bits(found.state, state)
+    np.testing.assert_array_equal(found.metrics.loss, metrics.loss)
+
+
+def test_a_training_stopped_anywhere_ends_in_the_same_bits(chain, tmp_path):
+    """The checkpoint after two rows is what a kill at any later moment would leave."""
+    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    reading.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
+    half = reading.restore(tmp_path / "lm")
+    assert (half.rows, int(half.state.updates)) == (2, 4)
+    whole = reading.carry_on(tmp_path / "lm", half, 60.0, lambda _: False)
+    there = reading.restore(chain / "lm")
+    assert_same_bits(whole.state, there.state)
+    assert_same_bits(reading.restore(tmp_path / "lm").metrics, there.metrics)
+
+
+def test_the_divergence_is_the_expected_distance_from_the_floor():
+    """Over all trees KL(exact ‖ model) is the mean loss on the walls less their entropy."""
+    settings, params = little(), pretrained()[0].params
+    every = maze.bank("corridors", 5, 5, count=192).walls
+    far = measures.divergence(settings, params, every, text.SOLUTION)
+    assert (far > -1e-6).all()
+    prompts = jax.vmap(lambda walls: text.prompt(walls, 0, 24, text.SOLUTION))(every)
+    tokens = jnp.pad(prompts.astype(jnp.int32), ((0, 0), (0, 17)), constant_values=text.PADDING)
+    losses = jax.jit(jax.vmap(language.token_losses, (None, None, 0)))(settings, params, tokens)
+    mean = float(losses[:, 1:26].sum(axis=1).mean())
+    assert far.sum() == pytest.approx(mean - exact.board_entropy(5, 5), rel=1e-4)
+
+
+def test_the_shipped_settings_are_read_and_agree_with_one_another():
+    read = configs.load(ROOT / "configs" / "language.toml")
+    agent = jaxdqn.load_config(ROOT / "configs" / "transformer_maze.toml")
+    for name in ("layers", "heads", "width"):
+        assert getattr(read, name) == getattr(agent, name)
+    for name, value in read.env_kwargs.items():
+        assert agent.env_kwargs[name] == value
+
+
+@pytest.mark.parametrize(
+    ("command", "fragments"),
+    [
+        ("pretrain", ["CONFIG"]),
+        ("pretrain nowhere.toml", ["nowhere.toml", "check the path"]),
+        ("pretrain tiny.toml --seed -1", ["seed (-1)", "change it"]),
+        ("pretrain tiny.toml --heads 3", ["multiple of heads (3)"]),
+        ("pretrain tiny.toml --out lm", ["exists already", "another folder"]),
+        ("pretrain agent.toml", ["key 'method' is not known"]),
+        ("finetune lm-finetuned", ["was fine-tuned already"]),
+        ("finetune nowhere", ["nowhere", "doesn't exist"]),
+        ("resume lm --total_steps 9", ["total_steps (9)", "leave it out"]),
+    ],
+)
+def test_wrong_commands_end_in_one_sentence(chain, command, fragments):
+    code, _, err = run_here(*command.split(), cwd=chain)
+    assert code in (1, 2)
+    for fragment in fragments:
+        assert fragment in err
+
+
+def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):
+    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    reading.save(tmp_path / "lm", begun)
+    code, _, err = run_here("finetune", "lm", cwd=tmp_path)
+    assert code == 1
+    assert "has not ended" in err
+    assert "jaxdqn resume" in err
+    (tmp_path / "lm" / reading.FILE).write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="damaged"):
+        reading.restore(tmp_path / "lm")
