@@ -17,7 +17,7 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-from jaxdqn.runs import checkpoint, folder, loggers, session
+from jaxdqn.runs import checkpoint, files, folder, loggers, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options
 
@@ -165,15 +165,15 @@ def test_the_table_forgets_what_the_checkpoint_does_not_know(tmp_path, whole):
 
 def test_a_full_disk_is_told_and_training_goes_on(half, whole, tmp_path, monkeypatch, capsys):
     shutil.copytree(half, tmp_path / "run")
-    real, calls = checkpoint._write, []
+    real, calls = files.write_arrays, []
 
-    def full_for_a_while(path, arrays):
+    def full_for_a_while(path, *rest):
         calls.append(path)
         if len(calls) == 2:
             raise ConfigError("checkpoint can't be written (no space left on device): make room.")
-        return real(path, arrays)
+        return real(path, *rest)
 
-    monkeypatch.setattr(checkpoint, "_write", full_for_a_while)
+    monkeypatch.setattr(files, "write_arrays", full_for_a_while)
     begin = jaxdqn.restore(half)
     outcome = session.train(tmp_path / "run", small(), EIGHT, options=ALWAYS, begin=begin)
     assert len(calls) == 3

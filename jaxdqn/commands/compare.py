@@ -13,8 +13,7 @@ import tyro
 from jaxdqn import plots
 from jaxdqn.config import load_config
 from jaxdqn.metrics import to_arrays
-from jaxdqn.parallel import sweeps
-from jaxdqn.runs import comparison, console, folder
+from jaxdqn.runs import comparison, console, folder, sweeps
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.training import measured
 from jaxdqn.types import ConfigError

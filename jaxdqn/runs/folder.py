@@ -1,7 +1,6 @@
 """Run folders: what a training leaves on disk."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from flax import serialization
 from jaxdqn import statistics
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
+from jaxdqn.runs import files
 from jaxdqn.runs.checkpoint import versions
 from jaxdqn.types import ConfigError, Params, reason_of
 
@@ -98,7 +98,7 @@ def clear(path: Path, config: Config) -> None:
         ConfigError: it can't be written to.
     """
     try:
-        for stale in path.glob("*.tmp"):
+        for stale in path.rglob(files.DRAFTS):
             stale.unlink()
         write_config(path, config)
     except OSError as error:
@@ -109,9 +109,7 @@ def clear(path: Path, config: Config) -> None:
 
 def write_config(path: Path, config: Config) -> None:
     """Write the settings of a run folder; those before stay until these are whole."""
-    draft = path / f"config.toml.{os.getpid()}.tmp"
-    draft.write_text(to_toml(config), encoding="utf-8")
-    draft.replace(path / "config.toml")
+    files.write_text(path / "config.toml", to_toml(config))
 
 
 def summarise(
