@@ -29,8 +29,8 @@ def run_until(out, pause, found=None, **options):
     """Train in a folder up to the ``pause``-th call of the watcher; count the agents trained."""
     calls = []
 
-    def watch(_, chunk, row):
-        calls.append((chunk, row))
+    def watch(moment):
+        calls.append((moment.chunk, moment.row))
         return len(calls) == pause
 
     outcome = sweeps.run(found or grid(small(), 8, SWEPT), out, watch=watch, **options)

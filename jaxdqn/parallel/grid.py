@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxdqn import environment
 from jaxdqn.config import Config, check, check_kind
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.parallel.executor import with_numbers
@@ -41,6 +42,12 @@ class Grid(NamedTuple):
     def agents(self) -> int:
         """How many are trained."""
         return math.prod(self.shape)
+
+    @property
+    def run(self) -> range | None:
+        """The seeds, where it is one setting with seeds in a row, as ``jaxdqn train`` trains."""
+        row = range(self.seeds[0], self.seeds[-1] + 1)
+        return row if not self.axes and list(row) == self.seeds else None
 
     def of(self, cell: int) -> Config:
         """Return all of one setting."""
@@ -81,6 +88,7 @@ def grid(
     every = [found.of(cell) for cell in range(len(found.settings))]
     for each in every:
         check(each)
+        environment.make(each)
     rows = {each.schedule.evaluations for each in every}
     if len(rows) > 1:
         raise ConfigError(

@@ -85,12 +85,19 @@ class Chunk(NamedTuple):
 class Results:
     """What is known of each agent so far, by group; memory is taken as results come."""
 
-    def __init__(self, found: Grid) -> None:
+    def __init__(self, found: Grid, params: bool = True) -> None:
+        """Know nothing yet; without ``params`` networks aren't kept."""
         self.grid = found
+        self.with_params = params
         self.groups = groups(found)
         count = len(found.seeds)
         self.done = [np.zeros(len(group.cells) * count, bool) for group in self.groups]
         self._kept: list[tuple[Params, Metrics] | None] = [None] * len(self.groups)
+        self._home = {
+            cell: (index, place)
+            for index, group in enumerate(self.groups)
+            for place, cell in enumerate(group.cells)
+        }
 
     def put(self, group: int, rows: np.ndarray, params: Params, metrics: Metrics) -> None:
         """Keep what became of some agents.
@@ -102,7 +109,7 @@ class Results:
             metrics: leaves ``[K, T]``.
         """
         agents = len(self.done[group])
-        new = (params, metrics)
+        new = (params if self.with_params else None, metrics)
         if self._kept[group] is None:
             self._kept[group] = jax.tree.map(
                 lambda x: np.zeros((agents, *x.shape[1:]), x.dtype), new
@@ -113,6 +120,16 @@ class Results:
 
         jax.tree.map(fill, self._kept[group], new)
         self.done[group][rows] = True
+
+    def of_cell(self, cell: int) -> tuple[list[int], Metrics | None]:
+        """Return the finished seeds of one setting, and their metrics, leaves ``[S, T]``."""
+        index, place = self._home[cell]
+        count, kept = len(self.grid.seeds), self._kept[index]
+        rows = place * count + np.flatnonzero(self.done[index][place * count :][:count])
+        if kept is None or not len(rows):
+            return [], None
+        seeds = [self.grid.seeds[row - place * count] for row in rows]
+        return seeds, jax.tree.map(lambda x: x[rows], kept[1])
 
     def sweep(self) -> Sweep:
         """Return everything along the axes, once every agent is done."""

@@ -83,8 +83,15 @@ def write_arrays(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Any]
     return path.stat().st_size
 
 
-def read_arrays(path: Path, kind: str) -> tuple[Any, dict[str, Any]]:
+def read_arrays(
+    path: Path, kind: str, prefix: tuple[str, ...] = ("",)
+) -> tuple[Any, dict[str, Any]]:
     """Read what ``write_arrays`` wrote: what is said of the arrays, and the arrays.
+
+    Args:
+        path: the file.
+        kind: what a message calls the file.
+        prefix: only arrays whose names begin with one of these are read.
 
     Raises:
         ConfigError: the file is missing or damaged.
@@ -93,7 +100,8 @@ def read_arrays(path: Path, kind: str) -> tuple[Any, dict[str, Any]]:
         with zipfile.ZipFile(path) as archive:
             # A member read whole is compared with its checksum; numpy.load would stop before that
             # where a damaged header says so.
-            members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
+            wanted = [name for name in archive.namelist() if _is_wanted(name, prefix)]
+            members = {name: io.BytesIO(archive.read(name)) for name in wanted}
             arrays = {
                 name.removesuffix(".npy"): np.load(member, allow_pickle=False)
                 for name, member in members.items()
@@ -112,6 +120,10 @@ def read_arrays(path: Path, kind: str) -> tuple[Any, dict[str, Any]]:
         return json.loads(arrays.pop(_ABOUT).tobytes()), arrays
     except (KeyError, ValueError):
         raise damaged(path, kind, "it isn't one of jaxdqn's") from None
+
+
+def _is_wanted(name: str, prefix: tuple[str, ...]) -> bool:
+    return name.startswith(prefix) or name == f"{_ABOUT}.npy"
 
 
 def damaged(path: Path, kind: str, reason: str) -> ConfigError:

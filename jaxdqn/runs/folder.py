@@ -1,6 +1,7 @@
 """Run folders: what a training leaves on disk."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,10 +152,15 @@ def summarise(
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
+    save_metrics(path, metrics, summary)
+    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
+
+
+def save_metrics(path: Path, metrics: Metrics, summary: dict[str, Any]) -> None:
+    """Write ``metrics.npz`` (per seed) and ``summary.json``."""
     columns: dict[str, Any] = to_arrays(metrics)
     np.savez_compressed(path / "metrics.npz", **columns)
     save_json(path / "summary.json", summary)
-    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
@@ -196,6 +202,15 @@ def load(path: Path) -> Run:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can say: arrays and their numbers as lists and numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _without_nan(value: Any) -> Any:

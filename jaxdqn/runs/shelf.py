@@ -6,6 +6,8 @@ therefore be cut otherwise, on other machines, for more values or more seeds.
 
 import hashlib
 import json
+import operator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,24 +51,31 @@ class Shelf:
     """Where chunks of a sweep are kept."""
 
     def __init__(self, out: Path, found: Grid) -> None:
+        """Look at a folder as that of these settings and seeds; nothing is written."""
+        self._out, self._grid = out, found
+        self._finished, self._under_way = out / _FINISHED, out / _UNDER_WAY
+        self._digests = [_digest(found.of(cell)) for cell in range(len(found.settings))]
+
+    def open(self, notes: Mapping[str, Any]) -> None:
         """Make the folder, or take one that an earlier session of any sweep has left.
+
+        Args:
+            notes: what it is to remember beside settings and seeds.
 
         Raises:
             ConfigError: it is no sweep's, or can't be written to.
         """
-        self._finished, self._under_way = out / _FINISHED, out / _UNDER_WAY
-        self._grid = found
-        self._digests = [_digest(found.of(cell)) for cell in range(len(found.settings))]
-        if not (out / GRID).exists() and out.is_dir() and any(out.iterdir()):
+        out = self._out
+        if not is_sweep(out) and out.is_dir() and any(out.iterdir()):
             raise ConfigError(
                 f"out ('{out}') exists already and is no sweep's: choose another folder."
             )
+        asked = {"axes": self._grid.axes, "seeds": self._grid.seeds, "notes": notes}
         try:
             self._finished.mkdir(parents=True, exist_ok=True)
             self._under_way.mkdir(exist_ok=True)
-            folder.write_config(out, found.config)
-            axes = {"axes": found.axes, "seeds": found.seeds}
-            files.write_text(out / GRID, json.dumps(axes, default=_listed, indent=1) + "\n")
+            folder.write_config(out, self._grid.config)
+            files.write_text(out / GRID, json.dumps(folder.plain(asked), indent=1) + "\n")
         except OSError as error:
             raise ConfigError(
                 f"out ('{out}') can't be written ({reason_of(error)}): choose another folder."
@@ -79,16 +88,17 @@ class Shelf:
             ConfigError: a file is damaged, or of another version.
         """
         places, seconds = self._places(results), 0.0
+        wanted = ("metrics.", "params.") if results.with_params else ("metrics.",)
         for path in sorted(self._finished.glob("*.npz")):
-            about, arrays = _read(path)
+            about, arrays = _read(path, wanted)
             agents = [places.get((digest, seed)) for digest, seed in about["agents"]]
             for index, group in enumerate(results.groups):
                 chosen = [(i, at[1]) for i, at in enumerate(agents) if at and at[0] == index]
                 if chosen:
                     these, rows = np.array(chosen).T
-                    params, metrics = _unpack(path, arrays, group.config)
-                    params, metrics = jax.tree.map(lambda x, i=these: x[i], (params, metrics))
-                    results.put(index, rows, params, metrics)
+                    params = _params(path, arrays, group.config) if results.with_params else None
+                    both = (params, _metrics(path, arrays))
+                    results.put(index, rows, *jax.tree.map(lambda x, i=these: x[i], both))
                     seconds += about["seconds"] * len(chosen) / len(agents)
         return seconds
 
@@ -121,10 +131,9 @@ class Shelf:
             "format": _FORMAT,
             "versions": checkpoint.versions(),
             "agents": agents,
-            "settings": [self._grid.settings[cell] for cell in chunk.cells],
+            "settings": folder.plain([self._grid.settings[cell] for cell in chunk.cells]),
             "seconds": seconds,
         }
-        about = json.loads(json.dumps(about, default=_listed))
         name = _name(agents)
         files.write_arrays(self._finished / name, about, jax.device_get(arrays), _KIND)
         (self._under_way / name).unlink(missing_ok=True)
@@ -140,6 +149,20 @@ class Shelf:
             self._under_way / _name(agents), state, chunk.config, metrics,
             agents=agents, seconds=seconds,
         )  # fmt: skip
+
+    def params_of(self, cell: int, seed: int) -> Params:
+        """Return the network of one agent.
+
+        Raises:
+            ConfigError: it isn't there.
+        """
+        wanted = [self._digests[cell], seed]
+        for path in sorted(self._finished.glob("*.npz")):
+            agents = _read(path, ())[0]["agents"]
+            if wanted in agents:
+                params = _params(path, _read(path, ("params.",))[1], self._grid.of(cell))
+                return jax.tree.map(operator.itemgetter(agents.index(wanted)), params)
+        raise ConfigError(f"seed ({seed}) is not in '{self._out}': choose one that was trained.")
 
     def _agents(self, chunk: Chunk) -> list[tuple[str, int]]:
         digests = (self._digests[cell] for cell in chunk.cells)
@@ -161,8 +184,8 @@ def is_sweep(out: Path) -> bool:
     return (out / GRID).exists()
 
 
-def read_grid(out: Path) -> Grid:
-    """Read what a sweep's folder was asked for.
+def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
+    """Read what a sweep's folder was asked for, and what else it remembers.
 
     Raises:
         ConfigError: it is missing or damaged.
@@ -171,7 +194,7 @@ def read_grid(out: Path) -> Grid:
     try:
         said = json.loads((out / GRID).read_text(encoding="utf-8"))
         axes, seeds = dict(said["axes"]), list(said["seeds"])
-        return Grid(config, axes, settings_along(axes), seeds)
+        return Grid(config, axes, settings_along(axes), seeds), dict(said["notes"])
     except OSError as error:
         raise ConfigError(
             f"sweep '{out}' can't be read ({reason_of(error, 'unreadable')}): check the path."
@@ -180,8 +203,22 @@ def read_grid(out: Path) -> Grid:
         raise files.damaged(out / GRID, "sweep", str(error)) from None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    about, arrays = files.read_arrays(path, _KIND)
+def read_results(out: Path, params: bool = False) -> tuple[Results, float, dict[str, Any]]:
+    """Read what a sweep's folder holds: its results, their seconds, and what else it remembers.
+
+    Raises:
+        ConfigError: it is missing or damaged, or nothing of it is finished.
+    """
+    found, notes = read_grid(out)
+    results = Results(found, params)
+    seconds = Shelf(out, found).read(results)
+    if not any(done.any() for done in results.done):
+        raise ConfigError(f"sweep '{out}' has nothing finished: go on with jaxdqn resume {out}.")
+    return results, seconds, notes
+
+
+def _read(path: Path, prefix: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    about, arrays = files.read_arrays(path, _KIND, prefix)
     if about.get("format") != _FORMAT:
         raise ConfigError(
             f"chunk '{path}' has format {about.get('format')}, and this reads format {_FORMAT}: "
@@ -190,16 +227,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return about, arrays
 
 
-def _unpack(path: Path, arrays: dict[str, Any], config: Config) -> tuple[Params, Metrics]:
+def _params(path: Path, arrays: dict[str, Any], config: Config) -> Params:
     like = outline(config).agent.params
     try:
-        metrics = {name: x for name, x in arrays.items() if name.startswith("metrics.")}
         leaves = [arrays[name] for name in pytrees.named_leaves({"params": like})]
-        return (
-            jax.tree.unflatten(jax.tree.structure(like), leaves),
-            from_arrays({name.removeprefix("metrics."): x for name, x in metrics.items()}),
-        )
-    except (KeyError, ValueError) as error:
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    except KeyError as error:
+        raise files.damaged(path, _KIND, f"it has no {error}") from None
+
+
+def _metrics(path: Path, arrays: dict[str, Any]) -> Metrics:
+    named = {name.partition(".")[2]: x for name, x in arrays.items() if name.startswith("metrics.")}
+    try:
+        return from_arrays(named)
+    except ValueError as error:
         raise files.damaged(path, _KIND, str(error)) from None
 
 
@@ -209,8 +250,3 @@ def _digest(config: Config) -> str:
 
 def _name(agents: list[tuple[str, int]]) -> str:
     return f"{hashlib.sha256(json.dumps(agents).encode()).hexdigest()[:16]}.npz"
-
-
-def _listed(value: Any) -> Any:
-    """Arrays and their numbers as JSON has them."""
-    return value.tolist()

@@ -1,8 +1,7 @@
 """A sweep, trained chunk by chunk: watched, kept in a folder where one is given, carried on."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +19,29 @@ from jaxdqn.types import ConfigError
 
 SAVE_EVERY = 60.0
 
-Watch = Callable[[Results, Chunk, Metrics | None], Any]
-"""Called between compiled periods with the results so far, the chunk that is trained, and one row
-of its metrics, leaves ``[K]``: None once it is compiled. True stops the sweep, which is saved."""
+
+class Moment(NamedTuple):
+    """Where a sweep is, between compiled periods.
+
+    Attributes:
+        results: of every agent that is finished.
+        chunk: the one that is trained.
+        done: chunks before it in this session.
+        chunks: how many there are in this session.
+        programs: structures that are compiled for them.
+        row: one evaluation of the chunk, leaves ``[K]``; None once it is compiled.
+    """
+
+    results: Results
+    chunk: Chunk
+    done: int
+    chunks: int
+    programs: int
+    row: Metrics | None
+
+
+Watch = Callable[[Moment], Any]
+"""Called as a sweep goes; true stops it, and what is under way is saved."""
 
 
 class Outcome(NamedTuple):
@@ -90,6 +109,8 @@ def run(
     found: Grid,
     out: Path | None = None,
     *,
+    params: bool = True,
+    notes: Mapping[str, Any] | None = None,
     save_every: float = SAVE_EVERY,
     say: Callable[[str], Any] | None = None,
     watch: Watch | None = None,
@@ -99,6 +120,8 @@ def run(
     Args:
         found: settings and seeds.
         out: where chunks are kept, and found; None: nowhere.
+        params: whether networks are kept in memory, too.
+        notes: what else the folder shall remember.
         save_every: seconds after which a chunk under way is saved, at its next evaluation.
         say: told what is going to be run before it starts.
         watch: called as it goes.
@@ -107,20 +130,27 @@ def run(
         ConfigError: one agent doesn't fit into memory, or the folder can't be written to; what was
             finished is kept.
     """
-    results = Results(found)
+    results = Results(found, params)
     shelf = None if out is None else Shelf(out, found)
+    if shelf:
+        shelf.open(notes or {})
     seconds = 0.0 if shelf is None else shelf.read(results)
     begun = [] if shelf is None else shelf.begun(results)
     waiting = [begin.chunk for begin in begun]
     waiting += sweeps.chunks(results, waiting)
     if say is not None:
         say(sweeps.announcement(found, waiting))
-    trained = 0
+    programs, trained = len({chunk.group for chunk in waiting}), 0
     for index, chunk in enumerate(waiting):
         if index % jax.process_count() != jax.process_index():
             continue
         session = _Session(chunk, begun[index] if index < len(begun) else None, shelf, save_every)
-        done = session.train(partial(watch, results, chunk) if watch else lambda _: False)
+
+        def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
+            moment = Moment(results, chunk, index, len(waiting), programs, row)
+            return bool(watch(moment)) if watch else False
+
+        done = session.train(show)
         seconds += session.seconds
         if not done:
             break
