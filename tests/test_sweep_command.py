@@ -117,13 +117,10 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["kinds.toml"], ["seeds ('many') in [sweep] must be a whole number"]),
     ],
 )  # fmt: skip
-def test_a_sweep_that_makes_no_sense_is_refused_and_leaves_nothing(
-    folder, monkeypatch, capsys, arguments, words
-):
-    monkeypatch.chdir(folder)
+def test_a_sweep_that_makes_no_sense_is_refused_and_leaves_nothing(folder, arguments, words):
     (folder / "words.toml").write_text("[sweep]\ndiscout = [0.5, 0.6]\n")
     (folder / "kinds.toml").write_text("[sweep]\nseeds = 'many'\n")
-    code, _, err = run_here("sweep", *arguments, capsys=capsys)
+    code, _, err = run_here("sweep", *arguments, cwd=folder)
     assert code == 1
     assert err.count("\n") == 1
     for word in words:
@@ -158,7 +155,7 @@ def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys
 
 
 def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
-    finished, folder, monkeypatch, capsys
+    finished, folder, monkeypatch
 ):
     monkeypatch.chdir(folder)
     real, calls = sweep_console.SweepProgress.show, []
@@ -172,16 +169,16 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(sweep_console.SweepProgress, "show", interrupted)
         words = ["sweep", "table.toml", "--env_params.slip", "0", "--measure", "q_error"]
-        code, out, err = run_here(*words, "--out", "stopped", capsys=capsys)
+        code, out, err = run_here(*words, "--out", "stopped", cwd=folder)
     assert (code, err) == (130, "")
     assert "interrupted: finishing this evaluation, then saving" in out
     assert "stopped after 0 of 6 agents; go on with: jaxdqn resume stopped" in out
-    code, out, err = run_here("resume", "stopped", capsys=capsys)
+    code, out, err = run_here("resume", "stopped", cwd=folder)
     assert (code, err) == (0, "")
     assert "best of 2 by q_error" in out, "what settings are ranked by is remembered"
     with np.load("stopped/metrics.npz") as one, np.load(finished / "metrics.npz") as other:
         assert_same_bits(dict(one), dict(other))
-    code, _, err = run_here("resume", "stopped", "--total_steps", 999, capsys=capsys)
+    code, _, err = run_here("resume", "stopped", "--total_steps", 999, cwd=folder)
     assert code == 1
     assert "total_steps (999) can't be raised for a sweep" in err
 
@@ -201,7 +198,7 @@ def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypat
     for name in ("curves.png", "policy.png", "summary.json", "config.toml"):
         assert (folder / "chunks" / name).exists()
     for command in (["evaluate", "chunks", "--episodes", 2], ["plot", "chunks", "--seed", 3]):
-        code, _, err = run_here(*command, capsys=capsys)
+        code, _, err = run_here(*command, cwd=folder)
         assert (code, err) == (0, ""), command
 
 
