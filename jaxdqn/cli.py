@@ -12,8 +12,10 @@ Double DQN in JAX: many agents, exact mazes, honest statistics.
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
                     train one agent per seed and write a run folder
+  sweep CONFIG [--field value value ...] [--seeds N] [--out DIR]
+                    train settings × seeds, and say which are best and what is established
   resume RUN [--total_steps N]
-                    carry on a training that was stopped, or train on
+                    carry on a training or a sweep that was stopped, or train on
   evaluate RUN [--episodes N]
                     measure a run's greedy policies on its levels and on others
   plot RUN [--seed I]
@@ -35,7 +37,7 @@ _OPTIONS = {
     "--cores": "be a whole number: write --cores N",
 }
 
-_COMMANDS = ("train", "resume", "evaluate", "plot", "compare", "export")
+_COMMANDS = ("train", "sweep", "resume", "evaluate", "plot", "compare", "export")
 
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:

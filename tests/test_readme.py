@@ -14,7 +14,7 @@ import tyro
 from conftest import ROOT, small
 
 from jaxdqn import devices
-from jaxdqn.commands import compare, evaluate, export, plot, resume, train
+from jaxdqn.commands import compare, evaluate, export, plot, resume, sweep, train
 from jaxdqn.config import to_toml
 
 PATHS = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": compare.Arguments, "evaluate": evaluate.Arguments, "export": export.Arguments,
     "plot": plot.Arguments, "resume": resume.Arguments,
 }  # fmt: skip
+PARSERS = {"train": train.parse, "sweep": sweep.parse}
 
 
 def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
@@ -58,16 +59,16 @@ def test_cores_are_chosen_before_anything_that_starts_jax():
 
 @pytest.mark.parametrize("readme", READMES, ids=["first", "benchmarks", "configs"])
 def test_the_commands_of_the_readmes_are_understood(readme):
-    known = "|".join(["train", *COMMANDS])
+    known = "|".join([*PARSERS, *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
     found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", readme)
     scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
     assert scripts
     for words in map(shlex.split, found):
         command, *arguments = (word for word in words if word != "--help")
-        if command == "train":
+        if command in PARSERS:
             path, *options = arguments
-            assert train.parse([str(ROOT / path), *options]).seeds >= 1
+            assert PARSERS[command]([str(ROOT / path), *options])
         else:
             tyro.cli(COMMANDS[command], args=arguments, use_underscores=True)
     for script, *options in map(shlex.split, scripts):

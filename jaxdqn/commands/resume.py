@@ -6,10 +6,12 @@ from typing import Annotated
 
 import tyro
 
+from jaxdqn.commands import sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
-from jaxdqn.runs import checkpoint, console, folder
+from jaxdqn.runs import console, folder, shelf
 from jaxdqn.runs.session import Options
+from jaxdqn.runs.trained import of_run
 from jaxdqn.types import ConfigError
 
 
@@ -32,6 +34,8 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     chosen.keeping.check()
+    if shelf.is_sweep(chosen.run):
+        return _resume_sweep(chosen)
     begin, numbers = of_run(chosen.run)
     config = begin.config
     if chosen.total_steps is not None:
@@ -41,19 +45,16 @@ def main(arguments: list[str]) -> int:
     return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
 
-def of_run(run: Path) -> tuple[checkpoint.Checkpoint, range]:
-    """Return the checkpoint in a run folder, and the numbers of its seeds.
-
-    Raises:
-        ConfigError: it is missing, unreadable or not of a run.
-    """
-    found = checkpoint.restore(run / checkpoint.FILE)
-    if found.seeds is None:
+def _resume_sweep(chosen: Arguments) -> int:
+    if chosen.total_steps is not None:
         raise ConfigError(
-            f"checkpoint '{run / checkpoint.FILE}' names no seeds, so no run made it: "
-            "go on from Python with jaxdqn.run."
+            f"total_steps ({chosen.total_steps}) can't be raised for a sweep, whose finished "
+            "agents keep no replay: leave it out, or sweep anew."
         )
-    return found, found.seeds
+    found, notes = shelf.read_grid(chosen.run)
+    looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
+    folder.clear(chosen.run, found.config)
+    return sweep.watch(chosen.run, found, looking)
 
 
 def extended(config: Config, total_steps: int, done: int) -> Config:

@@ -14,12 +14,16 @@ from jaxdqn.config.config import Config
 from jaxdqn.settings import Word
 from jaxdqn.types import ConfigError, reason_of
 
+SWEEP = "sweep"
+"""Name of the table of a sweep."""
+
 
 def load_config(path: str | Path, **overrides: Any) -> Config:
     """Read a configuration from a TOML file.
 
     Keys are the words of ``Config``. A table groups keys under a heading that means nothing,
-    except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment.
+    except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment, and
+    ``[sweep]``, which only ``jaxdqn sweep`` reads.
 
     Args:
         path: the file.
@@ -30,9 +34,23 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ConfigError: the file is missing or isn't TOML, a key is unknown or of a part that isn't
             chosen, or a value can't be honoured.
     """
-    path = Path(path)
+    return from_toml(_text(Path(path)), f"config file {str(path)!r}", **overrides)
+
+
+def sweep_table(path: str | Path) -> dict[str, Any]:
+    """Return the table ``[sweep]`` of a TOML file, which says what ``jaxdqn sweep`` sweeps.
+
+    It is no part of the settings, which ``load_config`` reads: empty where there is none.
+
+    Raises:
+        ConfigError: the file is missing or isn't TOML.
+    """
+    return _split(_text(Path(path)), f"config file {str(path)!r}")[1]
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
@@ -40,7 +58,18 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
-    return from_toml(text, f"config file {str(path)!r}", **overrides)
+
+
+def _split(text: str, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what TOML text says of the settings, and what of a sweep."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
+    table = content.pop(SWEEP, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"key 'sweep' in {source} must be a table: write [sweep] above it.")
+    return content, dict(table)
 
 
 def from_toml(text: str, source: str, **overrides: Any) -> Config:
@@ -55,11 +84,7 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
         ConfigError: the text isn't TOML, a key is unknown or of a part that isn't chosen, or a
             value can't be honoured.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
-    given = _flatten(content, source)
+    given = _flatten(_split(text, source)[0], source)
     every = parts.every_word()
     chosen = parts.choose({**given, **overrides})
     for name, value in given.items():

@@ -100,4 +100,4 @@ class DenseSettings(struct.PyTreeNode):
             width: numbers per action (K).
             categories: values of an observation that consists of names; None for quantities.
         """
-        return feedforward(MLP(self.layers(num_actions, width), categories), side_by_side=32)
+        return feedforward(MLP(self.layers(num_actions, width), categories), side_by_side=8)

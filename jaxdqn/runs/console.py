@@ -1,10 +1,9 @@
 """What a person sees while a training runs: rich progress and tables."""
 
 import math
-import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from rich.table import Table
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.metrics import Metrics
+from jaxdqn.runs import signals
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 _ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
@@ -70,27 +70,15 @@ class Progress:
             count: seeds (S).
             done: evaluations before this session.
         """
-        self.interrupted = False
+        self._held = signals.Held(say_interrupted)
         self._plan, self._count = config.schedule, count
         self._done = self._before = done
-        self._bar = bars.Progress(
-            bars.BarColumn(bar_width=24),
-            bars.TaskProgressColumn(),
-            bars.TextColumn("{task.fields[speed]}"),
-            bars.TextColumn("{task.fields[measures]}"),
-            bars.TimeElapsedColumn(),
-            bars.TextColumn("ETA"),
-            bars.TimeRemainingColumn(),
-            console=_CONSOLE,
-        )
+        self._bar = live_line("speed", "measures")
         self._task: bars.TaskID | None = None
 
     def __enter__(self) -> "Progress":
         """Start listening for Ctrl-C and SIGTERM."""
-        self._previous = {
-            number: signal.signal(number, self._interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._held.__enter__()
         return self
 
     def __exit__(
@@ -101,8 +89,12 @@ class Progress:
     ) -> None:
         """Leave the terminal and the signals as they were."""
         self._bar.stop()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._held.__exit__(kind, error, trace)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came."""
+        return self._held.asked
 
     def compiled(self, seconds: float) -> None:
         """Say that compilation is over, and start the bar."""
@@ -141,11 +133,38 @@ class Progress:
             share = self._done / self._plan.evaluations
             _CONSOLE.print(f"{share:4.0%}  {speed}  {measures}  ETA {left:.0f} s")
 
-    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
-        _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+def is_terminal() -> bool:
+    """Whether a person watches."""
+    return _CONSOLE.is_terminal
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is."""
+    _CONSOLE.print(text, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table."""
+    _CONSOLE.print(table)
+
+
+def say_interrupted() -> None:
+    """Say that a signal was heard, and what is still done."""
+    _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+
+def live_line(*fields: str) -> bars.Progress:
+    """Return a live line of progress: a bar, these fields of its task, and the time."""
+    return bars.Progress(
+        bars.BarColumn(bar_width=24),
+        bars.TaskProgressColumn(),
+        *(bars.TextColumn(f"{{task.fields[{field}]}}") for field in fields),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("ETA"),
+        bars.TimeRemainingColumn(),
+        console=_CONSOLE,
+    )
 
 
 def warn(text: str) -> None:
@@ -196,11 +215,14 @@ def report(summary: dict[str, Any], out: Path) -> None:
         share = f"{optimal['count']} of {summary['seed_count']} seeds"
         table.add_row("shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]")
     _CONSOLE.print(table)
-    saving = summary["checkpoint"]
+    saving = summary.get("checkpoint")
+    saved = "" if saving is None else (
+        f"{saving['saved']} checkpoints of {saving['bytes'] / 1e6:.1f} MB in "
+        f"{saving['seconds']:.2f} s; "
+    )  # fmt: skip
     _CONSOLE.print(
         f"{summary['train_seconds']:.1f} s of training, "
-        f"{summary['env_steps_per_second']:,} env-steps/s; {saving['saved']} checkpoints of "
-        f"{saving['bytes'] / 1e6:.1f} MB in {saving['seconds']:.2f} s; everything is in {out}"
+        f"{summary['env_steps_per_second']:,} env-steps/s; {saved}everything is in {out}"
     )
     found, count = summary.get("goal_found_seeds"), summary["seed_count"]
     if found is not None and found < count:
