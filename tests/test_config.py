@@ -26,7 +26,7 @@ STATIC = {
     "method", "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
     "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
-    "eval_steps", "oracle_levels",
+    "eval_steps", "oracle_levels", "n_step",
 }  # fmt: skip
 
 
@@ -76,6 +76,10 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"batch_size": 65}, ["batch_size (65)", "(64)", "raise warmup_steps to 65"]),
         ({"warmup_steps": 130}, ["warmup_steps (130", "132", "capacity (128)", "raise capacity"]),
         ({"train_every": 33}, ["num_envs (4) × train_every (33) = 132", "capacity (128)"]),
+        ({"n_step": 0}, ["n_step (0)", "1 or more"]),
+        ({"n_step": 17}, ["n_step (17)", "warm-up", "(16)", "raise warmup_steps to 68"]),
+        ({"n_step": 2, "capacity": 130},
+         ["capacity (130)", "multiple of num_envs (4)", "n_step (2)", "set it to 132"]),
         ({"total_steps": 60}, ["total_steps (60)", "(64)", "raise total_steps to 68", "--scale"]),
         ({"total_steps": 2**31}, ["total_steps (2147483648)", "below 2147483648"]),
         ({"epsilon_start": 0.01}, ["epsilon_end (0.05)", "epsilon_start (0.01)"]),

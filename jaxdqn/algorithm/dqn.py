@@ -14,7 +14,7 @@ from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
-from jaxdqn.replay import codec, ring
+from jaxdqn.replay import codec, ring, windows
 from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
 from jaxdqn.types import Array, Params, PRNGKey, Transition
@@ -35,7 +35,9 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
     how, network = learner_of(config, environment)
     stored = codec.make(config, environment, env_params)
-    replay = ring.uniform(config.capacity, config.batch_size, stored.example)
+    replay = ring.uniform(
+        config.capacity, config.batch_size, stored.example, config.n_step, config.num_envs
+    )
     parts = _Parts(config, environment, env_params, how, stored, replay)
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
@@ -133,25 +135,27 @@ def _act_and_store(
         r_t=rewards,
         discount_t=1.0 - terminated.astype(jnp.float32),
         obs_t=info["final_observation"],
+        last=terminated | truncated,
     )
     rows = jax.vmap(parts.codec.narrow)(transitions, state.env_state, info.get("final_state"))
-    ended = terminated | truncated
     returns = state.episode_return + rewards
     state = state.replace(
         replay=parts.replay.add(state.replay, rows),
         env_state=env_state,
         obs=obs,
-        episode_return=jnp.where(ended, 0.0, returns),
+        episode_return=jnp.where(transitions.last, 0.0, returns),
         vector_steps=state.vector_steps + 1,
     )
-    return state, jnp.sum(ended), jnp.sum(jnp.where(ended, returns, 0.0))
+    last = transitions.last
+    return state, jnp.sum(last), jnp.sum(jnp.where(last, returns, 0.0))
 
 
 def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Make one gradient update."""
     key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
     drawn = parts.replay.sample(state.replay, key_sample)
-    batch = jax.vmap(parts.codec.widen, (0, None))(ring.single(drawn.items), parts.env_params)
+    stored = windows.folding(parts.config.n_step, parts.config.discount)(drawn.items)
+    batch = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
     agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight)
     replay = parts.replay.update(state.replay, drawn.index, surprise)
     tally = tally.replace(

@@ -46,6 +46,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Codec:
             r_t=transition.r_t,
             discount_t=transition.discount_t.astype(bool),
             obs_t=obs_t,
+            last=transition.last if config.n_step > 1 else None,
         )
 
     def widen(stored: Transition, env_params: Any) -> Transition:
@@ -62,6 +63,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Codec:
 
     whole: Any = jax.ShapeDtypeStruct((), jnp.int32)
     number: Any = jax.ShapeDtypeStruct((), jnp.float32)
-    wide = Transition(environment.obs, whole, number, number, environment.obs)
+    truth: Any = jax.ShapeDtypeStruct((), bool)
+    wide = Transition(environment.obs, whole, number, number, environment.obs, truth)
     _, state = jax.eval_shape(environment.reset, jax.random.key(0), env_params)
     return Codec(narrow, widen, jax.eval_shape(narrow, wide, state, state))
