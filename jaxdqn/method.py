@@ -21,6 +21,8 @@ class Keys(struct.PyTreeNode):
     env: PRNGKey
     sample: PRNGKey
     eval: PRNGKey
+    noise: PRNGKey
+    learn: PRNGKey
 
 
 class State(struct.PyTreeNode):

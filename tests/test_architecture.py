@@ -14,6 +14,7 @@ FLOORS = [
     {"settings", "random", "pytrees"},
     {"maze", "networks", "statistics", "algorithm.settings", "algorithm.bootstrap"},
     {"algorithm.heads"},
+    {"algorithm.distributions"},
     {"config"},
     {"environment", "method"},
     {"replay", "rollouts"},

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn.algorithm import bootstrap, exploration, learner
+from jaxdqn.algorithm import exploration, learner
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
@@ -17,7 +17,7 @@ from jaxdqn.random import unrolled
 from jaxdqn.replay import codec, ring, windows
 from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
-from jaxdqn.types import Array, Params, PRNGKey, Transition
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
 
 
 class _Parts(NamedTuple):
@@ -62,10 +62,16 @@ def learner_of(config: Config, environment: Environment) -> tuple[Learner, Netwo
     """Build the learning step, and the network in it."""
     head = config.part("head").make()
     network = config.part("network").make(
-        environment.num_actions, head.width, environment.categories
+        environment.num_actions, head.width, environment.categories, head.at_fractions
     )
+    follows = config.part("bootstrap").make(config.double)
+    if follows.adds and not head.adds:
+        raise ConfigError(
+            f"bootstrap ({config.bootstrap!r}) adds to returns, and head ({config.head!r}) has "
+            "probabilities of fixed ones: set head = 'quantile' or bootstrap = 'greedy'."
+        )
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    return learner.make(config, network, head, bootstrap.greedy(config.double), obs), network
+    return learner.make(config, network, head, follows, obs), network
 
 
 def _epsilon(parts: _Parts, state: State) -> Array:
@@ -79,7 +85,7 @@ def _epsilon(parts: _Parts, state: State) -> Array:
 def _warmup(parts: _Parts, state: State) -> State:
     """Act at random until the replay holds what learning starts from."""
 
-    def choose(bits: Array, _: Array) -> Array:
+    def choose(bits: Array, *_: Any) -> Array:
         return exploration.random_action(bits, parts.environment.num_actions)
 
     def explore(state: State, _: None) -> tuple[State, None]:
@@ -96,8 +102,8 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
         state, tally = carry
         epsilon = _epsilon(parts, state)
 
-        def choose(bits: Array, obs: Array) -> Array:
-            q = parts.learner.q_values(state.agent.params, obs)
+        def choose(bits: Array, obs: Array, key: PRNGKey) -> Array:
+            q = parts.learner.q_values(state.agent.params, obs, key)
             return exploration.epsilon_greedy(bits, q, epsilon)
 
         state, episodes, returns = _act_and_store(parts, state, choose)
@@ -113,18 +119,20 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
 
 def _act_and_store(
-    parts: _Parts, state: State, choose: Callable[[Array, Array], Array]
+    parts: _Parts, state: State, choose: Callable[[Array, Array, PRNGKey], Array]
 ) -> tuple[State, Array, Array]:
-    """Step every environment once, by ``choose(bits [2], obs)``.
+    """Step every environment once, by ``choose(bits [2], obs, key)``.
 
     Also returns how many episodes ended, and the sum of their returns.
     """
     count = parts.config.num_envs
-    key_explore, key_env = (
+    key_explore, key_env, key_noise = (
         jax.random.fold_in(unrolled(key), state.vector_steps)
-        for key in (state.keys.explore, state.keys.env)
+        for key in (state.keys.explore, state.keys.env, state.keys.noise)
     )
-    actions = jax.vmap(choose)(jax.random.bits(key_explore, (count, 2)), state.obs)
+    actions = jax.vmap(choose)(
+        jax.random.bits(key_explore, (count, 2)), state.obs, jax.random.split(key_noise, count)
+    )
     obs, env_state, rewards, terminated, truncated, info = jax.vmap(
         parts.environment.step, (0, 0, 0, None)
     )(jax.random.split(key_env, count), state.env_state, actions, parts.env_params)
@@ -152,11 +160,14 @@ def _act_and_store(
 
 def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Make one gradient update."""
-    key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
+    key_sample, key_learn = (
+        jax.random.fold_in(unrolled(key), state.agent.updates)
+        for key in (state.keys.sample, state.keys.learn)
+    )
     drawn = parts.replay.sample(state.replay, key_sample)
     stored = windows.folding(parts.config.n_step, parts.config.discount)(drawn.items)
     batch = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
-    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight)
+    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight, key_learn)
     replay = parts.replay.update(state.replay, drawn.index, surprise)
     tally = tally.replace(
         loss=tally.loss + info.loss,
