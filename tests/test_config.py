@@ -24,7 +24,8 @@ from jaxdqn.settings import RunSettings
 KEY = jax.random.key(0)
 STATIC = {
     "method", "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
-    "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
+    "warmup_steps", "capacity", "replay", "stored", "batch_size", "double", "head", "loss",
+    "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
     "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy",
 }  # fmt: skip

@@ -14,7 +14,7 @@ from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
-from jaxdqn.replay import codec, ring, windows
+from jaxdqn.replay import codec, windows
 from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
@@ -35,9 +35,10 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
     how, network = learner_of(config, environment)
     stored = codec.make(config, environment, env_params)
-    replay = ring.uniform(
-        config.capacity, config.batch_size, stored.example, config.n_step, config.num_envs
-    )
+    replay = config.part("replay").make(
+        config.capacity, config.batch_size, stored.example, config.n_step, config.num_envs,
+        config.schedule.updates,
+    )  # fmt: skip
     parts = _Parts(config, environment, env_params, how, stored, replay)
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:

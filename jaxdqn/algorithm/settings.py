@@ -36,10 +36,10 @@ class DQNSettings(struct.PyTreeNode):
     """Gradient updates at each moment of learning."""
     capacity: int = static(10_000, low=1)
     """Transitions that the replay buffer holds (N)."""
-    replay: Literal["observations", "states"] = static("observations")
+    stored: Literal["observations", "states"] = static("observations")
     """What it stores: what the agent saw, or the state of a maze, to be seen anew when sampled."""
     batch_size: int = static(64, low=1)
-    """Transitions in one gradient update (B), drawn uniformly with replacement."""
+    """Transitions in one gradient update (B), drawn with replacement."""
 
     target_period: Int = leaf(200, low=1)
     """Updates between two moves of the target network."""

@@ -1,5 +1,6 @@
 """The parts that a configuration chooses, and who owns which word."""
 
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from jaxdqn.algorithm.heads import ExpectedSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.residual import ResidualSettings
+from jaxdqn.replay.prioritised import PrioritisedSettings
+from jaxdqn.replay.ring import UniformSettings
 from jaxdqn.settings import RunSettings, Word
 from jaxdqn.types import ConfigError, shown, unknown
 
@@ -29,6 +32,7 @@ PARTS: dict[str, dict[str, type]] = {
         "implicit_quantile": ImplicitQuantileSettings,
     },
     "bootstrap": {"greedy": GreedySettings, "munchausen": MunchausenSettings},
+    "replay": {"uniform": UniformSettings, "prioritised": PrioritisedSettings},
     "network": {"mlp": DenseSettings, "residual": ResidualSettings},
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
@@ -51,8 +55,18 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
     """
     for word, value in wanted.items():
         if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
-            raise unknown(f"{word} =", value, PARTS[word])
+            raise _unknown_choice(word, value)
     return {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
+
+
+def _unknown_choice(word: str, value: Any) -> ConfigError:
+    for name, known in every_word().items():
+        if known and isinstance(value, str) and value in typing.get_args(known.kind):
+            return ConfigError(
+                f"{word} = {value!r} is not known, but {name} = {value!r} is: set "
+                f"{name} = {value!r}, and {word} to one of {', '.join(PARTS[word])} or not at all."
+            )
+    return unknown(f"{word} =", value, PARTS[word])
 
 
 def kinds(chosen: Mapping[str, str]) -> dict[str, type]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
-from jaxdqn.types import Array, Transition
+from jaxdqn.types import Array, ConfigError, Transition
 
 
 class Codec(NamedTuple):
@@ -30,10 +30,18 @@ class Codec(NamedTuple):
 def make(config: Config, environment: Environment, env_params: Any) -> Codec:
     """Return how the settings store a transition.
 
-    Actions and discounts take a byte each. With ``replay = "states"`` observations aren't stored
+    Actions and discounts take a byte each. With ``stored = "states"`` observations aren't stored
     at all but made anew, from what the environment's state says of them, whenever sampled.
+
+    Raises:
+        ConfigError: an environment whose states don't say what is observed.
     """
-    states = config.replay == "states"
+    states = config.stored == "states"
+    if states and not environment.is_maze:
+        raise ConfigError(
+            f"stored ('states') needs observations that a small state determines, as "
+            f"Maze-jaxdqn's, but env is {config.env!r}: set stored = 'observations'."
+        )
     action_dtype = np.min_scalar_type(environment.num_actions - 1)
 
     def narrow(transition: Transition, state_tm1: Any, state_t: Any) -> Transition:

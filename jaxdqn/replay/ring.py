@@ -51,11 +51,28 @@ class Replay(NamedTuple):
         bytes_per_transition: bytes of storage that one transition takes.
     """
 
-    init: Callable[[], ReplayState]
-    add: Callable[[ReplayState, Transition], ReplayState]
-    sample: Callable[[ReplayState, PRNGKey], Sample]
-    update: Callable[[ReplayState, Array, Array], ReplayState]
+    init: Callable[[], Any]
+    add: Callable[[Any, Transition], Any]
+    sample: Callable[[Any, PRNGKey], Sample]
+    update: Callable[[Any, Array, Array], Any]
     bytes_per_transition: int
+
+
+class UniformSettings(struct.PyTreeNode):
+    """All transitions alike."""
+
+    def make(
+        self,
+        capacity: int,
+        batch_size: int,
+        example: Transition,
+        length: int,
+        stride: int,
+        updates: int,
+    ) -> Replay:
+        """Return the replay; see ``uniform``."""
+        del updates
+        return uniform(capacity, batch_size, example, length, stride)
 
 
 class Ring(NamedTuple):
