@@ -18,7 +18,7 @@ KEY, ONES = jax.random.key(0), jnp.ones(64)
 def situation(**changes):
     """An agent whose online and target networks differ, and a batch."""
     config = small(loss="squared", discount=0.9, **changes)
-    agent, _ = dqn.learner_of(config, environments.make(config)[0])
+    agent, *_ = dqn.learner_of(config, environments.make(config)[0])
     state = agent.init(KEY).replace(target_params=agent.init(jax.random.key(1)).params)
     rng = np.random.default_rng(0)
     batch = Transition(

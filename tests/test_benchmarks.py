@@ -219,7 +219,7 @@ def test_what_a_gpu_is_asked_runs_on_a_cpu(tmp_path, monkeypatch):
 
 def _learn(config):
     environment, _ = environments.make(config)
-    agent, _ = dqn.learner_of(config, environment)
+    agent, *_ = dqn.learner_of(config, environment)
     size = (config.batch_size,)
     obs = jnp.zeros(size + environment.obs.shape, environment.obs.dtype)
     number = jnp.zeros(size)

@@ -176,7 +176,7 @@ def test_what_makes_no_distribution_is_refused(words, fragments):
 def test_an_update_draws_fractions_for_each_transition_and_a_greedy_choice_none():
     """Midpoints stand for them where there is no key."""
     config = small(head="implicit_quantile", fractions=4, widths=(8,))
-    agent, _ = dqn.learner_of(config, environments.make(config)[0])
+    agent, *_ = dqn.learner_of(config, environments.make(config)[0])
     state = agent.init(KEY)
     outputs = agent.outputs(state.params, jnp.int32(3), jax.random.key(1))
     assert outputs.shape == (4, 8)

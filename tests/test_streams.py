@@ -23,7 +23,7 @@ OBS = jnp.int32(5)
 def network(**changes):
     """A network of four actions on sixteen cells, its weights, and how it is asked."""
     config = small(widths=(12, 8), **changes)
-    agent, net = dqn.learner_of(config, environments.make(config)[0])
+    agent, net, _ = dqn.learner_of(config, environments.make(config)[0])
     return net, agent.init(KEY).params, agent.outputs
 
 

@@ -97,7 +97,10 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
     def mean(logits: Array) -> Array:
         return jnp.sum(jax.nn.softmax(logits) * _like(returns, logits), axis=-1)
 
-    return Head(width=atoms, mean=mean, loss=loss, adds=False)
+    def distribution(logits: Array) -> tuple[Array, Array]:
+        return jnp.broadcast_to(_like(returns, logits), logits.shape), jax.nn.softmax(logits)
+
+    return Head(width=atoms, mean=mean, loss=loss, adds=False, returns=distribution)
 
 
 def quantile(quantiles: int, huber_delta: float | Array = 1.0) -> Head:
@@ -114,7 +117,10 @@ def quantile(quantiles: int, huber_delta: float | Array = 1.0) -> Head:
         target = r_t + discount_t * target_t
         return quantile_loss(values_tm1, midpoints(quantiles), target, huber_delta)
 
-    return Head(width=quantiles, mean=lambda values: jnp.mean(values, axis=-1), loss=loss)
+    def mean(values: Array) -> Array:
+        return jnp.mean(values, axis=-1)
+
+    return Head(width=quantiles, mean=mean, loss=loss, returns=_alike)
 
 
 def implicit_quantile(fractions: int, huber_delta: float | Array = 1.0) -> Head:
@@ -138,7 +144,10 @@ def implicit_quantile(fractions: int, huber_delta: float | Array = 1.0) -> Head:
     def mean(outputs: Array) -> Array:
         return jnp.mean(outputs[..., :fractions], axis=-1)
 
-    return Head(width=fractions, mean=mean, loss=loss, at_fractions=True)
+    def distribution(outputs: Array) -> tuple[Array, Array]:
+        return _alike(outputs[..., :fractions])
+
+    return Head(width=fractions, mean=mean, loss=loss, at_fractions=True, returns=distribution)
 
 
 def midpoints(count: int) -> Array:
@@ -162,6 +171,11 @@ def quantile_loss(
     each = weight * optax.losses.huber_loss(error, delta=huber_delta) / huber_delta
     surprise = jnp.abs(jnp.mean(target) - jnp.mean(jax.lax.stop_gradient(values)))
     return jnp.sum(jnp.mean(each, axis=1)), surprise
+
+
+def _alike(values: Array) -> tuple[Array, Array]:
+    """Return values ``[A, K]`` and that each is as likely as the others."""
+    return values, jnp.full(values.shape, 1.0 / values.shape[-1])
 
 
 def _like(vector: Array, array: Any) -> Array:

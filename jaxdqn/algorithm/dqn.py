@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdqn.algorithm import exploration, learner
+from jaxdqn.algorithm.heads import Head
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
@@ -33,7 +34,7 @@ class _Parts(NamedTuple):
 
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    how, network = learner_of(config, environment)
+    how, network, head = learner_of(config, environment)
     stored = codec.make(config, environment, env_params)
     replay = config.part("replay").make(
         config.capacity, config.batch_size, stored.example, config.n_step, config.num_envs,
@@ -56,11 +57,12 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         side_by_side=network.side_by_side,
         batch_size=config.batch_size,
         bytes_per_transition=replay.bytes_per_transition,
+        returns=None if head.returns is None else partial(_returns, how, head.returns),
     )
 
 
-def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network]:
-    """Build the learning step, and the network in it."""
+def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network, Head]:
+    """Build the learning step, and the network and the head in it."""
     head = config.part("head").make()
     network = config.part("network").make(
         environment.num_actions, head.width, environment.categories, head.at_fractions
@@ -72,7 +74,12 @@ def learner_of(config: Config, environment: Environment) -> tuple[Learner, Netwo
             "probabilities of fixed ones: set head = 'quantile' or bootstrap = 'greedy'."
         )
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    return learner.make(config, network, head, follows, obs), network
+    return learner.make(config, network, head, follows, obs), network, head
+
+
+def _returns(how: Learner, distribution: Any, params: Params, obs: Array) -> tuple[Array, Array]:
+    returns: tuple[Array, Array] = distribution(how.outputs(params, obs))
+    return returns
 
 
 def _epsilon(parts: _Parts, state: State) -> Array:

@@ -25,6 +25,8 @@ class Head(NamedTuple):
         at_fractions: whether the K numbers stand at fractions of a distribution that the network
             chooses and gives, too, behind them.
         adds: whether what is added to an output is added to the return.
+        returns: outputs ``[A, K]`` to returns and their probabilities, ``[A, K]`` each; None where
+            no distribution is learned.
     """
 
     width: int
@@ -32,6 +34,7 @@ class Head(NamedTuple):
     loss: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
     at_fractions: bool = False
     adds: bool = True
+    returns: Callable[[Array], tuple[Array, Array]] | None = None
 
 
 class ExpectedSettings(struct.PyTreeNode):
