@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, small
+from conftest import RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import environment as environments
 from jaxdqn.algorithm import dqn
+from jaxdqn.commands import train
 from jaxdqn.networks import streams
 from jaxdqn.random import unrolled
 from jaxdqn.training import outline
@@ -122,6 +123,10 @@ def test_epsilon_is_0_with_noise_unless_it_is_set():
     assert (back.epsilon_start, back.epsilon_end) == (1.0, 0.05)
     kept = small(epsilon_end=0.2).replace(noisy=False, learning_rate=1.0)
     assert kept.epsilon_end == 0.2
+    said = [str(ROOT / "configs" / "maze.toml"), "--noisy"]
+    assert train.parse(said).settings.epsilon_start == 0.0
+    assert train.parse([*said, "--epsilon_start", "0.5"]).settings.epsilon_start == 0.5
+    assert train.parse([*said[:1], "--no-noisy"]).settings.epsilon_start == 1.0
 
 
 @pytest.mark.parametrize("changes", [
