@@ -145,7 +145,8 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
     for axes, task in zip(panels, tasks, strict=True):
         for place, name in enumerate(compared):
             row = task["methods"][name]
-            found, colour = row["difference"], "#0072b2" if "+" in name else "#d55e00"
+            found = row["difference"]
+            colour = "#0072b2" if row["versus"] == "Double DQN" else "#d55e00"
             axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=6,
                       alpha=0.4, solid_capstyle="butt")  # fmt: skip
             axes.plot([found["mean"]], [place], "o", color=colour, markersize=4)
