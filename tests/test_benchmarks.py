@@ -225,7 +225,7 @@ def _learn(config):
     number = jnp.zeros(size)
     batch = Transition(obs, jnp.zeros(size, jnp.int32), number, number, obs)
     state = jax.eval_shape(agent.init, jax.random.key(0))
-    return jax.make_jaxpr(agent.learn)(state, batch, number).jaxpr
+    return jax.make_jaxpr(agent.learn)(state, batch, number, jax.random.key(0)).jaxpr
 
 
 def _matmul_flops(jaxpr):
