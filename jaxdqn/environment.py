@@ -71,12 +71,6 @@ def make(config: Config) -> tuple[Environment, Any]:
             f"network ('residual') needs observations of shape (H, W, C), but {config.env} gives "
             f"{environment.obs.shape}: set {remedy}."
         )
-    from_states = "replay" in config.words and config.replay == "states"
-    if from_states and not environment.is_maze:
-        raise ConfigError(
-            f"replay ('states') needs observations that a small state determines, as "
-            f"Maze-jaxdqn's, but env is {config.env!r}: set replay = 'observations'."
-        )
     return environment, params
 
 

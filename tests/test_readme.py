@@ -131,6 +131,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
+        "benchmarks/rainbow.py --quick --seeds 2 --tasks serpentine --methods 'Double DQN' Rainbow",
     ],
 )
 def test_benchmarks_run(command, tmp_path):

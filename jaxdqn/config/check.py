@@ -15,7 +15,7 @@ from jaxdqn.types import ConfigError, shown, unknown
 
 
 def check(config: Config) -> None:
-    """Check every word by itself, then what the method says of them together.
+    """Check every word by itself, then what the parts say of their own together.
 
     Leaves that are being traced can't be looked at and are let through.
 
@@ -27,7 +27,9 @@ def check(config: Config) -> None:
         part = config.part(word)
         for name, known in settings.words(part.__class__).items():
             _check_word(known, vars(part)[name])
-    config.part("method").check(config.part(parts.RUN))
+    for word in config.chosen:
+        if hasattr(part := config.part(word), "check"):
+            part.check(config.part(parts.RUN))
 
 
 def check_kind(config: Any) -> None:

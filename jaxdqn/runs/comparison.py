@@ -10,7 +10,9 @@ from jaxdqn import statistics
 from jaxdqn.metrics import Metrics, named, to_arrays
 from jaxdqn.types import ConfigError, unknown
 
-LOWER_IS_BETTER = ("eval_length", "regret", "q_error", "q_bias", "loss", "grad_norm")
+LOWER_IS_BETTER = (
+    "eval_length", "regret", "q_error", "q_bias", "return_distance", "loss", "grad_norm",
+)  # fmt: skip
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 Score = Literal["mean", "final"]

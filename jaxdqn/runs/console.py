@@ -25,6 +25,7 @@ _ROWS = {
     "regret": "regret at the start",
     "q_error": "RMS of Q - Q*",
     "q_bias": "max Q - max Q*",
+    "return_distance": "W1 of returns",
     "eval_return": "return (greedy)",
     "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",
