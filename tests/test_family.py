@@ -32,7 +32,8 @@ def preset(name: str, **changes) -> jaxdqn.Config:
     return small(evaluations=2, total_steps=64 + 4 * 16, **{**words, **of_parts, **changes})
 
 
-@pytest.mark.parametrize("name", CHEAP)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_running_on_saving_and_many_seeds_change_nothing(name, tmp_path):
     config = preset(name)
     first = jaxdqn.init(config, KEY)

@@ -43,8 +43,15 @@ def surprised(buffer, state, surprises):
     return buffer.update(state, jnp.arange(len(surprises)), jnp.asarray(surprises, jnp.float32))
 
 
-@pytest.mark.parametrize("blocks", [65, 80, 30], ids=["full", "wrapped", "half full"])
-@pytest.mark.parametrize("alpha", [0.7, 0.0])
+@pytest.mark.parametrize(
+    ("blocks", "alpha"),
+    [
+        pytest.param(80, 0.7, id="wrapped"),
+        pytest.param(65, 0.7, id="full", marks=pytest.mark.slow),
+        pytest.param(30, 0.7, id="half full", marks=pytest.mark.slow),
+        pytest.param(80, 0.0, id="all alike", marks=pytest.mark.slow),
+    ],
+)
 def test_a_million_draws_follow_the_priorities(blocks, alpha):
     buffer = buffer_of(alpha=alpha)
     state = filled(buffer, blocks)
