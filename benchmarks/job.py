@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn.parallel import executor, sweeps
+from jaxdqn.parallel import executor, seeds, sweeps
 
 # An update of the large one is 54 times the work, so it trains for fewer steps.
 NETWORKS = {
@@ -61,8 +61,18 @@ def keys(count: int) -> jax.Array:
 def swept(
     config: jaxdqn.Config, count: int, rates: Sequence[float] | None = None
 ) -> harness.Program:
-    """Prepare the program of ``jaxdqn.sweep`` for that many seeds, of each learning rate given."""
-    cells = [{"learning_rate": rate} for rate in rates] if rates else [{}]
-    how = executor.plan(config, len(cells) * count)
-    given = sweeps.arguments(config, cells, list(range(count)), how)
-    return harness.prepare(executor.programs(given[0], how).through, *given)
+    """Prepare the programs of ``jaxdqn.sweep`` for that many seeds, of each learning rate given."""
+    numbers = {"learning_rate": np.repeat(rates, count)} if rates else {}
+    seeds_of = list(range(count)) * len(rates or [0])
+    how = executor.plan(config, len(seeds_of), least=sweeps.LEAST)
+    run = executor.programs(config, how)
+
+    def whole(config: jaxdqn.Config, numbers: executor.Numbers, keys: jax.Array) -> Any:
+        def period(state: jaxdqn.State, _: None) -> tuple[jaxdqn.State, jaxdqn.Metrics]:
+            return run.advance(config, numbers, state)
+
+        begun = run.begin(config, numbers, keys)
+        state, metrics = jax.lax.scan(period, begun, length=config.schedule.evaluations)
+        return state.agent.params, metrics
+
+    return harness.prepare(whole, config, *seeds.arguments(seeds_of, numbers, how))

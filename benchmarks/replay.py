@@ -3,7 +3,8 @@
     python benchmarks/replay.py
 
 Each buffer adds 16 transitions and draws 64 many times inside one compiled loop, as training does,
-at capacities from 10⁴ to 10⁶; neither may cost more where the buffer is larger. Needs flashbax.
+at capacities from 10⁴ to 10⁶; neither may cost more where the buffer is larger, but for the
+logarithm of prioritised ones. Of these a sample includes setting its priorities. Needs flashbax.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.replay import ring
+from jaxdqn.replay import prioritised, ring
 from jaxdqn.types import Transition
 
 NUM_ENVS, BATCH_SIZE = 16, 64
+SURPRISE = jnp.linspace(0.1, 2.0, BATCH_SIZE)
 OBSERVATIONS = {
     "15 floats": jnp.zeros(15),
     "10 × 10 × 3 booleans": jnp.zeros((10, 10, 3), jnp.bool_),
@@ -33,6 +35,9 @@ class Buffer(NamedTuple):
     add: Callable[[Any, Any], Any]
     sample: Callable[[Any, jax.Array], Any]
     example: Any  # one transition, as this buffer stores it
+    learn: Callable[[Any, Any], Any] | None = (
+        None  # new priorities of a sample, where there are any
+    )
 
 
 def buffers(obs: jax.Array, capacity: int) -> dict[str, Buffer]:
@@ -44,7 +49,27 @@ def buffers(obs: jax.Array, capacity: int) -> dict[str, Buffer]:
     ours = ring.uniform(capacity, BATCH_SIZE, whole)
     item = flashbax.make_item_buffer(capacity, BATCH_SIZE, BATCH_SIZE, add_batches=True)
     flat = flashbax.make_flat_buffer(capacity, BATCH_SIZE, BATCH_SIZE, add_batch_size=NUM_ENVS)
+    weighted = prioritised.prioritised(
+        capacity, BATCH_SIZE, whole, 1, NUM_ENVS, 1, exponent=0.6, floor=1e-3, importance=(0.4, 1.0)
+    )
+    theirs = flashbax.make_prioritised_flat_buffer(
+        capacity, BATCH_SIZE, BATCH_SIZE, add_batch_size=NUM_ENVS, priority_exponent=0.6
+    )
     return {
+        "ours, prioritised": Buffer(
+            weighted.init,
+            weighted.add,
+            weighted.sample,
+            whole,
+            lambda state, drawn: weighted.update(state, drawn.index, SURPRISE),
+        ),
+        "flashbax flat, prioritised": Buffer(
+            partial(theirs.init, step),
+            theirs.add,
+            theirs.sample,
+            step,
+            lambda state, drawn: theirs.set_priorities(state, drawn.indices, SURPRISE),
+        ),
         "ours": Buffer(ours.init, ours.add, ours.sample, whole),
         "flashbax item": Buffer(partial(item.init, whole), item.add, item.sample, whole),
         "flashbax flat": Buffer(partial(flat.init, step), flat.add, flat.sample, step),
@@ -63,22 +88,28 @@ def verbs(buffer: Buffer, capacity: int, length: int) -> dict[str, Callable[[], 
         return jax.lax.fori_loop(0, length, once, state)
 
     def sample(state: Any, key: jax.Array) -> Any:
-        def once(i: jax.Array, _: Any) -> Any:
-            return buffer.sample(state, jax.random.fold_in(key, i))
+        def once(i: jax.Array, carry: Any) -> Any:
+            state, _ = carry
+            drawn = buffer.sample(state, jax.random.fold_in(key, i))
+            return state if buffer.learn is None else buffer.learn(state, drawn), drawn
 
-        return jax.lax.fori_loop(0, length, once, buffer.sample(state, key))
+        return jax.lax.fori_loop(0, length, once, (state, buffer.sample(state, key)))
 
     adding = jax.jit(add, donate_argnums=0)
-    sampling = jax.jit(sample)
+    sampling = jax.jit(sample, donate_argnums=0)
     held = [jax.jit(buffer.init)()]
 
     def run_add() -> Any:
         held[0] = adding(held[0])
         return held[0]
 
+    def run_sample() -> Any:
+        held[0], drawn = sampling(held[0], jax.random.key(0))
+        return drawn
+
     for _ in range(-(-capacity // (NUM_ENVS * length))):
         run_add()  # until it is full, so that samples come from everywhere
-    return {"add": run_add, "sample": lambda: sampling(held[0], jax.random.key(0))}
+    return {"add": run_add, "sample": run_sample}
 
 
 def measure(name: str, capacity: int, length: int, repeats: int) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
     python benchmarks/throughput.py
 
 Each cell trains one configuration, seeds laid out as ``jaxdqn.sweep`` does, and, in turn with it,
-only acts and stores: the difference is the price of learning.
+only acts and stores: the difference is the price of learning. ``--prices`` times instead what each
+step from Double DQN to Rainbow adds to an iteration of ``maze.toml``.
 """
 
 from functools import partial
@@ -17,6 +18,7 @@ devices.use_cores()
 import harness  # noqa: E402  (after the devices are set)
 import job  # noqa: E402
 import limits  # noqa: E402
+import rainbow  # noqa: E402
 
 import jaxdqn  # noqa: E402
 from jaxdqn.training import bytes_per_transition  # noqa: E402
@@ -71,6 +73,29 @@ def time_cell(
     }
 
 
+def prices(num_seeds: int, options: Any) -> list[dict[str, Any]]:
+    """Time an iteration of each method, all in turn: one step of 16 environments, one update."""
+    path = harness.ROOT / "configs" / "maze.toml"
+    iterations = 20 if options.quick else ITERATIONS["mlp"]
+    runs = {}
+    for name, (words, _) in rainbow.methods().items():
+        learning, _ = settings(path, 16, iterations)
+        first = 16 * max(4, words.get("n_step", 1))
+        words = {"warmup_steps": first, "total_steps": first + 16 * iterations, **words}
+        runs[name] = job.swept(learning.replace(**words), num_seeds).run
+    seconds = harness.interleave(runs, 1 if options.quick else options.repeats)
+    each = {name: 1e6 * min(found) / iterations / num_seeds for name, found in seconds.items()}
+    return [
+        {
+            "method": name,
+            "seeds": num_seeds,
+            "microseconds": found,
+            "to_double_dqn": found / each["Double DQN"],
+        }
+        for name, found in each.items()
+    ]
+
+
 def show(cells: list[dict[str, Any]]) -> None:
     """Print the table."""
     columns = ["configuration", "seeds", "environments", "env-steps/s", "without learning",
@@ -102,7 +127,16 @@ def main() -> None:
     parser.add_argument("--configs", nargs="+", default=configs, help="names in configs/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--num_envs", type=int, nargs="+", default=[4, 16, 64])
+    parser.add_argument("--prices", action="store_true", help="of each step to Rainbow instead")
     options = parser.parse_args()
+    if options.prices:
+        rows = [row for count in options.seeds for row in prices(count, options)]
+        columns = ["method", "seeds", "µs an iteration and agent", "to Double DQN"]
+        cells = [[row["method"], str(row["seeds"]), f"{row['microseconds']:.0f}",
+                  f"{row['to_double_dqn']:.2f}"] for row in rows]  # fmt: skip
+        harness.show("prices", columns, cells)
+        print(harness.save("prices", {"rows": rows}, options.out))
+        return
     ceilings = limits.measure(options.quick)
     cells = [
         time_cell(name, num_seeds, num_envs, options, ceilings["matmul_flops"])

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from jaxdqn.method import State
     from jaxdqn.metrics import Metrics
     from jaxdqn.parallel import devices
-    from jaxdqn.parallel.sweeps import Sweep, sweep
+    from jaxdqn.parallel.sweeps import Sweep
     from jaxdqn.runs import session
     from jaxdqn.runs.checkpoint import Checkpoint, restore, save
+    from jaxdqn.runs.sweeps import sweep
     from jaxdqn.training import init, run, train
     from jaxdqn.types import ConfigError
 
@@ -37,7 +38,7 @@ _HOMES = {
     "restore": "jaxdqn.runs.checkpoint",
     "run": "jaxdqn.training",
     "save": "jaxdqn.runs.checkpoint",
-    "sweep": "jaxdqn.parallel.sweeps",
+    "sweep": "jaxdqn.runs.sweeps",
     "train": "jaxdqn.training",
 }
 

@@ -16,8 +16,10 @@ commands:
                     train a language model of mazes, whose trunk a Q-network may begin with
   finetune RUN [--out DIR]
                     teach a pre-trained one the shortest path
+  sweep CONFIG [--field value value ...] [--seeds N] [--out DIR]
+                    train settings × seeds, and say which are best and what is established
   resume RUN [--total_steps N]
-                    carry on a training that was stopped, or train on
+                    carry on a training or a sweep that was stopped, or train on
   evaluate RUN [--episodes N]
                     measure a run's greedy policies on its levels and on others
   plot RUN [--seed I]
@@ -39,7 +41,17 @@ _OPTIONS = {
     "--cores": "be a whole number: write --cores N",
 }
 
-_COMMANDS = ("train", "pretrain", "finetune", "resume", "evaluate", "plot", "compare", "export")
+_COMMANDS = (
+    "train",
+    "pretrain",
+    "finetune",
+    "sweep",
+    "resume",
+    "evaluate",
+    "plot",
+    "compare",
+    "export",
+)
 
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:

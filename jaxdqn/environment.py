@@ -66,18 +66,12 @@ def make(config: Config) -> tuple[Environment, Any]:
     params = _override(config.env, default_params, config.env_params)
     if environment.is_maze:
         environment.gymnax.check_params(params)
-    config.part("network").check(
+    config.part("network").check_reads(
         Seen(
             config.env, config.env_kwargs, environment.obs.shape, environment.categories,
             environment.is_maze,
         )
     )  # fmt: skip
-    from_states = "replay" in config.words and config.replay == "states"
-    if from_states and not environment.is_maze:
-        raise ConfigError(
-            f"replay ('states') needs observations that a small state determines, as "
-            f"Maze-jaxdqn's, but env is {config.env!r}: set replay = 'observations'."
-        )
     return environment, params
 
 

@@ -62,6 +62,11 @@ def _on_bank(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
         None if of_params is None else partial(of_params, params),
         parts.config.oracle_levels,
     )
+    if (returns := parts.method.returns) is not None:
+        exact["return_distance"] = oracle.return_distance(
+            parts.environment.gymnax, parts.env_params, parts.config.discount,
+            partial(returns, params),
+        )  # fmt: skip
     return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **exact)
 
 

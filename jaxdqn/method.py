@@ -21,6 +21,8 @@ class Keys(struct.PyTreeNode):
     env: PRNGKey
     sample: PRNGKey
     eval: PRNGKey
+    noise: PRNGKey
+    learn: PRNGKey
 
 
 class State(struct.PyTreeNode):
@@ -78,6 +80,8 @@ class Method(NamedTuple):
         act: ``(params, memory, obs, key) -> (action [], memory)`` for one observation, greedily.
         outputs: ``(params, obs) ->`` all that the network gives for one observation.
         q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
+        returns: ``(params, obs) -> (returns [A, K], probabilities [A, K])`` for one observation;
+            None where no distribution is estimated.
         side_by_side: most agents to train side by side on one CPU core.
         batch_size: observations in one gradient (B).
         bytes_per_transition: of the replay; 0 where there is none.
@@ -94,3 +98,4 @@ class Method(NamedTuple):
     side_by_side: int
     batch_size: int
     bytes_per_transition: int
+    returns: Callable[[Params, Array], tuple[Array, Array]] | None = None

@@ -53,6 +53,9 @@ class Evaluation(struct.PyTreeNode):
         q_error: root mean square of Q - Q* over connected cells and all actions.
         q_bias: mean over connected cells of max Q - max Q*; above 0 is overestimation
             (van Hasselt et al., 2016, arXiv:1509.06461).
+        return_distance: Wasserstein-1 distance between the distribution of returns that was learned
+            for the start of the first level, and the true one of acting greedily; None where no
+            distribution is learned.
         held_out: the same measures on the levels that training never sees.
     """
 
@@ -63,6 +66,7 @@ class Evaluation(struct.PyTreeNode):
     regret: Array | None = None
     q_error: Array | None = None
     q_bias: Array | None = None
+    return_distance: Array | None = None
     held_out: "Evaluation | None" = None
 
 

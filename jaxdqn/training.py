@@ -116,7 +116,7 @@ def bytes_per_transition(config: Config) -> int:
 @jax.jit
 def _init(config: Config, env_params: Any, key: PRNGKey) -> State:
     parts = assemble(config, env_params)
-    key_network, key_reset, *rest = jax.random.split(key, 6)
+    key_network, key_reset, *rest = jax.random.split(key, 8)
     obs, env_state = jax.vmap(parts.environment.reset, (0, None))(
         jax.random.split(unrolled(key_reset), config.num_envs), env_params
     )

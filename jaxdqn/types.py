@@ -85,6 +85,9 @@ class Transition(struct.PyTreeNode):
     There is no ``done``: ``discount_t`` is 0 where the world ended and 1 elsewhere, also where
     only the clock ran out, and ``obs_t`` is what the agent saw last, never the reset. A time
     limit is therefore bootstrapped correctly (Pardo et al., 2018, arXiv:1712.00378).
+
+    ``last`` says whether the environment's next step is of another episode, which the discount
+    can't; None where nothing looks beyond one step.
     """
 
     obs_tm1: Any
@@ -92,3 +95,4 @@ class Transition(struct.PyTreeNode):
     r_t: Array  # float32 []
     discount_t: Array  # float32 []
     obs_t: Any
+    last: Any = None  # bool []

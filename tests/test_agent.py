@@ -18,7 +18,7 @@ KEY, ONES = jax.random.key(0), jnp.ones(64)
 def situation(**changes):
     """An agent whose online and target networks differ, and a batch."""
     config = small(loss="squared", discount=0.9, **changes)
-    agent, _ = dqn.learner_of(config, environments.make(config)[0])
+    agent, *_ = dqn.learner_of(config, environments.make(config)[0])
     state = agent.init(KEY).replace(target_params=agent.init(jax.random.key(1)).params)
     rng = np.random.default_rng(0)
     batch = Transition(
@@ -44,7 +44,7 @@ def rlax_loss(agent, params, target_params, batch, double):
 @pytest.mark.parametrize("double", [True, False])
 def test_the_loss_of_an_update_is_that_of_rlax(double):
     _, agent, state, batch = situation(double=double)
-    _, info, _ = agent.learn(state, batch, ONES)
+    _, info, _ = agent.learn(state, batch, ONES, KEY)
     expected = rlax_loss(agent, state.params, state.target_params, batch, double)
     other = rlax_loss(agent, state.params, state.target_params, batch, not double)
     assert float(info.loss) == pytest.approx(float(expected), rel=1e-5)
@@ -63,7 +63,7 @@ def test_an_update_is_a_clipped_adam_step():
     clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
     step, _ = optimizer.update(clipped, optimizer.init(state.params))
     expected = optax.apply_updates(state.params, step)
-    new, info, _ = agent.learn(state, batch, ONES)
+    new, info, _ = agent.learn(state, batch, ONES, KEY)
     assert float(info.grad_norm) == pytest.approx(float(norm), rel=1e-4)
     for one, other in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
@@ -74,7 +74,7 @@ def test_the_target_moves_only_when_it_is_time(rate, period):
     _, agent, state, batch = situation(target_rate=rate, target_period=period)
     for update in range(1, 7):
         before = state.target_params
-        state, *_ = agent.learn(state, batch, ONES)
+        state, *_ = agent.learn(state, batch, ONES, KEY)
         moved = jax.tree.map(lambda p, t: rate * p + (1 - rate) * t, state.params, before)
         expected = moved if update % period == 0 else before
         for one, other in zip(
@@ -90,7 +90,7 @@ def test_the_step_size_falls_linearly_to_its_last_fraction():
 
     def change(start):
         moved = jax.tree.map(
-            lambda a, b: a - b, agent.learn(start, batch, ONES)[0].params, start.params
+            lambda a, b: a - b, agent.learn(start, batch, ONES, KEY)[0].params, start.params
         )
         return float(optax.tree.norm(moved))
 
@@ -103,8 +103,8 @@ def test_weights_count_in_the_loss_as_often_as_they_say():
     _, agent, state, batch = situation()
     weights = jnp.where(jnp.arange(64) < 32, 2.0, 0.0)
     twice = jax.tree.map(lambda x: jnp.concatenate([x[:32], x[:32]]), batch)
-    weighted, _, _ = agent.learn(state, batch, weights)
-    doubled, _, _ = agent.learn(state, twice, ONES)
+    weighted, _, _ = agent.learn(state, batch, weights, KEY)
+    doubled, _, _ = agent.learn(state, twice, ONES, KEY)
     for one, other in zip(
         jax.tree.leaves(weighted.params), jax.tree.leaves(doubled.params), strict=True
     ):
@@ -114,6 +114,6 @@ def test_weights_count_in_the_loss_as_often_as_they_say():
 def test_the_surprise_is_the_size_of_the_error():
     """Half its square is the loss."""
     _, agent, state, batch = situation()
-    _, info, surprise = agent.learn(state, batch, ONES)
+    _, info, surprise = agent.learn(state, batch, ONES, KEY)
     assert surprise.shape == (64,)
     assert float(jnp.mean(0.5 * surprise**2)) == pytest.approx(float(info.loss), rel=1e-5)

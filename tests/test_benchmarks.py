@@ -219,13 +219,13 @@ def test_what_a_gpu_is_asked_runs_on_a_cpu(tmp_path, monkeypatch):
 
 def _learn(config):
     environment, _ = environments.make(config)
-    agent, _ = dqn.learner_of(config, environment)
+    agent, *_ = dqn.learner_of(config, environment)
     size = (config.batch_size,)
     obs = jnp.zeros(size + environment.obs.shape, environment.obs.dtype)
     number = jnp.zeros(size)
     batch = Transition(obs, jnp.zeros(size, jnp.int32), number, number, obs)
     state = jax.eval_shape(agent.init, jax.random.key(0))
-    return jax.make_jaxpr(agent.learn)(state, batch, number).jaxpr
+    return jax.make_jaxpr(agent.learn)(state, batch, number, jax.random.key(0)).jaxpr
 
 
 def _matmul_flops(jaxpr):

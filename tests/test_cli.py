@@ -230,7 +230,7 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run_here(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    known = "train, resume, evaluate, plot, compare, export"
+    known = "train, sweep, resume, evaluate, plot, compare, export"
     assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
 
 

@@ -24,9 +24,10 @@ from jaxdqn.settings import RunSettings
 KEY = jax.random.key(0)
 STATIC = {
     "method", "env", "env_kwargs", "total_steps", "num_envs", "train_every", "updates_per_step",
-    "warmup_steps", "capacity", "replay", "batch_size", "double", "head", "loss", "network",
+    "warmup_steps", "capacity", "replay", "stored", "batch_size", "double", "head", "loss",
+    "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
-    "eval_steps", "oracle_levels",
+    "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy",
 }  # fmt: skip
 
 AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "language.toml"})
@@ -78,6 +79,10 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"batch_size": 65}, ["batch_size (65)", "(64)", "raise warmup_steps to 65"]),
         ({"warmup_steps": 130}, ["warmup_steps (130", "132", "capacity (128)", "raise capacity"]),
         ({"train_every": 33}, ["num_envs (4) × train_every (33) = 132", "capacity (128)"]),
+        ({"n_step": 0}, ["n_step (0)", "1 or more"]),
+        ({"n_step": 17}, ["n_step (17)", "warm-up", "(16)", "raise warmup_steps to 68"]),
+        ({"n_step": 2, "capacity": 130},
+         ["capacity (130)", "multiple of num_envs (4)", "n_step (2)", "set it to 132"]),
         ({"total_steps": 60}, ["total_steps (60)", "(64)", "raise total_steps to 68", "--scale"]),
         ({"total_steps": 2**31}, ["total_steps (2147483648)", "below 2147483648"]),
         ({"epsilon_start": 0.01}, ["epsilon_end (0.05)", "epsilon_start (0.01)"]),
@@ -357,7 +362,7 @@ def test_what_is_no_typed_key_is_refused(entry, key, fragments):
         ({"zzz": 1.0}, ["setting 'zzz'", "use one of activation, "]),
         ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"network": None}, ["network = None", "use one of mlp, residual"]),
-        ({"head": jnp.arange(2)}, ["head = Array(", "use one of expected"]),
+        ({"head": jnp.arange(2)}, ["head = Array(", "use one of categorical, expected"]),
         ({"method": "dqm"}, ["method = 'dqm'", "did you mean 'dqn'?"]),
         ({"channels": 4}, ["channels (4) belongs to network 'residual', and network is 'mlp': set "
                            "network = 'residual' or leave it out."]),
@@ -426,9 +431,9 @@ def test_a_head_plugs_in_by_one_entry_of_the_table(monkeypatch, tmp_path, capsys
     config = small(head="toy", atoms=7)
     assert (config.atoms, config.v_max) == (7, 1.0)
     refuse(lambda: small(head="toy", loss="huber"), "loss ('huber') belongs to head 'expected'")
-    refuse(lambda: small(v_max=2.0), "v_max (2.0) belongs to head 'toy', and head is 'expected'")
+    refuse(lambda: small(v_max=2.0), "v_max (2.0) belongs to head 'categorical' or 'toy', and")
     refuse(lambda: jaxdqn.train(small(head="toy", atoms=1), KEY), "atoms (1)", "2 or more")
-    refuse(lambda: jaxdqn.sweep(small(), atoms=[2, 3]), "atoms (2) belongs to head 'toy'")
+    refuse(lambda: jaxdqn.sweep(small(), atoms=[2, 3]), "atoms (2) belongs to head 'categorical'")
     refuse(lambda: jaxdqn.sweep(small(head="toy"), seeds=1, v_max=[1.0, -1.0]), "v_max (-1.0)")
     path = write(tmp_path, to_toml(config))
     assert jaxdqn.load_config(path) == config

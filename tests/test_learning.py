@@ -65,6 +65,13 @@ def test_a_time_limit_is_bootstrapped_not_taken_for_death(double):
     np.testing.assert_allclose(q, 10.0, rtol=0.02)
 
 
+@pytest.mark.parametrize("n_step", [3, pytest.param(7, marks=pytest.mark.slow)])
+def test_windows_that_meet_a_time_limit_are_bootstrapped_where_they_end(n_step):
+    """A window longer than what is left of an episode has the discount of what there is."""
+    config = probe("clock", n_step=n_step, env_params={"max_steps_in_episode": 5})
+    np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",

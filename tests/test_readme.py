@@ -15,7 +15,17 @@ from conftest import ROOT, small
 from test_language import little
 
 from jaxdqn import devices
-from jaxdqn.commands import compare, evaluate, export, finetune, plot, pretrain, resume, train
+from jaxdqn.commands import (
+    compare,
+    evaluate,
+    export,
+    finetune,
+    plot,
+    pretrain,
+    resume,
+    sweep,
+    train,
+)
 from jaxdqn.config import to_toml
 from jaxdqn.language.config import to_toml as to_text
 
@@ -26,6 +36,7 @@ COMMANDS = {
     "compare": compare.Arguments, "evaluate": evaluate.Arguments, "export": export.Arguments,
     "finetune": finetune.Arguments, "plot": plot.Arguments, "resume": resume.Arguments,
 }  # fmt: skip
+PARSERS = {"train": train.parse, "sweep": sweep.parse, "pretrain": pretrain.parse}
 
 
 def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
@@ -64,21 +75,18 @@ def test_cores_are_chosen_before_anything_that_starts_jax():
 
 @pytest.mark.parametrize("readme", READMES, ids=["first", "benchmarks", "configs"])
 def test_the_commands_of_the_readmes_are_understood(readme):
-    known = "|".join(["train", "pretrain", *COMMANDS])
+    known = "|".join([*PARSERS, *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
     found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", readme)
     scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
     assert scripts
     for words in map(shlex.split, found):
         command, *arguments = (word for word in words if word != "--help")
-        if command == "train":
+        if command in PARSERS:
             path, *options = arguments
             where = options.index("--pretrained") if "--pretrained" in options else len(options)
             options = options[:where] + options[where + 2 :]  # a run that isn't there
-            assert train.parse([str(ROOT / path), *options]).seeds >= 1
-        elif command == "pretrain":
-            path, *options = arguments
-            assert pretrain.parse([str(ROOT / path), *options]).seed == 0
+            assert PARSERS[command]([str(ROOT / path), *options])
         else:
             tyro.cli(COMMANDS[command], args=arguments, use_underscores=True)
     for script, *options in map(shlex.split, scripts):
@@ -142,6 +150,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
         "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3",
+        "benchmarks/rainbow.py --quick --seeds 2 --tasks serpentine --methods 'Double DQN' Rainbow",
     ],
 )
 def test_benchmarks_run(command, tmp_path):

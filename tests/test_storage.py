@@ -25,15 +25,15 @@ CORRIDORS = {"height": 5, "width": 7, "generator": "corridors", "num_levels": 5,
 def test_training_from_states_is_training_from_observations(observation):
     kwargs = {**CORRIDORS, "observation": observation}
     seen = jaxdqn.train(small(env_kwargs=kwargs), KEY)
-    recalled = jaxdqn.train(small(env_kwargs=kwargs, replay="states"), KEY)
+    recalled = jaxdqn.train(small(env_kwargs=kwargs, stored="states"), KEY)
     for one, other in zip(seen, recalled, strict=True):
         parts = (x.replace(replay=None) if hasattr(x, "replay") else x for x in (one, other))
         assert_same_bits(*parts)
 
 
-@pytest.mark.parametrize("replay", ["observations", "states"])
-def test_a_stored_transition_comes_back_as_it_was(replay):
-    config = small(env_kwargs={**CORRIDORS, "observation": "planes"}, replay=replay)
+@pytest.mark.parametrize("stored", ["observations", "states"])
+def test_a_stored_transition_comes_back_as_it_was(stored):
+    config = small(env_kwargs={**CORRIDORS, "observation": "planes"}, stored=stored)
     environment, params = environments.make(config)
     how = codec.make(config, environment, params)
     obs, state = environment.reset(KEY, params)
@@ -60,7 +60,7 @@ def test_a_stored_transition_comes_back_as_it_was(replay):
 )
 def test_states_take_at_most_16_bytes(size, levels, observation):
     kwargs = {"height": size, "width": size, "num_levels": levels, "observation": observation}
-    config = small(env_kwargs=kwargs, replay="states")
+    config = small(env_kwargs=kwargs, stored="states")
     held = jaxdqn.init(config, KEY).replay.storage
     each = sum(leaf.nbytes for leaf in jax.tree.leaves(held)) / config.capacity
     assert each == bytes_per_transition(config) <= 16
@@ -69,7 +69,7 @@ def test_states_take_at_most_16_bytes(size, levels, observation):
 def test_levels_beyond_a_byte_are_told_apart():
     config = small(
         env_kwargs={"height": 17, "width": 17, "num_levels": 300, "start": "random"},
-        replay="states",
+        stored="states",
     )
     environment, params = environments.make(config)
     for key in jax.random.split(KEY, 20):
@@ -80,5 +80,5 @@ def test_levels_beyond_a_byte_are_told_apart():
 
 
 def test_states_of_other_environments_are_refused():
-    with pytest.raises(ConfigError, match=r"replay \('states'\).*CartPole-v1.*'observations'"):
-        jaxdqn.init(small(env="CartPole-v1", env_kwargs={}, env_params={}, replay="states"), KEY)
+    with pytest.raises(ConfigError, match=r"stored \('states'\).*CartPole-v1.*'observations'"):
+        jaxdqn.init(small(env="CartPole-v1", env_kwargs={}, env_params={}, stored="states"), KEY)

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn.algorithm import bootstrap, exploration, learner
+from jaxdqn.algorithm import exploration, learner
+from jaxdqn.algorithm.heads import Head
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
-from jaxdqn.replay import codec, ring
+from jaxdqn.replay import codec, windows
 from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
-from jaxdqn.types import Array, Params, PRNGKey, Transition
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
 
 
 class _Parts(NamedTuple):
@@ -33,9 +34,12 @@ class _Parts(NamedTuple):
 
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    how, network = learner_of(config, environment)
+    how, network, head = learner_of(config, environment)
     stored = codec.make(config, environment, env_params)
-    replay = ring.uniform(config.capacity, config.batch_size, stored.example)
+    replay = config.part("replay").make(
+        config.capacity, config.batch_size, stored.example, config.n_step, config.num_envs,
+        config.schedule.updates,
+    )  # fmt: skip
     parts = _Parts(config, environment, env_params, how, stored, replay)
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
@@ -53,17 +57,29 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         side_by_side=network.side_by_side,
         batch_size=config.batch_size,
         bytes_per_transition=replay.bytes_per_transition,
+        returns=None if head.returns is None else partial(_returns, how, head.returns),
     )
 
 
-def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network]:
-    """Build the learning step, and the network in it."""
+def learner_of(config: Config, environment: Environment) -> tuple[Learner, Network, Head]:
+    """Build the learning step, and the network and the head in it."""
     head = config.part("head").make()
     network = config.part("network").make(
-        environment.num_actions, head.width, environment.categories
+        environment.num_actions, head.width, environment.categories, head.at_fractions
     )
+    follows = config.part("bootstrap").make(config.double)
+    if follows.adds and not head.adds:
+        raise ConfigError(
+            f"bootstrap ({config.bootstrap!r}) adds to returns, and head ({config.head!r}) has "
+            "probabilities of fixed ones: set head = 'quantile' or bootstrap = 'greedy'."
+        )
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    return learner.make(config, network, head, bootstrap.greedy(config.double), obs), network
+    return learner.make(config, network, head, follows, obs), network, head
+
+
+def _returns(how: Learner, distribution: Any, params: Params, obs: Array) -> tuple[Array, Array]:
+    returns: tuple[Array, Array] = distribution(how.outputs(params, obs))
+    return returns
 
 
 def _epsilon(parts: _Parts, state: State) -> Array:
@@ -77,7 +93,7 @@ def _epsilon(parts: _Parts, state: State) -> Array:
 def _warmup(parts: _Parts, state: State) -> State:
     """Act at random until the replay holds what learning starts from."""
 
-    def choose(bits: Array, _: Array) -> Array:
+    def choose(bits: Array, *_: Any) -> Array:
         return exploration.random_action(bits, parts.environment.num_actions)
 
     def explore(state: State, _: None) -> tuple[State, None]:
@@ -94,8 +110,8 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
         state, tally = carry
         epsilon = _epsilon(parts, state)
 
-        def choose(bits: Array, obs: Array) -> Array:
-            q = parts.learner.q_values(state.agent.params, obs)
+        def choose(bits: Array, obs: Array, key: PRNGKey) -> Array:
+            q = parts.learner.q_values(state.agent.params, obs, key)
             return exploration.epsilon_greedy(bits, q, epsilon)
 
         state, episodes, returns = _act_and_store(parts, state, choose)
@@ -111,18 +127,20 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
 
 def _act_and_store(
-    parts: _Parts, state: State, choose: Callable[[Array, Array], Array]
+    parts: _Parts, state: State, choose: Callable[[Array, Array, PRNGKey], Array]
 ) -> tuple[State, Array, Array]:
-    """Step every environment once, by ``choose(bits [2], obs)``.
+    """Step every environment once, by ``choose(bits [2], obs, key)``.
 
     Also returns how many episodes ended, and the sum of their returns.
     """
     count = parts.config.num_envs
-    key_explore, key_env = (
+    key_explore, key_env, key_noise = (
         jax.random.fold_in(unrolled(key), state.vector_steps)
-        for key in (state.keys.explore, state.keys.env)
+        for key in (state.keys.explore, state.keys.env, state.keys.noise)
     )
-    actions = jax.vmap(choose)(jax.random.bits(key_explore, (count, 2)), state.obs)
+    actions = jax.vmap(choose)(
+        jax.random.bits(key_explore, (count, 2)), state.obs, jax.random.split(key_noise, count)
+    )
     obs, env_state, rewards, terminated, truncated, info = jax.vmap(
         parts.environment.step, (0, 0, 0, None)
     )(jax.random.split(key_env, count), state.env_state, actions, parts.env_params)
@@ -133,26 +151,31 @@ def _act_and_store(
         r_t=rewards,
         discount_t=1.0 - terminated.astype(jnp.float32),
         obs_t=info["final_observation"],
+        last=terminated | truncated,
     )
     rows = jax.vmap(parts.codec.narrow)(transitions, state.env_state, info.get("final_state"))
-    ended = terminated | truncated
     returns = state.episode_return + rewards
     state = state.replace(
         replay=parts.replay.add(state.replay, rows),
         env_state=env_state,
         obs=obs,
-        episode_return=jnp.where(ended, 0.0, returns),
+        episode_return=jnp.where(transitions.last, 0.0, returns),
         vector_steps=state.vector_steps + 1,
     )
-    return state, jnp.sum(ended), jnp.sum(jnp.where(ended, returns, 0.0))
+    last = transitions.last
+    return state, jnp.sum(last), jnp.sum(jnp.where(last, returns, 0.0))
 
 
 def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Make one gradient update."""
-    key_sample = jax.random.fold_in(unrolled(state.keys.sample), state.agent.updates)
+    key_sample, key_learn = (
+        jax.random.fold_in(unrolled(key), state.agent.updates)
+        for key in (state.keys.sample, state.keys.learn)
+    )
     drawn = parts.replay.sample(state.replay, key_sample)
-    batch = jax.vmap(parts.codec.widen, (0, None))(ring.single(drawn.items), parts.env_params)
-    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight)
+    stored = windows.folding(parts.config.n_step, parts.config.discount)(drawn.items)
+    batch = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
+    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight, key_learn)
     replay = parts.replay.update(state.replay, drawn.index, surprise)
     tally = tally.replace(
         loss=tally.loss + info.loss,

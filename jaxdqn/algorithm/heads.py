@@ -22,11 +22,19 @@ class Head(NamedTuple):
         loss: ``(outputs [K], target outputs [K], r_t [], discount_t []) -> (loss [], surprise [])``
             for the action taken and what follows it in one transition; by its surprise, 0 or more,
             a transition may be drawn again.
+        at_fractions: whether the K numbers stand at fractions of a distribution that the network
+            chooses and gives, too, behind them.
+        adds: whether what is added to an output is added to the return.
+        returns: outputs ``[A, K]`` to returns and their probabilities, ``[A, K]`` each; None where
+            no distribution is learned.
     """
 
     width: int
     mean: Callable[[Array], Array]
     loss: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+    at_fractions: bool = False
+    adds: bool = True
+    returns: Callable[[Array], tuple[Array, Array]] | None = None
 
 
 class ExpectedSettings(struct.PyTreeNode):

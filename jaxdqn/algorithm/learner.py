@@ -56,17 +56,18 @@ class Learner(NamedTuple):
 
     Attributes:
         init: ``(key) -> state``; the key is consumed.
-        outputs: ``(params, obs) -> [A, K]`` for one observation.
-        q_values: ``(params, obs) -> [A]``, their means.
-        learn: ``(state, batch, weights [B]) -> (state, info, surprise [B])``, the batch being
+        outputs: ``(params, obs, key=None) -> [A, K]`` for one observation; the key pays for all
+            chance in the network and is None for what it does without.
+        q_values: ``(params, obs, key=None) -> [A]``, their means.
+        learn: ``(state, batch, weights [B], key) -> (state, info, surprise [B])``, the batch being
             transitions ``[B, ...]``; one gradient update, unless it isn't finite: then both
             networks stay as they were, for good.
     """
 
     init: Callable[[PRNGKey], AgentState]
-    outputs: Callable[[Params, Array], Array]
-    q_values: Callable[[Params, Array], Array]
-    learn: Callable[[AgentState, Transition, Array], tuple[AgentState, LearnInfo, Array]]
+    outputs: Callable[..., Array]
+    q_values: Callable[..., Array]
+    learn: Callable[[AgentState, Transition, Array, PRNGKey], tuple[AgentState, LearnInfo, Array]]
 
 
 def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs: Array) -> Learner:
@@ -94,40 +95,43 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
             halted=jnp.bool_(False),
         )
 
-    def outputs(params: Params, obs: Array) -> Array:
-        return network.apply(params, network.memory(), obs, True, None)[0]
+    def outputs(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
+        return network.apply(params, network.memory(), obs, True, key)[0]
 
-    def q_values(params: Params, obs: Array) -> Array:
-        return head.mean(outputs(params, obs))
+    def q_values(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
+        return head.mean(outputs(params, obs, key))
 
     def loss(
-        params: Params, target_params: Params, transition: Transition
+        params: Params, target_params: Params, fixed: Params, transition: Transition, key: PRNGKey
     ) -> tuple[Array, Array, Array]:
         """Return the loss, the surprise and the value of the action of one transition."""
-        fixed = jax.lax.stop_gradient(params)
-        outputs_tm1 = outputs(params, transition.obs_tm1)
+        key_tm1, key_t = jax.random.split(key)
+        outputs_tm1 = outputs(params, transition.obs_tm1, key_tm1)
         found, surprise = heads.temporal_difference_loss(
             head,
             bootstrap,
             transition.replace(discount_t=config.discount * transition.discount_t),
             outputs_tm1,
-            outputs(target_params, transition.obs_t),
+            outputs(target_params, transition.obs_t, key_t),
             online_t=lambda: q_values(fixed, transition.obs_t),
             target_tm1=lambda: q_values(target_params, transition.obs_tm1),
         )
         return found, surprise, head.mean(outputs_tm1)[transition.a_tm1]
 
     def batch_loss(
-        params: Params, target_params: Params, batch: Transition, weights: Array
+        params: Params, target_params: Params, batch: Transition, weights: Array, key: PRNGKey
     ) -> tuple[Array, tuple[Array, Array]]:
-        losses, surprise, q_tm1 = jax.vmap(loss, (None, None, 0))(params, target_params, batch)
+        key_noise, key_each = jax.random.split(key)
+        networks = _perturbed(network, params, target_params, key_noise)
+        keys = jax.random.split(key_each, len(weights))
+        losses, surprise, q_tm1 = jax.vmap(loss, (None, None, None, 0, 0))(*networks, batch, keys)
         return jnp.mean(weights * losses), (jnp.mean(q_tm1), surprise)
 
     def learn(
-        state: AgentState, batch: Transition, weights: Array
+        state: AgentState, batch: Transition, weights: Array, key: PRNGKey
     ) -> tuple[AgentState, LearnInfo, Array]:
         (loss, (q_mean, surprise)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
-            state.params, state.target_params, batch, weights
+            state.params, state.target_params, batch, weights, key
         )
         state, grad_norm = _descend(config, optimizer, network, state, loss, grads)
         info = LearnInfo(loss, q_mean, grad_norm)
@@ -135,6 +139,18 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         return state, info, surprise
 
     return Learner(init, outputs, q_values, learn)
+
+
+def _perturbed(
+    network: Network, params: Params, target_params: Params, key: PRNGKey
+) -> tuple[Params, Params, Params]:
+    """Return online, target and choosing network of one update, each with a draw of its noise."""
+    key_online, key_target, key_fixed = jax.random.split(key, 3)
+    return (
+        network.perturb(params, key_online),
+        network.perturb(target_params, key_target),
+        network.perturb(jax.lax.stop_gradient(params), key_fixed),
+    )
 
 
 def _descend(

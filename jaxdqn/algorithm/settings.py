@@ -15,6 +15,8 @@ class DQNSettings(struct.PyTreeNode):
 
     double: bool = static(True)
     """Double Q-learning: the online network chooses the action that the target network judges."""
+    n_step: int = static(1, low=1)
+    """Steps whose rewards are summed before a bootstrapped value; fewer where an episode ends."""
     discount: Float = leaf(0.99, low=0.0, high=1.0)
     """Discount factor (gamma)."""
     learning_rate: Float = leaf(1e-4, low=0.0, high=1e3)
@@ -34,10 +36,10 @@ class DQNSettings(struct.PyTreeNode):
     """Gradient updates at each moment of learning."""
     capacity: int = static(10_000, low=1)
     """Transitions that the replay buffer holds (N)."""
-    replay: Literal["observations", "states"] = static("observations")
+    stored: Literal["observations", "states"] = static("observations")
     """What it stores: what the agent saw, or the state of a maze, to be seen anew when sampled."""
     batch_size: int = static(64, low=1)
-    """Transitions in one gradient update (B), drawn uniformly with replacement."""
+    """Transitions in one gradient update (B), drawn with replacement."""
 
     target_period: Int = leaf(200, low=1)
     """Updates between two moves of the target network."""
@@ -72,9 +74,10 @@ class DQNSettings(struct.PyTreeNode):
     def scaled(self, run: RunSettings, factor: float) -> dict[str, Any]:
         """Return the words of a schedule ``factor`` times as long.
 
-        Warm-up still collects a batch, and no more than the replay holds.
+        Warm-up still collects a batch and a window, and no more than the replay holds.
         """
-        warmup = min(max(round(self.warmup_steps * factor), self.batch_size), self.warmup_steps)
+        first = max(self.batch_size, self.n_step * run.num_envs)
+        warmup = min(max(round(self.warmup_steps * factor), first), self.warmup_steps)
         if factor > 1:
             room = self.capacity // run.num_envs * run.num_envs
             warmup = max(min(round(self.warmup_steps * factor), room), self.warmup_steps)
@@ -115,6 +118,19 @@ class DQNSettings(struct.PyTreeNode):
                 f"warmup_steps ({self.warmup_steps}, in {run.num_envs} environments {warm}) "
                 f"exceeds capacity ({self.capacity}), so its beginning would be lost: "
                 f"raise capacity to {warm} or lower warmup_steps."
+            )
+        if self.n_step > plan.warmup_iterations:
+            raise ConfigError(
+                f"n_step ({self.n_step}) exceeds the steps that warm-up makes in each environment "
+                f"({plan.warmup_iterations}): raise warmup_steps to {self.n_step * run.num_envs} "
+                "or more."
+            )
+        if self.n_step > 1 and self.capacity % run.num_envs:
+            more = -(-self.capacity // run.num_envs) * run.num_envs
+            raise ConfigError(
+                f"capacity ({self.capacity}) must be a multiple of num_envs ({run.num_envs}) with "
+                f"n_step ({self.n_step}) above 1, so that steps of one environment stay in line: "
+                f"set it to {more}."
             )
         if per_iteration > self.capacity:
             raise ConfigError(

@@ -1,6 +1,7 @@
 """``jaxdqn compare``: train settings with the same seeds, and say whether they differ."""
 
 import dataclasses
+import itertools
 import time
 from datetime import datetime
 from functools import partial
@@ -11,10 +12,9 @@ import numpy as np
 import tyro
 
 from jaxdqn import plots
-from jaxdqn.config import load_config
+from jaxdqn.config import Config, load_config
 from jaxdqn.metrics import to_arrays
-from jaxdqn.parallel import sweeps
-from jaxdqn.runs import comparison, console, folder
+from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.training import measured
 from jaxdqn.types import ConfigError
@@ -25,7 +25,8 @@ class Arguments:
     """Train each setting with the same seeds; print one table, draw one figure."""
 
     settings: Annotated[tyro.conf.Positional[list[Path]], tyro.conf.arg(metavar="A B ...")]
-    """Two or more: TOML files, which are trained, or run folders, which are read."""
+    """Two or more: TOML files, which are trained, or run folders, which are read; of a sweep, all
+    its settings."""
     seeds: int = 32
     """Agents of each setting that is trained."""
     measure: str = "eval_return"
@@ -39,29 +40,25 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn compare", args=arguments, use_underscores=True)
-    comparison.check_names([_name(path) for path in chosen.settings])
+    read = {path: _read(path) for path in chosen.settings if path.is_dir()}
+    names = [[_name(path)] if path not in read else [one.name for one in read[path]]
+             for path in chosen.settings]  # fmt: skip
+    comparison.check_names(list(itertools.chain(*names)))
     if chosen.seeds < 2:
         raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
     configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
-    runs = {path: folder.load(path) for path in chosen.settings if path.is_dir()}
-    for path in chosen.settings:
-        metrics = runs[path].metrics if path in runs else measured(configs[path])
-        comparison.check_measure(metrics, chosen.measure, _name(path))
+    shapes = [(_name(path), measured(config)) for path, config in configs.items()]
+    shapes += [(one.name, one.metrics) for one in itertools.chain(*read.values())]
+    for name, metrics in shapes:
+        comparison.check_measure(metrics, chosen.measure, name)
     out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
     folder.make_folder(out)
     contenders = []
     for path in chosen.settings:
-        if path in configs:
-            began = time.perf_counter()
-            swept = sweeps.sweep(configs[path], chosen.seeds, say=partial(console.say, path))
-            seconds = time.perf_counter() - began
-            contender = Contender(_name(path), swept.metrics, range(chosen.seeds), seconds)
-        else:
-            run = runs[path]
-            contender = Contender(_name(path), run.metrics, run.seeds, float("nan"))
-        arrays: dict[str, Any] = to_arrays(contender.metrics)
-        np.savez_compressed(out / f"{contender.name}.npz", **arrays)
-        contenders.append(contender)
+        for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
+            arrays: dict[str, Any] = to_arrays(contender.metrics)
+            np.savez_compressed(out / f"{contender.name}.npz", **arrays)
+            contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(
         out / "comparison.json",
@@ -71,6 +68,26 @@ def main(arguments: list[str]) -> int:
     figure.savefig(out / "comparison.png", dpi=150)
     console.report_comparison(report, chosen.measure, chosen.score, out)
     return 0
+
+
+def _train(path: Path, config: Config, seeds: int) -> Contender:
+    began = time.perf_counter()
+    swept = sweeps.sweep(config, seeds, say=partial(console.say, path))
+    return Contender(_name(path), swept.metrics, range(seeds), time.perf_counter() - began)
+
+
+def _read(path: Path) -> list[Contender]:
+    """Read a run, or every setting of a sweep."""
+    if not shelf.is_sweep(path):
+        run = folder.load(path)
+        return [Contender(_name(path), run.metrics, run.seeds, float("nan"))]
+    results, _, _ = shelf.read_results(path)
+    return [
+        Contender(f"{_name(path)} {ranking.named(setting)}".strip(), metrics, seeds, float("nan"))
+        for cell, setting in enumerate(results.grid.settings)
+        for seeds, metrics in [results.of_cell(cell)]
+        if metrics is not None
+    ]
 
 
 def _name(path: Path) -> str:

@@ -8,11 +8,11 @@ import jax
 import tyro
 
 from jaxdqn import environment, statistics
-from jaxdqn.commands.resume import of_run
 from jaxdqn.config import Config, check
 from jaxdqn.evaluation import evaluate
 from jaxdqn.metrics import Evaluation, to_arrays
 from jaxdqn.runs import console, folder
+from jaxdqn.runs.trained import trained
 from jaxdqn.types import Params
 
 
@@ -33,10 +33,10 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
-    found, numbers = of_run(chosen.run)
+    found = trained(chosen.run)
     config = with_held_out(found.config.replace(eval_episodes=chosen.episodes), chosen.levels)
     check(config)
-    measured = _measure(config, found.state.agent.params, chosen.key)
+    measured = _measure(config, found.params, chosen.key)
     groups = {"training": measured.replace(held_out=None)}
     if measured.held_out is not None:
         groups["held out"] = measured.held_out
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         chosen.run / "evaluation.json",
         {"episodes": chosen.episodes, "key": chosen.key} | summary,
     )
-    console.report_evaluation(summary, len(numbers), chosen.episodes)
+    console.report_evaluation(summary, len(found.seeds), chosen.episodes)
     return 0
 
 

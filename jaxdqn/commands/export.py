@@ -6,9 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn.commands.resume import of_run
-from jaxdqn.parallel import seeds
-from jaxdqn.runs import export, folder
+from jaxdqn.runs import export
+from jaxdqn.runs.trained import trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +25,10 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn export", args=arguments, use_underscores=True)
-    found, numbers = of_run(chosen.run)
-    seed = numbers.start if chosen.seed is None else chosen.seed
-    index = folder.index_of(seed, numbers)
+    found = trained(chosen.run)
+    seed = found.seeds.start if chosen.seed is None else chosen.seed
+    params = found.of(seed)
     out = chosen.out or chosen.run / "policy.jax"
-    params = seeds.parameters_of(found.state, index)
     size = export.export_policy(out, found.config, params)
     print(f"seed {seed}: {out}, {size / 1e3:.0f} kB; jax.export.deserialize reads it")
     return 0

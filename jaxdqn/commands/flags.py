@@ -18,15 +18,18 @@ def choose(config: Config, arguments: list[str]) -> Config:
         ConfigError: an option of a part that isn't chosen.
     """
     given: dict[str, str] = {}
+    turned: dict[str, bool] = {}
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("--"):
             name, _, value = option.removeprefix("--").partition("=")
             name = name.replace("-", "_")
             known = name if name in parts.every_word() else name.removeprefix("no_")
             given[known] = value or following
-    config = config.replace(
-        **{word: given[word] for word, names in parts.PARTS.items() if given.get(word) in names}
-    )
+            if known in parts.IMPLIED:
+                turned[known] = known == name
+    chosen = {word: given[word] for word, names in parts.PARTS.items() if given.get(word) in names}
+    config = config.replace(**chosen)
+    config = config.replace(**{word: on for word, on in turned.items() if word in config.words})
     for name in given.keys() & parts.every_word():
         parts.check_word(name, given[name], config.chosen)
     return config

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from jaxdqn import plots
-from jaxdqn.runs import folder
+from jaxdqn.runs import folder, shelf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,22 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    run = folder.load(chosen.run)
-    seed = run.seeds.start if chosen.seed is None else chosen.seed
-    written = plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)
+    written = _of_run(chosen) if not shelf.is_sweep(chosen.run) else _of_sweep(chosen)
     print(f"drawn: {', '.join(written)} in {chosen.run}")
     return 0
+
+
+def _of_run(chosen: Arguments) -> list[str]:
+    run = folder.load(chosen.run)
+    seed = run.seeds.start if chosen.seed is None else chosen.seed
+    return plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)
+
+
+def _of_sweep(chosen: Arguments) -> list[str]:
+    results, _, _ = shelf.read_results(chosen.run)
+    found = results.grid
+    seed = found.seeds[0] if chosen.seed is None else chosen.seed
+    params = shelf.Shelf(chosen.run, found).params_of(0, seed)
+    _, metrics = results.of_cell(0)
+    assert metrics is not None
+    return plots.draw(chosen.run, chosen.run.name, found.config, metrics, params, seed)

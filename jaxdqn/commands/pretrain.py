@@ -13,7 +13,7 @@ from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
-from jaxdqn.runs import console, reading
+from jaxdqn.runs import console, reading, signals
 from jaxdqn.runs.reading import Reading
 from jaxdqn.types import ConfigError
 
@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> int:
 def watch(out: Path, begun: Reading, save_every: float) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status."""
     console.announce_reading(begun, out)
-    with console.Interruption() as signals:
+    with signals.Held(console.say_interrupted) as held:
 
         def show(so_far: Reading) -> bool:
             console.report_row(so_far)
-            return signals.interrupted
+            return held.asked
 
         ended = reading.carry_on(out, begun, save_every, show)
     if ended.rows < ended.config.rows:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn.commands import pretrain
+from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
-from jaxdqn.runs import checkpoint, console, folder, reading
+from jaxdqn.runs import console, folder, reading, shelf
 from jaxdqn.runs.session import Options
+from jaxdqn.runs.trained import of_run
 from jaxdqn.types import ConfigError
 
 
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
                 "language model's: leave it out."
             )
         return pretrain.watch(chosen.run, reading.restore(chosen.run), chosen.keeping.save_every)
+    if shelf.is_sweep(chosen.run):
+        return _resume_sweep(chosen)
     begin, numbers = of_run(chosen.run)
     config = begin.config
     if chosen.total_steps is not None:
@@ -49,19 +52,16 @@ def main(arguments: list[str]) -> int:
     return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
 
-def of_run(run: Path) -> tuple[checkpoint.Checkpoint, range]:
-    """Return the checkpoint in a run folder, and the numbers of its seeds.
-
-    Raises:
-        ConfigError: it is missing, unreadable or not of a run.
-    """
-    found = checkpoint.restore(run / checkpoint.FILE)
-    if found.seeds is None:
+def _resume_sweep(chosen: Arguments) -> int:
+    if chosen.total_steps is not None:
         raise ConfigError(
-            f"checkpoint '{run / checkpoint.FILE}' names no seeds, so no run made it: "
-            "go on from Python with jaxdqn.run."
+            f"total_steps ({chosen.total_steps}) can't be raised for a sweep, whose finished "
+            "agents keep no replay: leave it out, or sweep anew."
         )
-    return found, found.seeds
+    found, notes = shelf.read_grid(chosen.run)
+    looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
+    folder.clear(chosen.run, found.config)
+    return sweep.watch(chosen.run, found, looking)
 
 
 def extended(config: Config, total_steps: int, done: int) -> Config:

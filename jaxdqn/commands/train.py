@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdqn import environment, plots
-from jaxdqn.commands import flags
+from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, load_config, scaled
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
-from jaxdqn.parallel import seeds
+from jaxdqn.parallel import executor, seeds
+from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import console, folder, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
@@ -53,8 +54,13 @@ def main(arguments: list[str]) -> int:
         )
     chosen.keeping.check()
     out = chosen.out or _default_folder(chosen.config_file)
-    folder.create(out, config)
     numbers = range(first, first + count)
+    if executor.plan(config, count).most < count:
+        folder.make_folder(out)
+        console.announce(config, numbers, out)
+        looking = sweep.Looking(save_every=chosen.keeping.save_every)
+        return sweep.watch(out, grid(config, numbers, {}), looking)
+    folder.create(out, config)
     console.announce(config, numbers, out)
     return watch(out, config, numbers, chosen.keeping)
 

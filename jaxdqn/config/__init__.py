@@ -3,7 +3,7 @@
 from jaxdqn.config.check import check, check_kind, check_single
 from jaxdqn.config.config import Config
 from jaxdqn.config.schedule import notes, scaled
-from jaxdqn.config.toml import from_toml, load_config, to_toml
+from jaxdqn.config.toml import from_toml, load_config, sweep_table, to_toml
 from jaxdqn.settings import Schedule
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "load_config",
     "notes",
     "scaled",
+    "sweep_table",
     "to_toml",
 ]

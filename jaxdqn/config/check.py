@@ -15,7 +15,7 @@ from jaxdqn.types import ConfigError, shown, unknown
 
 
 def check(config: Config) -> None:
-    """Check every word by itself, then what the method says of them together.
+    """Check every word by itself, then what the parts say of their own together.
 
     Leaves that are being traced can't be looked at and are let through.
 
@@ -25,7 +25,9 @@ def check(config: Config) -> None:
     check_kind(config)
     for word in (parts.RUN, *config.chosen):
         check_words(config.part(word))
-    config.part("method").check(config.part(parts.RUN))
+    for word in config.chosen:
+        if hasattr(part := config.part(word), "check"):
+            part.check(config.part(parts.RUN))
 
 
 def check_words(part: Any) -> None:

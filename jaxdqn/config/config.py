@@ -129,6 +129,8 @@ def _assemble(
     """Return the chosen parts: as they were before, or by default, then changed by words."""
     for name, value in words.items():
         parts.check_word(name, value, chosen)
+    said = {name: value for part in before.values() for name, value in vars(part).items()}
+    words = {**parts.implied(said, words), **words}
 
     def make(word: str, kind: type) -> Any:
         values = {**vars(before[word]), **words} if word in before else words

@@ -1,14 +1,23 @@
 """The parts that a configuration chooses, and who owns which word."""
 
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 from jaxdqn import settings
+from jaxdqn.algorithm.bootstrap import GreedySettings, MunchausenSettings
+from jaxdqn.algorithm.distributions import (
+    CategoricalSettings,
+    ImplicitQuantileSettings,
+    QuantileSettings,
+)
 from jaxdqn.algorithm.heads import ExpectedSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
+from jaxdqn.replay.prioritised import PrioritisedSettings
+from jaxdqn.replay.ring import UniformSettings
 from jaxdqn.settings import RunSettings, Word
 from jaxdqn.types import ConfigError, shown, unknown
 
@@ -17,7 +26,14 @@ RUN = "run"
 
 PARTS: dict[str, dict[str, type]] = {
     "method": {"dqn": DQNSettings},
-    "head": {"expected": ExpectedSettings},
+    "head": {
+        "expected": ExpectedSettings,
+        "categorical": CategoricalSettings,
+        "quantile": QuantileSettings,
+        "implicit_quantile": ImplicitQuantileSettings,
+    },
+    "bootstrap": {"greedy": GreedySettings, "munchausen": MunchausenSettings},
+    "replay": {"uniform": UniformSettings, "prioritised": PrioritisedSettings},
     "network": {
         "mlp": DenseSettings,
         "residual": ResidualSettings,
@@ -26,6 +42,14 @@ PARTS: dict[str, dict[str, type]] = {
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""
+
+IMPLIED: dict[str, dict[bool, dict[str, Any]]] = {
+    "noisy": {
+        True: {"epsilon_start": 0.0, "epsilon_end": 0.0},
+        False: {"epsilon_start": 1.0, "epsilon_end": 0.05},
+    }
+}
+"""Switch, off by default → state → what turning it there sets, unless that is set at once."""
 
 
 def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
@@ -36,8 +60,18 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
     """
     for word, value in wanted.items():
         if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
-            raise unknown(f"{word} =", value, PARTS[word])
+            raise _unknown_choice(word, value)
     return {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
+
+
+def _unknown_choice(word: str, value: Any) -> ConfigError:
+    for name, known in every_word().items():
+        if known and isinstance(value, str) and value in typing.get_args(known.kind):
+            return ConfigError(
+                f"{word} = {value!r} is not known, but {name} = {value!r} is: set "
+                f"{name} = {value!r}, and {word} to one of {', '.join(PARTS[word])} or not at all."
+            )
+    return unknown(f"{word} =", value, PARTS[word])
 
 
 def kinds(chosen: Mapping[str, str]) -> dict[str, type]:
@@ -50,6 +84,21 @@ def words(chosen: Mapping[str, str]) -> dict[str, Word]:
     return {
         name: word for kind in kinds(chosen).values() for name, word in settings.words(kind).items()
     }
+
+
+def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what switches turned by ``wanted`` imply, by word.
+
+    Args:
+        before: what was set.
+        wanted: what is to be.
+    """
+    turned = [
+        states[wanted[word]]
+        for word, states in IMPLIED.items()
+        if isinstance(wanted.get(word), bool) and wanted[word] != before.get(word, False)
+    ]
+    return {name: value for values in turned for name, value in values.items()}
 
 
 def every_word() -> dict[str, Word | None]:

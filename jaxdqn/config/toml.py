@@ -1,7 +1,7 @@
 """Configurations as TOML: keys are words, tables are headings."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from jaxdqn.config.config import Config
 from jaxdqn.settings import Word
 from jaxdqn.types import ConfigError, reason_of
 
+SWEEP = "sweep"
+"""Name of the table of a sweep."""
+
 
 def load_config(path: str | Path, **overrides: Any) -> Config:
     """Read a configuration from a TOML file.
 
     Keys are the words of ``Config``. A table groups keys under a heading that means nothing,
-    except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment.
+    except ``[env_kwargs]`` and ``[env_params]``, whose entries go to the environment, and
+    ``[sweep]``, which only ``jaxdqn sweep`` reads.
 
     Args:
         path: the file.
@@ -31,6 +35,17 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
             chosen, or a value can't be honoured.
     """
     return from_toml(read(Path(path)), f"config file {str(path)!r}", **overrides)
+
+
+def sweep_table(path: str | Path) -> dict[str, Any]:
+    """Return the table ``[sweep]`` of a TOML file, which says what ``jaxdqn sweep`` sweeps.
+
+    It is no part of the settings, which ``load_config`` reads: empty where there is none.
+
+    Raises:
+        ConfigError: the file is missing or isn't TOML.
+    """
+    return _split(read(Path(path)), f"config file {str(path)!r}")[1]
 
 
 def read(path: Path) -> str:
@@ -46,6 +61,18 @@ def read(path: Path) -> str:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
 
 
+def _split(text: str, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what TOML text says of the settings, and what of a sweep."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
+    table = content.pop(SWEEP, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"key 'sweep' in {source} must be a table: write [sweep] above it.")
+    return content, dict(table)
+
+
 def from_toml(text: str, source: str, **overrides: Any) -> Config:
     """Read a configuration from TOML text; the inverse of ``to_toml``.
 
@@ -59,7 +86,7 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
             value can't be honoured.
     """
     every = parts.every_word()
-    tables = {name: known is not None and known.is_table for name, known in every.items()}
+    tables = {name for name, known in every.items() if known is not None and known.is_table}
     given = parse(text, source, tables)
     chosen = parts.choose({**given, **overrides})
     for name, value in given.items():
@@ -100,24 +127,20 @@ def dump(values: Mapping[str, Any]) -> str:
     return tomli_w.dumps(kept, multiline_strings=True)
 
 
-def parse(text: str, source: str, tables: Mapping[str, bool]) -> dict[str, Any]:
-    """Return the keys of TOML text without their headings.
+def parse(text: str, source: str, tables: Set[str]) -> dict[str, Any]:
+    """Return the keys of TOML text without their headings, and without what is said of a sweep.
 
     Args:
         text: the settings.
         source: what error messages call the text.
-        tables: which words are tables themselves, by name.
+        tables: words that are tables themselves.
 
     Raises:
         ConfigError: the text isn't TOML, or a key stands twice.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not TOML ({error}): mend it.") from None
     flat: dict[str, Any] = {}
-    for key, value in content.items():
-        heading = isinstance(value, Mapping) and not tables.get(key, False)
+    for key, value in _split(text, source)[0].items():
+        heading = isinstance(value, Mapping) and key not in tables
         for name, item in value.items() if heading else [(key, value)]:
             if name in flat:
                 raise ConfigError(f"key {name!r} stands twice in {source}: remove one.")

@@ -177,7 +177,7 @@ def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:
         ConfigError: as for ``load``.
     """
     words = settings.words(LanguageConfig)
-    given = {**parse(content, source, {name: word.is_table for name, word in words.items()}),
+    given = {**parse(content, source, {"env_kwargs"}),
              **overrides}  # fmt: skip
     for name in given:
         if name not in words:

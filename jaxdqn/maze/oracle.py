@@ -12,6 +12,9 @@ from jaxdqn.types import Array
 if TYPE_CHECKING:
     from jaxdqn.maze.env import Maze, MazeParams
 
+LEVELS = 512
+"""Returns on which distributions are compared."""
+
 AT_ONCE = 16
 """Levels consulted at once: 128 of 13×13 with a residual network of 64 channels took 56 GB."""
 
@@ -70,3 +73,47 @@ def consult(
     if q_values is not None:
         means["q_error"] = jnp.sqrt(means["q_error"])
     return means
+
+
+def return_distance(
+    maze: "Maze",
+    params: "MazeParams",
+    discount: float | Array,
+    returns: Callable[[Array], tuple[Array, Array]],
+) -> Array:
+    """Return the Wasserstein-1 distance between learned and true returns, float32 ``[]``.
+
+    It is that at the start of the bank's first level, of the action which is best there on
+    average; the true distribution is that of acting so in every cell, with the maze's slips and
+    its noise of rewards, exact to ``solve.shortfall``'s spacing.
+
+    Args:
+        maze: the environment.
+        params: its numbers, with the bank of levels.
+        discount: discount factor.
+        returns: ``(obs) -> (returns [A, K], probabilities [A, K])`` for one observation.
+    """
+    level = jnp.int32(0)
+    start, goal = params.levels.cells[level, 0], params.levels.cells[level, -1]
+    model = maze.model(params, level, goal, discount)
+    found, chances = jax.vmap(returns)(maze.observe_everywhere(params, level, goal))
+    actions = jnp.argmax(jnp.sum(found * chances, axis=-1), axis=1)
+    learned, chance = found[start, actions[start]], chances[start, actions[start]]
+    low, high = _bounds(model, params.reward_noise)
+    low, high = jnp.minimum(low, learned.min()), jnp.maximum(high, learned.max())
+    levels = jnp.linspace(low, jnp.maximum(high, low + 1e-3), LEVELS)
+    true = solve.shortfall(model, params.reward_noise, actions, levels)[start]
+    short = jnp.maximum(levels[:, None] - learned[None, :], 0.0) @ chance
+    # The slope of a shortfall is a distribution function; between two is the distance.
+    return jnp.sum(jnp.abs(jnp.diff(short) - jnp.diff(true)))
+
+
+def _bounds(model: solve.Model, noise: float | Array) -> tuple[Array, Array]:
+    """Return what no return is below or above."""
+    steps = 1.0 / jnp.maximum(1.0 - model.discount, 1e-3)
+    last = model.rewards[model.goal]
+    others = jnp.where(jnp.arange(len(model.rewards)) == model.goal, 0.0, model.rewards)
+    noise = jnp.abs(noise)
+    least = jnp.minimum(others.min() - noise, 0.0) * steps + jnp.minimum(last - noise, 0.0)
+    most = jnp.maximum(others.max() + noise, 0.0) * steps + jnp.maximum(last + noise, 0.0)
+    return least, most

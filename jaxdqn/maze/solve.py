@@ -113,6 +113,48 @@ def policy_value(model: Model, actions: Array) -> Array:
     return _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
 
 
+def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array) -> Array:
+    """Return how much a policy's return is expected to fall short of levels, ``[H * W, N]``.
+
+    That is ``E[max(x - G, 0)]`` for each level x, which says all about the distribution of G: its
+    slope is the probability of a return below x. A return of ``r + discount * G`` falls short of x
+    by ``discount`` times what G does of ``(x - r) / discount``, so the distribution is found by
+    backups as values are (Bellman, 1957); between levels it is taken for linear, which moves no
+    mean and leaves a distance of at most ``spacing / (2 sqrt(1 - discount²))``.
+
+    Args:
+        model: the maze.
+        noise: added to or taken from each reward, with even chances.
+        actions: what the policy does in each cell, int ``[H * W]``.
+        levels: evenly spaced, rising, of which none of the returns lies outside, ``[N]``.
+    """
+    spacing = levels[1] - levels[0]
+    discount = jnp.maximum(model.discount, 1e-6)
+    cells = jnp.arange(len(actions))
+    nothing = jnp.maximum(levels, 0.0)
+
+    def after(kept: Array, reward: Array) -> Array:
+        wanted = (levels - reward) / discount
+        place = jnp.clip((wanted - levels[0]) / spacing, 0.0, len(levels) - 1.0)
+        below = jnp.minimum(place.astype(jnp.int32), len(levels) - 2)
+        part = place - below
+        beyond = jnp.maximum(wanted - levels[-1], 0.0)
+        return discount * ((1 - part) * kept[below] + part * kept[below + 1] + beyond)
+
+    def sweep(kept: Array) -> Array:
+        goes_on = (cells != model.goal)[:, None]
+        kept = jnp.where(goes_on, kept, nothing)
+        noisy = [jax.vmap(after)(kept, model.rewards + sign * noise) for sign in (1.0, -1.0)]
+        arrived = (noisy[0] + noisy[1]) / 2
+        straight = jnp.take_along_axis(model.successors, actions[:, None], axis=1)[:, 0]
+        sides = jnp.asarray(grid.SIDEWAYS)[actions]
+        sideways = arrived[jnp.take_along_axis(model.successors, sides, axis=1)].mean(axis=1)
+        return (1.0 - model.slip) * arrived[straight] + model.slip * sideways
+
+    start = jnp.broadcast_to(nothing, (len(actions), len(levels)))
+    return _repeat(sweep, start, _sweeps(model.discount, 1e-4))
+
+
 def backup(model: Model, values: Array) -> Array:
     """Return the action values ``[H * W, A]`` of one step followed by ``values [H * W]``."""
     goes_on = jnp.arange(values.shape[0]) != model.goal
@@ -122,8 +164,8 @@ def backup(model: Model, values: Array) -> Array:
     return (1.0 - model.slip) * straight + model.slip * sideways
 
 
-def _sweeps(discount: float | Array) -> Array:
-    needed = jnp.log(TOLERANCE) / jnp.log(jnp.clip(discount, 1e-6, 1.0 - 1e-6))
+def _sweeps(discount: float | Array, tolerance: float = TOLERANCE) -> Array:
+    needed = jnp.log(tolerance) / jnp.log(jnp.clip(discount, 1e-6, 1.0 - 1e-6))
     return jnp.minimum(jnp.ceil(needed), MAX_SWEEPS).astype(jnp.int32)
 
 

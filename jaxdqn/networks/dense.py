@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from jaxdqn.networks import streams
 from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import static
-from jaxdqn.types import Array
+from jaxdqn.types import Array, PRNGKey
 
 Activation = Callable[[Array], Array]
 
@@ -39,8 +41,9 @@ class Dense(nn.Module):
     layer_norm: bool
 
     @nn.compact
-    def __call__(self, features: Array) -> Array:
-        """Map features ``[...]``, flattened, to outputs ``[A, K]``."""
+    def __call__(self, features: Array, key: PRNGKey | None = None) -> Array:
+        """Map features ``[...]``, flattened, to outputs ``[A, K]``; nothing is left to chance."""
+        del key
         x = features.reshape(-1)
         for size in self.widths:
             x = nn.Dense(size)(x)
@@ -57,14 +60,14 @@ class MLP(nn.Module):
     tokens), each of which is one-hot encoded; None where it consists of quantities.
     """
 
-    dense: Dense
+    dense: Dense | Streams
     categories: int | None = None
 
-    def __call__(self, obs: Array) -> Array:
+    def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation to outputs ``[A, K]``."""
         if self.categories is not None:
-            return self.dense(jax.nn.one_hot(obs, self.categories))
-        return self.dense(obs.astype(jnp.float32))
+            return self.dense(jax.nn.one_hot(obs, self.categories), key)
+        return self.dense(obs.astype(jnp.float32), key)
 
 
 class DenseSettings(struct.PyTreeNode):
@@ -76,32 +79,44 @@ class DenseSettings(struct.PyTreeNode):
     """Non-linearity."""
     layer_norm: bool = static(False)
     """Layer normalisation before each non-linearity."""
+    dueling: bool = static(False)
+    """The last hidden layer is there twice, for the state's value and the actions' advantages."""
+    noisy: bool = static(False)
+    """Learned noise in the weights of all dense layers, to explore by: epsilon is then 0 unless it
+    is set, too."""
 
     @property
     def products(self) -> float:
         """Multiplications for one observation from the first hidden layer on, about."""
         return sum(m * n for m, n in itertools.pairwise((*self.widths, 1)))
 
-    def layers_to(self, num_actions: int, width: int) -> Dense:
+    def layers_to(self, num_actions: int, width: int, at_fractions: bool) -> Dense | Streams:
         """Return the dense layers to ``[A, K]``."""
-        return Dense(
-            num_actions=num_actions,
-            width=width,
-            widths=self.widths,
-            activation=ACTIVATIONS[self.activation],
-            layer_norm=self.layer_norm,
-        )
+        shape: dict[str, Any] = {
+            "num_actions": num_actions,
+            "width": width,
+            "widths": self.widths,
+            "activation": ACTIVATIONS[self.activation],
+            "layer_norm": self.layer_norm,
+        }
+        if not (self.dueling or self.noisy or at_fractions):
+            return Dense(**shape)
+        return Streams(**shape, dueling=self.dueling, noisy=self.noisy, at_fractions=at_fractions)
 
-    def check(self, seen: Seen) -> None:
+    def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
         del seen
 
-    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+    def make(
+        self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
+    ) -> Network:
         """Return the network of ``width`` numbers for each action.
 
         Args:
             num_actions: actions (A).
             width: numbers per action (K).
             categories: values of an observation that consists of names; None for quantities.
+            at_fractions: whether the numbers stand at fractions, which it gives, too.
         """
-        return feedforward(MLP(self.layers_to(num_actions, width), categories), side_by_side=32)
+        module = MLP(self.layers_to(num_actions, width, at_fractions), categories)
+        return feedforward(module, 8, streams.perturb)

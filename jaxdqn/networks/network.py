@@ -18,12 +18,14 @@ class Network(NamedTuple):
         init: ``(key, obs) -> params``; the key is consumed.
         apply: ``(params, memory, obs, first [], key) -> (outputs [A, K], memory)``; ``first``
             says whether an episode starts here, so that what is remembered is forgotten; ``key``
-            pays for noise in the weights and is None for their means.
+            pays for all chance in the network and is None for what it does without.
         memory: ``() -> memory`` at the start of an episode.
         paced: ``(step) -> step``, how far each weight goes of a step down the gradient, a tree like
             ``params``.
         side_by_side: most agents to train side by side on one CPU core; on other devices only
             memory bounds them.
+        perturb: ``(params, key) -> params`` with one draw of the noise in the weights, to read
+            many observations by; the same weights where they have none.
     """
 
     init: Callable[[PRNGKey, Array], Params]
@@ -31,6 +33,7 @@ class Network(NamedTuple):
     memory: Callable[[], Memory]
     paced: Callable[[Params], Params]
     side_by_side: int
+    perturb: Callable[[Params, PRNGKey], Params]
 
 
 class Seen(NamedTuple):
@@ -51,14 +54,18 @@ class Seen(NamedTuple):
     is_maze: bool
 
 
-def feedforward(module: nn.Module, side_by_side: int) -> Network:
-    """Make a network of a module that remembers nothing and has no noise."""
+def feedforward(
+    module: nn.Module,
+    side_by_side: int,
+    perturb: Callable[[Params, PRNGKey], Params] = lambda params, _: params,
+) -> Network:
+    """Make a network of a module of an observation and a key, which remembers nothing."""
 
     def apply(
         params: Params, memory: Memory, obs: Array, first: bool | Array, key: PRNGKey | None
     ) -> tuple[Array, Memory]:
-        del first, key
-        outputs: Any = module.apply(params, obs)
+        del first
+        outputs: Any = module.apply(params, obs, key)
         return outputs, memory
 
-    return Network(module.init, apply, lambda: (), lambda step: step, side_by_side)
+    return Network(module.init, apply, lambda: (), lambda step: step, side_by_side, perturb)

@@ -5,10 +5,12 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxdqn.networks import streams
 from jaxdqn.networks.dense import BY_OUTPUT, Dense, DenseSettings
 from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import static
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.types import Array, ConfigError, PRNGKey
 
 
 class Conv3x3(nn.Module):
@@ -39,12 +41,12 @@ class Residual(nn.Module):
     size throughout and is flattened, not pooled, since in a maze the place is the point.
     """
 
-    dense: Dense
+    dense: Dense | Streams
     channels: int
     blocks: int
 
     @nn.compact
-    def __call__(self, obs: Array) -> Array:
+    def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
         act, norm = self.dense.activation, self.dense.layer_norm
         x = Conv3x3(self.channels)(obs.astype(jnp.float32))
@@ -54,7 +56,7 @@ class Residual(nn.Module):
                 y = act(nn.LayerNorm()(y) if norm else y)
                 y = Conv3x3(self.channels)(y)
             x = x + y
-        return self.dense(act(x))
+        return self.dense(act(x), key)
 
 
 class ResidualSettings(DenseSettings):
@@ -70,7 +72,7 @@ class ResidualSettings(DenseSettings):
         """Multiplications for one observation: a grid's are many, whatever its size."""
         return math.inf
 
-    def check(self, seen: Seen) -> None:
+    def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that are no grid."""
         if len(seen.shape) != 3:
             remedy = "env_kwargs.observation = 'planes'" if seen.is_maze else "network = 'mlp'"
@@ -79,10 +81,11 @@ class ResidualSettings(DenseSettings):
                 f"{seen.shape}: set {remedy}."
             )
 
-    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+    def make(
+        self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
+    ) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
         del categories  # planes are quantities
-        module = Residual(
-            self.layers_to(num_actions, width), channels=self.channels, blocks=self.blocks
-        )
-        return feedforward(module, side_by_side=1)
+        layers = self.layers_to(num_actions, width, at_fractions)
+        module = Residual(layers, channels=self.channels, blocks=self.blocks)
+        return feedforward(module, 1, streams.perturb)

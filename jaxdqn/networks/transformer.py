@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from jaxdqn.networks import pretrained
+from jaxdqn.networks import pretrained, streams
 from jaxdqn.networks.dense import Dense, DenseSettings
 from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import Float, leaf, static
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
@@ -108,11 +109,11 @@ class Reader(nn.Module):
     """The trunk, then dense layers on what is known after the last token."""
 
     trunk: Trunk
-    dense: Dense
+    dense: Dense | Streams
 
-    def __call__(self, obs: Array) -> Array:
+    def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation, names ``[T]``, to outputs ``[A, K]``."""
-        return self.dense(self.trunk(obs)[-1])
+        return self.dense(self.trunk(obs)[-1], key)
 
 
 class TrunkSettings(struct.PyTreeNode):
@@ -141,7 +142,7 @@ class TransformerSettings(TrunkSettings, DenseSettings):
         """Multiplications for one observation: a text's are many, whatever its length."""
         return math.inf
 
-    def check(self, seen: Seen) -> None:
+    def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, what is no text, and a trunk that doesn't fit."""
         if seen.categories is None or len(seen.shape) != 1:
             remedy = "env_kwargs.observation = 'text'" if seen.is_maze else "network = 'mlp'"
@@ -158,10 +159,13 @@ class TransformerSettings(TrunkSettings, DenseSettings):
             sizes = {"layers": self.layers, "heads": self.heads, "width": self.width}
             pretrained.check(self.pretrained, sizes, seen)
 
-    def make(self, num_actions: int, width: int, categories: int | None) -> Network:
+    def make(
+        self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
+    ) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
         trunk = Trunk(categories or 1, None, self.layers, self.heads, self.width)
-        network = feedforward(Reader(trunk, self.layers_to(num_actions, width)), side_by_side=1)
+        reader = Reader(trunk, self.layers_to(num_actions, width, at_fractions))
+        network = feedforward(reader, 1, streams.perturb)
 
         def init(key: PRNGKey, obs: Array) -> Params:
             params: Any = network.init(key, obs)

@@ -17,7 +17,7 @@ from jaxdqn.config import Config
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import memory
-from jaxdqn.types import Array, ConfigError, Params
+from jaxdqn.types import Array, ConfigError
 
 Numbers = Mapping[str, Any]
 """Settings that differ between agents: by name, arrays ``[agents]``."""
@@ -45,6 +45,11 @@ class Plan(NamedTuple):
         """How many there are in this process, the last ones being padding."""
         return self.devices * self.turns * self.width
 
+    @property
+    def most(self) -> int:
+        """How many fit into the memory of all devices."""
+        return self.devices * (self.bytes_free // self.bytes_per_agent)
+
 
 class Programs(NamedTuple):
     """The compiled programs of a layout; each compiles once for each structure of settings.
@@ -53,17 +58,19 @@ class Programs(NamedTuple):
         begin: ``(config, numbers, keys [agents]) -> state``, warmed up.
         advance: ``(config, numbers, state) -> (state, metrics [agents, 1])``, one evaluation on;
             the state is consumed.
-        through: ``(config, numbers, keys [agents]) -> (params, metrics [agents, T])``, all of the
-            training, so that states of one turn only are held.
     """
 
     begin: Wrapped
     advance: Wrapped
-    through: Wrapped
 
 
-def plan(config: Config, agents: int) -> Plan:
+def plan(config: Config, agents: int, least: int = 1) -> Plan:
     """Lay ``agents`` out over all devices of all processes, in turns that fit into memory.
+
+    Args:
+        config: the settings.
+        agents: how many.
+        least: fewest side by side, where that many are worth it.
 
     Raises:
         ConfigError: not even one fits.
@@ -76,12 +83,14 @@ def plan(config: Config, agents: int) -> Plan:
             f"capacity ({config.capacity}) makes one agent take {memory.gigabytes(per_agent)}, and "
             f"{memory.gigabytes(free)} are free: lower capacity, num_envs or batch_size."
         )
-    used = min(len(devices), -(-agents // jax.process_count()))
-    each = -(-agents // (used * jax.process_count()))
     cpu = devices[0].platform == "cpu"
-    widest = assemble(config).method.side_by_side if cpu else each
-    turns = -(-each // min(widest, fitting))
-    return Plan(used, turns, -(-each // turns), per_agent, free)
+    widest = min(assemble(config).method.side_by_side if cpu else agents, fitting)
+    least = min(least, widest, agents)
+    here = -(-agents // jax.process_count())
+    used = min(len(devices), -(-here // least))
+    each = -(-here // used)
+    turns = -(-each // widest)
+    return Plan(used, turns, max(-(-each // turns), least), per_agent, free)
 
 
 def with_numbers(config: Config, setting: Mapping[str, Any]) -> Config:
@@ -142,28 +151,11 @@ def _programs(devices: int, width: int, leaves: tuple[int | None, ...], structur
 
         return _in_turns(one, axes, width, numbers, state)
 
-    def through(config: Config, numbers: Numbers, keys: Array) -> tuple[Params, Metrics]:
-        def one(agent: tuple[Numbers, Array]) -> tuple[Params, Metrics]:
-            numbers, key = agent
-            state, metrics = training.train(with_numbers(config, numbers), key)
-            return state.agent.params, metrics
-
-        # A turn of one is not vmapped: that would turn matrices into batches of one matrix.
-        if width == 1:
-            return jax.lax.map(one, (numbers, keys))
-        # A loop around a single turn would take a quarter of a second more to compile.
-        if width == len(keys):
-            return jax.vmap(one)((numbers, keys))
-        return jax.lax.map(one, (numbers, keys), batch_size=width)
-
     return Programs(
         begin=jax.jit(spread(begin, in_specs=(shared, per_agent, per_agent), out_specs=states)),
         advance=jax.jit(
             spread(advance, in_specs=(shared, per_agent, states), out_specs=(states, per_agent)),
             donate_argnums=2,
-        ),
-        through=jax.jit(
-            spread(through, in_specs=(shared, per_agent, per_agent), out_specs=per_agent)
         ),
     )
 

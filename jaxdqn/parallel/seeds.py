@@ -1,10 +1,9 @@
 """Many agents: seeds side by side, spread over all devices, pausing after each evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn import pytrees
@@ -13,11 +12,16 @@ from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, memory
 from jaxdqn.training import outline
-from jaxdqn.types import ConfigError
+from jaxdqn.types import Array, ConfigError
 
 
 def train_in_periods(
-    config: Config, seeds: range, state: State | None = None
+    config: Config,
+    seeds: Sequence[int],
+    state: State | None = None,
+    *,
+    numbers: Mapping[str, np.ndarray] | None = None,
+    how: executor.Plan | None = None,
 ) -> Iterator[tuple[State, Metrics | None]]:
     """Train one agent per seed, pausing after each evaluation.
 
@@ -25,9 +29,11 @@ def train_in_periods(
 
     Args:
         config: the settings.
-        seeds: numbers of the seeds (S).
+        seeds: number of each agent's seed (S).
         state: where to carry on, as yielded or restored, on any number of devices; by default
             the agents are new.
+        numbers: settings that differ between agents: by name, arrays ``[S]``.
+        how: the layout; by default the agents are spread over all devices.
 
     Yields:
         First the warmed-up states and None, as soon as everything is compiled; then, after each
@@ -37,25 +43,38 @@ def train_in_periods(
     Raises:
         ConfigError: a setting that can't be honoured, or a state of other settings or seeds.
     """
-    how = executor.plan(config, len(seeds))
-    _check_memory(config, how, len(seeds))
+    how = how or executor.plan(config, len(seeds))
+    check_memory(config, how, len(seeds))
     run = executor.programs(config, how)
+    numbers, keys = arguments(seeds, numbers or {}, how)
     if state is None:
-        keys = jax.vmap(jax.random.key)(seeds.start + jnp.arange(how.agents))
-        state = run.begin(config, {}, keys)
+        state = run.begin(config, numbers, keys)
     else:
         state = _with_padding(_of_seeds(config, seeds, state), how.agents)
         state = executor.place(config, how, state)
     remaining = config.schedule.evaluations - int(state.evaluations)
-    compiled = run.advance.lower(config, {}, state).compile()
+    compiled = run.advance.lower(config, numbers, state).compile()
     yield _without_padding(state, len(seeds)), None
     for _ in range(remaining):
-        state, metrics = compiled(config, {}, state)
+        state, metrics = compiled(config, numbers, state)
         metrics = jax.tree.map(lambda x: np.asarray(x)[: len(seeds), 0], metrics)
         yield _without_padding(state, len(seeds)), metrics
 
 
-def _check_memory(config: Config, how: executor.Plan, count: int) -> None:
+def arguments(
+    seeds: Sequence[int], numbers: Mapping[str, np.ndarray], how: executor.Plan
+) -> tuple[dict[str, np.ndarray], Array]:
+    """Return what ``Programs.begin`` takes after the settings, an entry for each agent of a layout.
+
+    The last agent comes again and again, to make the shares of all devices equal; what such a
+    one learns is thrown away.
+    """
+    agents = _padding(len(seeds), how.agents)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)[agents])
+    return {name: values[agents] for name, values in numbers.items()}, keys
+
+
+def check_memory(config: Config, how: executor.Plan, count: int) -> None:
     """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
     there = how.bytes_free * how.devices
     if how.bytes_per_agent * count > there:
@@ -66,7 +85,7 @@ def _check_memory(config: Config, how: executor.Plan, count: int) -> None:
         )
 
 
-def _of_seeds(config: Config, seeds: range, state: State) -> State:
+def _of_seeds(config: Config, seeds: Sequence[int], state: State) -> State:
     """Return a state that holds these seeds, its counters shared."""
     if (axes := pytrees.leading_axes(state, outline(config))) != (len(seeds),):
         raise ConfigError(
@@ -76,11 +95,14 @@ def _of_seeds(config: Config, seeds: range, state: State) -> State:
     return pytrees.map_agents(lambda x: x, lambda x: x.reshape(-1)[0], state)
 
 
+def _padding(count: int, wanted: int) -> np.ndarray:
+    return np.minimum(np.arange(wanted), count - 1)
+
+
 def _with_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
-    # The last agent again and again; what it learns is thrown away.
-    agents = np.minimum(np.arange(count), len(state.obs) - 1)
+    agents = _padding(len(state.obs), count)
     return pytrees.map_agents(lambda x: x[agents], lambda x: x, state)
 
 

@@ -1,23 +1,25 @@
-"""Sweeps: settings × seeds, trained on every device, in chunks that fit into memory."""
+"""Sweeps: settings × seeds in chunks, trained one after the other, results along named axes."""
 
-import itertools
-import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxdqn.config import Config, check, check_kind
-from jaxdqn.config.parts import check_word, every_word
+from jaxdqn import training
+from jaxdqn.config import Config
+from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
-from jaxdqn.parallel import executor
-from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.parallel import executor, seeds
+from jaxdqn.parallel.grid import Grid, Group, groups
 from jaxdqn.parallel.memory import gigabytes
-from jaxdqn.types import Array, ConfigError, Params, shown, unknown
+from jaxdqn.types import ConfigError, Params, unknown
+
+LEAST = 2
+"""Fewest agents side by side in a sweep, where the method trains any so. XLA:CPU gave two to eight
+agents side by side the same bits and one alone others (CartPole), so that with this the number of
+devices changes nothing."""
 
 
 class Sweep(NamedTuple):
@@ -27,7 +29,7 @@ class Sweep(NamedTuple):
         axes: names of the axes and the values along them, in order; the last is ``"seed"``.
         metrics: leaves ``[*axes, T]``; None where not every setting measures it.
         params: online networks, one pytree for each combination of structure swept over (one, if
-            only numbers were), leaves ``[*axes, ...]`` with length 1 along the axes of structure.
+            only numbers were), leaves ``[agents of it, ...]``, seeds varying fastest.
     """
 
     axes: dict[str, list[Any]]
@@ -52,209 +54,187 @@ class Sweep(NamedTuple):
         return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
 
 
-def sweep(
-    config: Config,
-    seeds: int | Sequence[int] = 16,
-    *,
-    zipped: bool = False,
-    say: Callable[[str], Any] | None = print,
-    **swept: Any,
-) -> Sweep:
-    """Train every setting with every seed; one compiled call for each structure among them.
+class Chunk(NamedTuple):
+    """Agents that are trained at the same time, and wholly before the next ones.
 
-    >>> result = jaxdqn.sweep(config, seeds=64, learning_rate=[1e-4, 3e-4])
-    >>> result.metrics.eval_return.shape  # learning rates, seeds, evaluations
-    (2, 64, 20)
+    Attributes:
+        group: place of their group among all.
+        config: settings of that group.
+        rows: their places among the agents of the group, seeds varying fastest, ``[K]``.
+        cells: their settings' places in the grid, ``[K]``.
+        seeds: their numbers, ``[K]``.
+        numbers: settings that differ between them, by name, ``[K]``.
+        how: the layout.
+    """
 
-    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
-    spread over all devices, and over all processes of ``jax.distributed``; no device talks to
-    another before the end.
+    group: int
+    config: Config
+    rows: np.ndarray
+    cells: list[int]
+    seeds: list[int]
+    numbers: dict[str, np.ndarray]
+    how: executor.Plan
 
-    Args:
-        config: the settings that are not swept.
-        seeds: how many, from 0 on, or their numbers.
-        zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
-        say: told what is going to be run before it starts; None for silence.
-        **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of
-            the environment, ``env_kwargs`` likewise its structure.
+    def train(self, state: State | None = None) -> Iterator[tuple[State, Metrics | None]]:
+        """Train, as ``seeds.train_in_periods`` does, from new agents or from a state of these."""
+        return seeds.train_in_periods(
+            self.config, self.seeds, state, numbers=self.numbers, how=self.how
+        )
 
-    Returns:
-        Results with named axes. In several processes all of them get all results.
+
+class Results:
+    """What is known of each agent so far, by group; memory is taken as results come."""
+
+    def __init__(self, found: Grid, params: bool = True) -> None:
+        """Know nothing yet; without ``params`` networks aren't kept."""
+        self.grid = found
+        self.with_params = params
+        self.groups = groups(found)
+        count = len(found.seeds)
+        self.done = [np.zeros(len(group.cells) * count, bool) for group in self.groups]
+        self._kept: list[tuple[Params, Metrics] | None] = [None] * len(self.groups)
+        self._home = {
+            cell: (index, place)
+            for index, group in enumerate(self.groups)
+            for place, cell in enumerate(group.cells)
+        }
+
+    def put(self, group: int, rows: np.ndarray, params: Params, metrics: Metrics) -> None:
+        """Keep what became of some agents.
+
+        Args:
+            group: place of their group.
+            rows: their places in it, ``[K]``.
+            params: online networks, leaves ``[K, ...]``.
+            metrics: leaves ``[K, T]``.
+        """
+        agents = len(self.done[group])
+        new = (params if self.with_params else None, metrics)
+        if self._kept[group] is None:
+            self._kept[group] = jax.tree.map(
+                lambda x: np.zeros((agents, *x.shape[1:]), x.dtype), new
+            )
+
+        def fill(whole: np.ndarray, part: np.ndarray) -> None:
+            whole[rows] = part
+
+        jax.tree.map(fill, self._kept[group], new)
+        self.done[group][rows] = True
+
+    def of_cell(self, cell: int) -> tuple[list[int], Metrics | None]:
+        """Return the finished seeds of one setting, and their metrics, leaves ``[S, T]``."""
+        index, place = self._home[cell]
+        count, kept = len(self.grid.seeds), self._kept[index]
+        rows = place * count + np.flatnonzero(self.done[index][place * count :][:count])
+        if kept is None or not len(rows):
+            return [], None
+        seeds = [self.grid.seeds[row - place * count] for row in rows]
+        return seeds, jax.tree.map(lambda x: x[rows], kept[1])
+
+    def sweep(self) -> Sweep:
+        """Return everything along the axes, once every agent is done."""
+        kept = [both for both in self._kept if both is not None]
+        metrics = _assemble([metrics for _, metrics in kept], self.groups, self.grid)
+        axes = {**self.grid.axes, "seed": self.grid.seeds}
+        return Sweep(axes, metrics, [params for params, _ in kept])
+
+    def gather(self) -> None:
+        """Share results between processes: each then has what any has."""
+        if jax.process_count() == 1:
+            return
+        for index, (group, done) in enumerate(zip(self.groups, self.done, strict=True)):
+            if self._kept[index] is None:
+                self._kept[index] = _blank(group, len(done))
+            every = multihost_utils.process_allgather((done, self._kept[index]))
+            who = np.argmax(every[0], axis=0)
+            agents = np.arange(len(done))
+            self._kept[index] = jax.tree.map(lambda x, w=who, a=agents: x[w, a], every[1])
+            self.done[index] = every[0].any(axis=0)
+
+
+def chunks(results: Results, begun: Sequence[Chunk] = ()) -> list[Chunk]:
+    """Lay out what hasn't been trained, group by group, chunks apart that were begun already.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or one agent that doesn't fit into memory.
+        ConfigError: one agent of a group doesn't fit into memory.
     """
-    check_kind(config)
-    numbers = _numbers(seeds)
-    lists = _lists(config, swept)
-    grid, axes = _grid(lists, zipped)
-    for setting in grid:
-        check(with_numbers(config, setting))
-    rows = {with_numbers(config, setting).schedule.evaluations for setting in grid}
-    if len(rows) > 1:
-        raise ConfigError(
-            f"evaluations ({config.evaluations}) are more than some settings have iterations, so "
-            f"rows would not match ({min(rows)} to {max(rows)}): set {min(rows)} or fewer."
-        )
-    groups = _by_structure(config, grid)
-    plans = [
-        executor.plan(with_numbers(config, cells[0][1]), len(cells) * len(numbers))
-        for cells in groups
-    ]
-    if say is not None:
-        say(_announcement(axes, len(numbers), plans))
-    results, cells_of = [], []
-    for cells, how in zip(groups, plans, strict=True):
-        results.append(_train_cells(config, [cell for _, cell in cells], numbers, how))
-        cells_of.append([index for index, _ in cells])
-    shape = [len(values) for values in axes.values()]
-    metrics = _assemble([metrics for _, metrics in results], cells_of, shape, len(numbers))
-    return Sweep(
-        axes={**axes, "seed": numbers},
-        metrics=metrics,
-        params=[params for params, _ in results],
+    found = []
+    for index, (group, done) in enumerate(zip(results.groups, results.done, strict=True)):
+        there = done.copy()
+        for chunk in begun:
+            if chunk.group == index:
+                there[chunk.rows] = True
+        missing = np.flatnonzero(~there)
+        if len(missing):
+            how = executor.plan(group.config, len(missing), LEAST)._replace(turns=1)
+            for start in range(0, len(missing), how.agents):
+                found.append(chunk_of(results, index, missing[start:][: how.agents], how))
+    return found
+
+
+def chunk_of(
+    results: Results, index: int, rows: np.ndarray, how: executor.Plan | None = None
+) -> Chunk:
+    """Return some agents of a group as a chunk, laid out over this process's devices by default."""
+    group, found = results.groups[index], results.grid
+    settings, places = np.divmod(rows, len(found.seeds))
+    return Chunk(
+        group=index,
+        config=group.config,
+        rows=rows,
+        cells=[group.cells[i] for i in settings],
+        seeds=[found.seeds[i] for i in places],
+        numbers={name: values[settings] for name, values in group.numbers.items()},
+        how=how or executor.plan(group.config, len(rows), LEAST),
     )
 
 
-def _numbers(seeds: Any) -> list[int]:
-    """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
-    try:
-        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
-    except (TypeError, OverflowError):
-        numbers = []
-    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
-        raise ConfigError(
-            f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
-        )
-    return numbers
-
-
-def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
-    lists: dict[str, list[Any]] = {}
-    every = every_word()
-    for name, values in swept.items():
-        if name not in every:
-            check_word(name, values, config.chosen, "field")
-        if name == "evaluations":
-            raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
-        word, entries = every[name], {name: values}
-        if word is not None and word.is_table:
-            if not isinstance(values, Mapping):
-                raise ConfigError(
-                    f"{name} ({shown(values)}) must be a table of lists: write {name}="
-                    "{'slip': [0.0, 0.1]} or the like."
-                )
-            entries = {f"{name}.{key}": inner for key, inner in values.items()}
-        for entry, items in entries.items():
-            if not isinstance(items, list | tuple) and np.ndim(items) == 0:
-                raise ConfigError(
-                    f"{entry} ({shown(items)}) must be a list of values: write [{shown(items)}]."
-                )
-            if not len(items):
-                raise ConfigError(f"{entry} ([]) has no values: give one or more, or leave it out.")
-            lists[entry] = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
-                            for item in items]  # fmt: skip
-    return lists
-
-
-def _grid(
-    lists: Mapping[str, list[Any]], zipped: bool
-) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
-    """Return the settings in the order of the axes, and the axes."""
-    if not zipped:
-        grid = itertools.product(*lists.values())
-        return [dict(zip(lists, values, strict=True)) for values in grid], dict(lists)
-    lengths = {name: len(values) for name, values in lists.items()}
-    if len(set(lengths.values())) > 1:
-        raise ConfigError(f"zipped lists have lengths {lengths}: make them equal.")
-    settings = [
-        dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)
-    ]
-    return settings, {"setting": settings}
-
-
-def _numbers_of(config: Config, setting: Mapping[str, Any]) -> set[str]:
-    """Return the names of a setting that are leaves, so that all their values share one program."""
-    words = with_numbers(config, setting).words
-    tables = {name: name.partition(".")[0] for name in setting}
-    return {name for name, word in tables.items() if word in words and words[word].is_number}
-
-
-def _by_structure(
-    config: Config, grid: list[dict[str, Any]]
-) -> list[list[tuple[int, dict[str, Any]]]]:
-    """Group numbered settings by what they need compiled."""
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for index, setting in enumerate(grid):
-        numbers = _numbers_of(config, setting)
-        structure = {name: value for name, value in setting.items() if name not in numbers}
-        groups.setdefault(repr(structure), []).append((index, setting))
-    return list(groups.values())
-
-
-def _announcement(axes: Mapping[str, list[Any]], seeds: int, plans: list[executor.Plan]) -> str:
-    settings = math.prod(len(values) for values in axes.values())
-    names = " × ".join(f"{len(values)} {name}" for name, values in axes.items())
-    need = max(how.bytes_per_agent for how in plans) * settings * seeds
-    how = plans[0]
-    chunks = "" if how.turns == 1 else f", {how.turns} times one after the other"
+def announcement(found: Grid, waiting: list[Chunk]) -> str:
+    """Say what is going to be trained, in how many chunks, and what memory it takes."""
+    names = " × ".join(f"{len(values)} {name}" for name, values in found.axes.items())
+    plans = {chunk.group: chunk.how for chunk in waiting}
+    agents = sum(len(chunk.rows) for chunk in waiting)
+    left = "" if agents == found.agents else f", {agents} of them still to be trained"
+    said = (
+        f"sweep: {names + ' × ' if names else ''}{len(found.seeds)} seeds = "
+        f"{found.agents} agents{left}"
+    )
+    if not waiting:
+        return f"{said}; all are trained already"
+    how = max(plans.values(), key=lambda how: how.bytes_per_agent)
+    need = how.bytes_per_agent * agents
+    several = "" if len(waiting) == 1 else f", {len(waiting)} times one after the other"
     fit = (
         f", since all at once need {gigabytes(need)}; a device has {gigabytes(how.bytes_free)}"
         if need > how.bytes_free * how.devices
-        else f"; about {gigabytes(how.bytes_per_agent * how.width * how.devices)} at a time"
+        else f"; about {gigabytes(how.bytes_per_agent * how.agents)} at a time"
     )
     return (
-        f"sweep: {names + ' × ' if names else ''}{seeds} seeds = {settings * seeds} agents, "
-        f"{len(plans)} compilation{'s' * (len(plans) > 1)}; {how.width} side by side on "
-        f"{how.devices} device{'s' * (how.devices > 1)}{chunks}{fit}"
+        f"{said}, {len(plans)} compilation{'s' * (len(plans) > 1)}; {how.width} side by side on "
+        f"{how.devices} device{'s' * (how.devices > 1)}{several}{fit}"
     )
 
 
-def _train_cells(
-    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: executor.Plan
-) -> tuple[Params, Metrics]:
-    """Train settings of one structure with all seeds; leaves ``[len(cells) · S, ...]``."""
-    given = arguments(config, cells, seeds, how)
-    result = jax.device_get(executor.programs(given[0], how).through(*given))
-    if jax.process_count() > 1:
-        result = multihost_utils.process_allgather(result, tiled=True)
-    return jax.tree.map(lambda x: x[: len(cells) * len(seeds)], result)
+def _blank(group: Group, agents: int) -> Any:
+    """Return zeros in the shapes of a group's results."""
+
+    def train() -> tuple[Params, Metrics]:
+        state, metrics = training.train(group.config, jax.random.key(0))
+        return state.agent.params, metrics
+
+    shapes = jax.eval_shape(train)
+    return jax.tree.map(lambda x: np.zeros((agents, *x.shape), x.dtype), shapes)
 
 
-def arguments(
-    config: Config, cells: list[dict[str, Any]], seeds: list[int], how: executor.Plan
-) -> tuple[Config, dict[str, np.ndarray], Array]:
-    """Return this process's share of the agents as ``Programs.through`` takes it.
-
-    Args:
-        config: the settings that are not swept.
-        cells: values of the swept fields, of one structure.
-        seeds: numbers of the seeds; seeds vary fastest.
-        how: from ``executor.plan``.
-    """
-    share = how.agents
-    # The last agent again and again, to make the shares of all devices equal.
-    agents = np.minimum(np.arange(share * jax.process_count()), len(cells) * len(seeds) - 1)
-    mine = agents[share * jax.process_index() :][:share]
-    numbers = {
-        name: np.asarray([cell[name] for cell in cells])[mine // len(seeds)]
-        for name in _numbers_of(config, cells[0])
-    }
-    keys = jax.vmap(jax.random.key)(jnp.asarray(np.array(seeds)[mine % len(seeds)], jnp.uint32))
-    return with_numbers(config, cells[0]), numbers, keys
-
-
-def _assemble(
-    parts: list[Metrics], cells_of: list[list[int]], shape: list[int], seeds: int
-) -> Metrics:
-    """Put the rows of all cells in the order of the axes, leaves ``[*shape, S, T]``."""
+def _assemble(parts: list[Metrics], of: list[Group], found: Grid) -> Metrics:
+    """Put the rows of all cells in the order of the axes, leaves ``[*axes, T]``."""
+    order = np.argsort(np.concatenate([group.cells for group in of]))
 
     def place(*leaves: Any) -> np.ndarray | None:
         if any(leaf is None for leaf in leaves):
             return None
-        rows = [leaf.reshape(len(cells), seeds, *leaf.shape[1:]) for leaf, cells in
-                zip(leaves, cells_of, strict=True)]  # fmt: skip
-        whole = np.concatenate(rows)[np.argsort(np.concatenate(cells_of))]
-        return whole.reshape(*shape, *whole.shape[1:])
+        rows = [leaf.reshape(len(group.cells), len(found.seeds), *leaf.shape[1:])
+                for leaf, group in zip(leaves, of, strict=True)]  # fmt: skip
+        return np.concatenate(rows)[order].reshape(*found.shape, *rows[0].shape[2:])
 
     return jax.tree.map(place, *parts, is_leaf=lambda x: x is None)

@@ -18,6 +18,7 @@ TITLES = {
     "episode_return": "return (exploring)",
     "regret": "regret: value lost at the start",
     "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
+    "return_distance": r"distance of learned from true returns, $W_1$ at the start",
     "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
     "loss": "loss",
     "q_mean": "mean Q of replayed actions",

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
-from jaxdqn.types import Array, Transition
+from jaxdqn.types import Array, ConfigError, Transition
 
 
 class Codec(NamedTuple):
@@ -30,10 +30,18 @@ class Codec(NamedTuple):
 def make(config: Config, environment: Environment, env_params: Any) -> Codec:
     """Return how the settings store a transition.
 
-    Actions and discounts take a byte each. With ``replay = "states"`` observations aren't stored
+    Actions and discounts take a byte each. With ``stored = "states"`` observations aren't stored
     at all but made anew, from what the environment's state says of them, whenever sampled.
+
+    Raises:
+        ConfigError: an environment whose states don't say what is observed.
     """
-    states = config.replay == "states"
+    states = config.stored == "states"
+    if states and not environment.is_maze:
+        raise ConfigError(
+            f"stored ('states') needs observations that a small state determines, as "
+            f"Maze-jaxdqn's, but env is {config.env!r}: set stored = 'observations'."
+        )
     action_dtype = np.min_scalar_type(environment.num_actions - 1)
 
     def narrow(transition: Transition, state_tm1: Any, state_t: Any) -> Transition:
@@ -46,6 +54,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Codec:
             r_t=transition.r_t,
             discount_t=transition.discount_t.astype(bool),
             obs_t=obs_t,
+            last=transition.last if config.n_step > 1 else None,
         )
 
     def widen(stored: Transition, env_params: Any) -> Transition:
@@ -62,6 +71,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Codec:
 
     whole: Any = jax.ShapeDtypeStruct((), jnp.int32)
     number: Any = jax.ShapeDtypeStruct((), jnp.float32)
-    wide = Transition(environment.obs, whole, number, number, environment.obs)
+    truth: Any = jax.ShapeDtypeStruct((), bool)
+    wide = Transition(environment.obs, whole, number, number, environment.obs, truth)
     _, state = jax.eval_shape(environment.reset, jax.random.key(0), env_params)
     return Codec(narrow, widen, jax.eval_shape(narrow, wide, state, state))

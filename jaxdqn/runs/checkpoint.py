@@ -1,17 +1,11 @@
 """Checkpoints: all that a training is, in one file that is either whole or not there.
 
-The file is NumPy's ``.npz``: a zip of plain arrays, each with a checksum, among them ``about``,
-which holds settings and versions as JSON. Nothing in it is ever executed, and ``numpy.load`` opens
-it anywhere. Orbax, which comes with Flax, was measured and left: it saves 16 agents (14 MB) in
-104 ms where this takes 20, and gave back wrong arrays for 20 of 20 flipped bits.
+The file is one of ``files``; what is said beside the arrays are settings and versions. Orbax, which
+comes with Flax, was measured and left: it saves 16 agents (14 MB) in 104 ms where this takes 20,
+and gave back wrong arrays for 20 of 20 flipped bits.
 """
 
-import contextlib
-import io
-import json
-import os
 import platform
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +17,12 @@ from jaxdqn import pytrees
 from jaxdqn.config import Config, from_toml, to_toml
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
+from jaxdqn.runs import files
 from jaxdqn.training import outline
-from jaxdqn.types import ArrayTree, ConfigError, reason_of
+from jaxdqn.types import ArrayTree, ConfigError
 
 FILE = "checkpoint.npz"
+_KIND = "checkpoint"
 _FORMAT = 1
 
 
@@ -36,6 +32,7 @@ class About(NamedTuple):
     config: str  # TOML
     keys: dict[str, str]  # implementation of each random key
     seeds: range | None
+    agents: list[Any] | None
     seconds: float
     versions: dict[str, str]
 
@@ -50,6 +47,7 @@ class Checkpoint(NamedTuple):
         seeds: numbers of the seeds, or None.
         seconds: of training so far.
         versions: of jaxdqn, jax and python that wrote the file.
+        agents: what a sweep calls each of them, or None.
     """
 
     state: State
@@ -58,6 +56,7 @@ class Checkpoint(NamedTuple):
     seeds: range | None
     seconds: float
     versions: dict[str, str]
+    agents: list[Any] | None = None
 
 
 def save(
@@ -67,6 +66,7 @@ def save(
     metrics: Metrics | None = None,
     *,
     seeds: range | None = None,
+    agents: list[Any] | None = None,
     seconds: float = 0.0,
 ) -> int:
     """Write a checkpoint; a crash at any moment leaves the one before, or this one.
@@ -77,6 +77,7 @@ def save(
         config: the settings.
         metrics: rows so far.
         seeds: numbers of the seeds.
+        agents: what a sweep calls each of them, as JSON can say it.
         seconds: of training so far.
 
     Returns:
@@ -86,10 +87,12 @@ def save(
         ConfigError: the state isn't one of these settings, or the file can't be written; an
             earlier checkpoint is still there.
     """
-    text = _settings(config)
+    text = settings(config)
     pytrees.leading_axes(state, outline(config))
     measured = {} if metrics is None else to_arrays(metrics)
-    return write(_file(path), pack({"state": state, "metrics": measured}, text, seeds, seconds))
+    about, arrays = pack({"state": state, "metrics": measured}, text, seconds)
+    about |= {"seeds": None if seeds is None else [seeds.start, seeds.stop], "agents": agents}
+    return files.write_arrays(_file(path), about, arrays, _KIND)
 
 
 def restore(path: str | Path) -> Checkpoint:
@@ -102,7 +105,8 @@ def restore(path: str | Path) -> Checkpoint:
         ConfigError: the file is missing, damaged, or of a version that this one can't carry on.
     """
     path = _file(path)
-    about, arrays = read(path)
+    said, arrays = files.read_arrays(path, _KIND)
+    about = understood(path, said)
     config = from_toml(about.config, f"the settings in checkpoint '{path}'")
     try:
         state = assemble(arrays, about.keys, outline(config))
@@ -112,16 +116,17 @@ def restore(path: str | Path) -> Checkpoint:
             f"checkpoint '{path}' holds another kind of state than jaxdqn {jaxdqn.__version__} "
             f"makes: restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
         ) from None
-    return Checkpoint(state, config, metrics, about.seeds, about.seconds, about.versions)
+    return Checkpoint(
+        state, config, metrics, about.seeds, about.seconds, about.versions, about.agents
+    )
 
 
-def pack(trees: ArrayTree, config: str, seeds: range | None, seconds: float) -> dict[str, Any]:
-    """Return the arrays of a file: those of pytrees by name, and ``about``.
+def pack(trees: ArrayTree, config: str, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a file says of some pytrees, and their arrays by name.
 
     Args:
         trees: what is to be kept.
         config: the settings as TOML.
-        seeds: numbers of the seeds, where there are any.
         seconds: of training so far.
     """
     arrays, keys = {}, {}
@@ -131,14 +136,10 @@ def pack(trees: ArrayTree, config: str, seeds: range | None, seconds: float) -> 
             leaf = jax.random.key_data(leaf)
         arrays[name] = np.asarray(leaf)
     about = {
-        "format": _FORMAT,
-        "versions": versions(),
-        "config": config,
-        "keys": keys,
-        "seeds": None if seeds is None else [seeds.start, seeds.stop],
+        "format": _FORMAT, "versions": versions(), "config": config, "keys": keys, "seeds": None,
         "seconds": seconds,
-    }
-    return {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays}
+    }  # fmt: skip
+    return about, arrays
 
 
 def versions() -> dict[str, str]:
@@ -155,7 +156,12 @@ def _file(path: str | Path) -> Path:
     return path / FILE if path.is_dir() else path
 
 
-def _settings(config: Config) -> str:
+def settings(config: Config) -> str:
+    """Return the settings as TOML.
+
+    Raises:
+        ConfigError: a value that TOML has no way to write.
+    """
     try:
         return to_toml(config)
     except TypeError as error:
@@ -164,94 +170,26 @@ def _settings(config: Config) -> str:
         ) from None
 
 
-def write(path: Path, arrays: dict[str, Any]) -> int:
-    """Write named arrays whole or not at all; return the bytes of the file.
+def understood(path: Path, said: Any) -> About:
+    """Return what a file says of its arrays.
 
     Raises:
-        ConfigError: the file can't be written; an earlier one is still there.
+        ConfigError: it is of another program, or of a version that this one can't read.
     """
-    # In the same folder, so that the last step is one atomic rename.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with draft.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise ConfigError(
-            f"checkpoint '{path}' can't be written ({reason_of(error)}): "
-            "make room or choose another place."
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-    return path.stat().st_size
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename in a folder last through a loss of power, where the system can."""
-    if os.name == "posix":
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def read(path: Path) -> tuple[About, dict[str, Any]]:
-    """Return what a file says of itself, and its other arrays.
-
-    Raises:
-        ConfigError: it is missing, damaged, or of a version that this one can't read.
-    """
-    arrays = _arrays(path)
-    return _about(path, arrays), arrays
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # A member read whole is compared with its checksum; numpy.load would stop before that
-            # where a damaged header says so.
-            members = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
-            return {
-                name.removesuffix(".npy"): np.load(member, allow_pickle=False)
-                for name, member in members.items()
-            }
-    except FileNotFoundError:
-        raise ConfigError(
-            f"checkpoint '{path}' doesn't exist: check the path, or train first."
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"checkpoint '{path}' can't be read ({reason_of(error, 'unreadable')}): check the path."
-        ) from None
-    except Exception as error:  # zipfile meets damage with exceptions of many kinds
-        raise _damaged(path, str(error)) from None
-
-
-def _about(path: Path, arrays: dict[str, Any]) -> About:
-    try:
-        said = json.loads(arrays.pop("about").tobytes())
         kind, versions = said["format"], said["versions"]
         writer = versions["jaxdqn"]
         if kind == _FORMAT:
             seeds = None if said["seeds"] is None else range(*said["seeds"])
-            return About(said["config"], dict(said["keys"]), seeds, said["seconds"], versions)
+            return About(
+                config=said["config"], keys=dict(said["keys"]), seeds=seeds,
+                agents=said.get("agents"), seconds=said["seconds"], versions=versions,
+            )  # fmt: skip
     except (KeyError, ValueError, TypeError):
-        raise _damaged(path, "it isn't one of jaxdqn's") from None
+        raise files.damaged(path, _KIND, "it isn't one of jaxdqn's") from None
     raise ConfigError(
         f"checkpoint '{path}' has format {kind}, and jaxdqn {jaxdqn.__version__} reads format "
         f"{_FORMAT}: restore it with jaxdqn {writer}, which wrote it."
-    )
-
-
-def _damaged(path: Path, reason: str) -> ConfigError:
-    first = reason.splitlines()[0].rstrip(".") if reason else "unreadable"
-    return ConfigError(
-        f"checkpoint '{path}' is damaged ({first}): use another copy, or train again."
     )
 
 

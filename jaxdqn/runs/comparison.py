@@ -1,6 +1,6 @@
 """Settings compared by one score per seed: how large the difference is, and whether it is there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,7 +10,9 @@ from jaxdqn import statistics
 from jaxdqn.metrics import Metrics, named, to_arrays
 from jaxdqn.types import ConfigError, unknown
 
-LOWER_IS_BETTER = ("eval_length", "regret", "q_error", "q_bias", "loss", "grad_norm")
+LOWER_IS_BETTER = (
+    "eval_length", "regret", "q_error", "q_bias", "return_distance", "loss", "grad_norm",
+)  # fmt: skip
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 Score = Literal["mean", "final"]
@@ -28,7 +30,7 @@ class Contender(NamedTuple):
 
     name: str
     metrics: Metrics
-    seeds: range
+    seeds: Sequence[int]
     seconds: float
 
 
@@ -91,7 +93,7 @@ def against(first: Contender, other: Contender, measure: str, score: Score) -> V
     key_improvement, key_difference = jax.random.split(jax.random.key(0))
     x, y = scores(other, measure, score), scores(first, measure, score)
     better = (-x, -y) if measure.removeprefix("held_out_") in LOWER_IS_BETTER else (x, y)
-    paired = first.seeds == other.seeds
+    paired = list(first.seeds) == list(other.seeds)
     return Verdict(
         improvement=statistics.improvement(key_improvement, *better),
         difference=statistics.difference(key_difference, x, y, paired=paired),

@@ -1,10 +1,9 @@
 """What a person sees while a training runs: rich progress and tables."""
 
 import math
-import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from rich.table import Table
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.metrics import Metrics
+from jaxdqn.runs import signals
 from jaxdqn.runs.reading import Reading
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
@@ -26,6 +26,7 @@ _ROWS = {
     "regret": "regret at the start",
     "q_error": "RMS of Q - Q*",
     "q_bias": "max Q - max Q*",
+    "return_distance": "W1 of returns",
     "eval_return": "return (greedy)",
     "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",
@@ -56,33 +57,6 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
 
 
-class Interruption:
-    """While it is entered, Ctrl-C and SIGTERM set ``interrupted``; a second one stops at once."""
-
-    def __init__(self) -> None:
-        """Nothing has happened yet."""
-        self.interrupted = False
-
-    def __enter__(self) -> "Interruption":
-        """Start listening."""
-        self._previous = {
-            number: signal.signal(number, self._interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Leave the signals as they were."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
-        _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
-
-
 class Progress:
     """A live line of progress; on a plain stream a line per tenth of the way.
 
@@ -98,35 +72,31 @@ class Progress:
             count: seeds (S).
             done: evaluations before this session.
         """
-        self._signals = Interruption()
+        self._held = signals.Held(say_interrupted)
         self._plan, self._count = config.schedule, count
         self._done = self._before = done
-        self._bar = bars.Progress(
-            bars.BarColumn(bar_width=24),
-            bars.TaskProgressColumn(),
-            bars.TextColumn("{task.fields[speed]}"),
-            bars.TextColumn("{task.fields[measures]}"),
-            bars.TimeElapsedColumn(),
-            bars.TextColumn("ETA"),
-            bars.TimeRemainingColumn(),
-            console=_CONSOLE,
-        )
+        self._bar = live_line("speed", "measures")
         self._task: bars.TaskID | None = None
 
     def __enter__(self) -> "Progress":
         """Start listening for Ctrl-C and SIGTERM."""
-        self._signals.__enter__()
+        self._held.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Leave the terminal and the signals as they were."""
         self._bar.stop()
-        self._signals.__exit__(*error)
+        self._held.__exit__(kind, error, trace)
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody wants the training to end."""
-        return self._signals.interrupted
+        """Whether a signal came."""
+        return self._held.asked
 
     def compiled(self, seconds: float) -> None:
         """Say that compilation is over, and start the bar."""
@@ -164,6 +134,39 @@ class Progress:
             left = elapsed / here * (self._plan.evaluations - self._done)
             share = self._done / self._plan.evaluations
             _CONSOLE.print(f"{share:4.0%}  {speed}  {measures}  ETA {left:.0f} s")
+
+
+def is_terminal() -> bool:
+    """Whether a person watches."""
+    return _CONSOLE.is_terminal
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is."""
+    _CONSOLE.print(text, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table."""
+    _CONSOLE.print(table)
+
+
+def say_interrupted() -> None:
+    """Say that a signal was heard, and what is still done."""
+    _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+
+
+def live_line(*fields: str) -> bars.Progress:
+    """Return a live line of progress: a bar, these fields of its task, and the time."""
+    return bars.Progress(
+        bars.BarColumn(bar_width=24),
+        bars.TaskProgressColumn(),
+        *(bars.TextColumn(f"{{task.fields[{field}]}}") for field in fields),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("ETA"),
+        bars.TimeRemainingColumn(),
+        console=_CONSOLE,
+    )
 
 
 def announce_reading(begun: Reading, out: Path) -> None:
@@ -256,11 +259,14 @@ def report(summary: dict[str, Any], out: Path) -> None:
         share = f"{optimal['count']} of {summary['seed_count']} seeds"
         table.add_row("shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]")
     _CONSOLE.print(table)
-    saving = summary["checkpoint"]
+    saving = summary.get("checkpoint")
+    saved = "" if saving is None else (
+        f"{saving['saved']} checkpoints of {saving['bytes'] / 1e6:.1f} MB in "
+        f"{saving['seconds']:.2f} s; "
+    )  # fmt: skip
     _CONSOLE.print(
         f"{summary['train_seconds']:.1f} s of training, "
-        f"{summary['env_steps_per_second']:,} env-steps/s; {saving['saved']} checkpoints of "
-        f"{saving['bytes'] / 1e6:.1f} MB in {saving['seconds']:.2f} s; everything is in {out}"
+        f"{summary['env_steps_per_second']:,} env-steps/s; {saved}everything is in {out}"
     )
     found, count = summary.get("goal_found_seeds"), summary["seed_count"]
     if found is not None and found < count:

@@ -1,7 +1,7 @@
 """Run folders: what a training leaves on disk."""
 
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from flax import serialization
 from jaxdqn import statistics
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
+from jaxdqn.runs import files
 from jaxdqn.runs.checkpoint import versions
 from jaxdqn.types import ConfigError, Params, reason_of
 
@@ -98,7 +99,7 @@ def clear(path: Path, config: Config) -> None:
         ConfigError: it can't be written to.
     """
     try:
-        for stale in path.glob("*.tmp"):
+        for stale in path.rglob(files.DRAFTS):
             stale.unlink()
         write_config(path, config)
     except OSError as error:
@@ -109,9 +110,7 @@ def clear(path: Path, config: Config) -> None:
 
 def write_config(path: Path, config: Config) -> None:
     """Write the settings of a run folder; those before stay until these are whole."""
-    draft = path / f"config.toml.{os.getpid()}.tmp"
-    draft.write_text(to_toml(config), encoding="utf-8")
-    draft.replace(path / "config.toml")
+    files.write_text(path / "config.toml", to_toml(config))
 
 
 def summarise(
@@ -153,10 +152,15 @@ def summarise(
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
     """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
+    save_metrics(path, metrics, summary)
+    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
+
+
+def save_metrics(path: Path, metrics: Metrics, summary: dict[str, Any]) -> None:
+    """Write ``metrics.npz`` (per seed) and ``summary.json``."""
     columns: dict[str, Any] = to_arrays(metrics)
     np.savez_compressed(path / "metrics.npz", **columns)
     save_json(path / "summary.json", summary)
-    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
@@ -198,6 +202,15 @@ def load(path: Path) -> Run:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can say: arrays and their numbers as lists and numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from jaxdqn.config import Config, to_toml
 from jaxdqn.metrics import Metrics, to_arrays
+from jaxdqn.runs import files
 from jaxdqn.types import ConfigError, reason_of
 
 Log = Callable[[Metrics], None]
@@ -27,11 +27,10 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
         seeds: numbers of the seeds.
         so_far: rows before this session, leaves ``[S, T]``.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
-            draft.replace(path)
+            with files.replacing(path) as draft:
+                file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"table '{path}' can't be written ({reason_of(error)}): choose another run folder."

@@ -1,7 +1,6 @@
 """A language model's training in a run folder: saved as it goes, carried on after any stop."""
 
 import csv
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from jaxdqn.language.generation import Verdicts
 from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
-from jaxdqn.runs import checkpoint, folder
+from jaxdqn.runs import checkpoint, files, folder
 from jaxdqn.types import ConfigError, Params, reason_of
 
 FILE = "language.npz"
@@ -56,7 +55,7 @@ def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
         ConfigError: something is there already, or the place can't be written to.
     """
     folder.make_folder(out)
-    (out / SETTINGS).write_text(configs.to_toml(config), encoding="utf-8")
+    files.write_text(out / SETTINGS, configs.to_toml(config))
     return Reading(config, state, None, 0.0)
 
 
@@ -97,7 +96,8 @@ def save(out: Path, reading: Reading) -> None:
     """Write the checkpoint; a crash at any moment leaves the one before, or this one."""
     config = configs.to_toml(reading.config)
     trees: dict[str, Any] = {"state": reading.state, "metrics": reading.metrics or {}}
-    checkpoint.write(out / FILE, checkpoint.pack(trees, config, None, reading.seconds))
+    about, arrays = checkpoint.pack(trees, config, reading.seconds)
+    files.write_arrays(out / FILE, about, arrays, "checkpoint")
 
 
 def restore(run: Path) -> Reading:
@@ -106,7 +106,8 @@ def restore(run: Path) -> Reading:
     Raises:
         ConfigError: it is missing, damaged, or of a version that this one can't carry on.
     """
-    about, arrays = checkpoint.read(run / FILE)
+    said, arrays = files.read_arrays(run / FILE, "checkpoint")
+    about = checkpoint.understood(run / FILE, said)
     config = configs.from_toml(about.config, f"the settings in checkpoint '{run / FILE}'")
     try:
         state = checkpoint.assemble(arrays, about.keys, training.outline(config))
@@ -163,9 +164,8 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
 
 def write_weights(out: Path, params: Params) -> None:
     """Write what a network begins with; a crash leaves what was there, or all of this."""
-    draft = out / f"{WEIGHTS}.{os.getpid()}.tmp"
-    draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
-    draft.replace(out / WEIGHTS)
+    with files.replacing(out / WEIGHTS) as draft:
+        draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
 def _joined(rows: LanguageMetrics, row: LanguageMetrics) -> LanguageMetrics:

@@ -1,0 +1,143 @@
+"""``jaxdqn sweep``: train settings × seeds, show it live, leave a run folder."""
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxdqn import plots
+from jaxdqn.commands import swept
+from jaxdqn.config import load_config, sweep_table
+from jaxdqn.parallel.grid import Grid, grid
+from jaxdqn.runs import comparison, console, folder, ranking, sweep_console, sweep_results, sweeps
+from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.shelf import Shelf
+from jaxdqn.training import measured
+from jaxdqn.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Looking:
+    """By what settings are ranked, and how often a chunk under way is saved."""
+
+    measure: str = "eval_return"
+    """What settings are ranked by, such as success, regret, q_error or held_out_success."""
+    score: Score = "mean"
+    """What of it counts for a seed: its mean along training, or its final value."""
+    save_every: float = sweeps.SAVE_EVERY
+    """Seconds after which a chunk under way is saved, at its next evaluation; 0: at each."""
+
+    def check(self) -> None:
+        """Refuse, with a ``ConfigError``, a length of time that is none."""
+        if not self.save_every >= 0:
+            raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Train every setting with every seed, and leave a run folder with tables and pictures.
+
+    Besides these options, each setting of jaxdqn train takes one value, or several to be swept:
+    --learning_rate 1e-4 3e-4 --double true false --env_params.slip 0 0.1 --widths 64,64 128,128.
+    With --random N it may be a range: --learning_rate 1e-5:1e-2.
+    """
+
+    config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
+    """Settings, a TOML file such as configs/maze.toml; its table [sweep] holds options, too."""
+    seeds: int = 16
+    """Agents of each setting, one per seed."""
+    first_seed: int = 0
+    """Number of the first seed; seed i is train(config, jax.random.key(i))."""
+    zipped: bool = False
+    """Take the lists of values side by side, not each with each."""
+    random: int | None = None
+    """Draw so many settings: of a list evenly, of a range uniformly; of one whose ends are above 0
+    and tenfold apart, uniformly in the logarithm."""
+    key: int = 0
+    """Random key of these draws."""
+    out: Path | None = None
+    """Run folder; by default runs/<config>-sweep-<date>-<time>. Where it holds a sweep, what is
+    missing is trained."""
+    looking: tyro.conf.OmitArgPrefixes[Looking] = dataclasses.field(default_factory=Looking)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit status."""
+    chosen, found = parse(arguments)
+    stem = chosen.config_file.stem
+    out = chosen.out or Path("runs") / f"{stem}-sweep-{datetime.now():%Y%m%d-%H%M%S}"
+    return watch(out, found, chosen.looking)
+
+
+def watch(out: Path, found: Grid, looking: Looking) -> int:
+    """Train what is missing of a sweep's folder, show it live, and leave its results."""
+    with sweep_console.SweepProgress(looking.measure, looking.score) as progress:
+        outcome = sweeps.run(
+            found, out, params=False, notes=dataclasses.asdict(looking),
+            save_every=looking.save_every, say=console.print_line, watch=progress.show,
+        )  # fmt: skip
+    if outcome.finished and (numbers := found.run) is not None:
+        _leave_run(out, found, numbers, outcome)
+        return 0
+    ranked = ranking.rank(outcome.results, looking.measure, looking.score)
+    if ranked:
+        sweep_results.save(
+            out, outcome.results, ranked, looking.measure, looking.score, outcome.seconds
+        )
+        said = ranking.sentence(ranked, looking.measure, looking.score)
+        sweep_console.report(ranked, said, looking.measure, out, outcome.seconds)
+    if not outcome.finished:
+        sweep_console.say_how_to_go_on(out, outcome.results)
+    return 0 if ranked else 130
+
+
+def _leave_run(out: Path, found: Grid, numbers: range, outcome: sweeps.Outcome) -> None:
+    """Leave what ``jaxdqn train`` leaves, of seeds of one setting; networks stay in the chunks."""
+    config = found.config
+    _, metrics = outcome.results.of_cell(0)
+    assert metrics is not None
+    summary = folder.summarise(out.name, config, metrics, numbers, outcome.seconds)
+    folder.save_metrics(out, metrics, summary)
+    params = Shelf(out, found).params_of(0, numbers.start)
+    plots.draw(out, out.name, config, metrics, params, numbers.start)
+    console.report(summary, out)
+
+
+def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
+    """Read the command line and the file's table ``[sweep]``; return options and what is swept.
+
+    Raises:
+        ConfigError: the file, an option or a setting can't be honoured.
+    """
+    said, rest = swept.split(arguments)
+    named = next((word for word in rest if word.endswith(".toml")), None)
+    table = sweep_table(named) if named else {}
+    options = {name: table.pop(name) for name in swept.OPTIONS if name in table}
+    swept.check_options(options)
+    default = Arguments(Path(named) if named else tyro.MISSING, **options)
+    chosen = tyro.cli(
+        Arguments, prog="jaxdqn sweep", args=rest, default=default, use_underscores=True
+    )
+    if named is None:
+        raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
+    if chosen.seeds < 1 or chosen.first_seed < 0:
+        raise ConfigError(
+            f"seeds ({chosen.seeds}) must be 1 or more and first_seed ({chosen.first_seed}) 0 or "
+            "more: change them."
+        )
+    chosen.looking.check()
+    config, lists = swept.apart(load_config(named), {**swept.flat(table), **said})
+    zipped = chosen.zipped
+    if chosen.random is not None:
+        lists, zipped = swept.draw(lists, chosen.random, chosen.key), True
+    elif ranges := [name for name, values in lists.items() if swept.is_range(values)]:
+        raise ConfigError(
+            f"{ranges[0]} ({lists[ranges[0]][0]}) is a range: say with --random N how many "
+            "settings are to be drawn."
+        )
+    numbers = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    found = grid(config, numbers, swept.nested(lists), zipped)
+    comparison.check_measure(measured(found.of(0)), chosen.looking.measure, named)
+    return chosen, found

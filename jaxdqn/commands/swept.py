@@ -1,0 +1,198 @@
+"""Settings with several values, as the command line and a table ``[sweep]`` write them."""
+
+import math
+import tomllib
+import typing
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxdqn.config import Config
+from jaxdqn.config.parts import check_word, every_word
+from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.types import ConfigError, shown
+
+OPTIONS = {"seeds": int, "first_seed": int, "zipped": bool, "random": int, "key": int}
+"""Options of the command that a table ``[sweep]`` may hold, and what they are."""
+_TABLES = ("env_kwargs", "env_params")
+_DIGITS = 6
+"""Significant digits of a drawn number."""
+
+
+class Range(NamedTuple):
+    """From where to where a setting is drawn."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:g}:{self.high:g}"
+
+
+def split(arguments: list[str]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Take the settings out of a command line.
+
+    Returns:
+        Values by name, ``env_params.slip`` for one of the environment; and what is left.
+
+    Raises:
+        ConfigError: a setting without a value, or one that stands twice.
+    """
+    every, said, rest = every_word(), {}, []
+    at = 0
+    while at < len(arguments):
+        option, equals, value = arguments[at].removeprefix("--").partition("=")
+        name = option.replace("-", "_")
+        table, dot, _ = name.partition(".")
+        known = table in _TABLES if dot else name in every
+        at += 1
+        if not (known and arguments[at - 1].startswith("--")):
+            rest.append(arguments[at - 1])
+            continue
+        texts = [value] if equals else []
+        while at < len(arguments) and not arguments[at].startswith("--"):
+            texts.append(arguments[at])
+            at += 1
+        if name in said:
+            raise ConfigError(f"--{name} stands twice: give all its values after one.")
+        if not texts:
+            raise ConfigError(f"--{name} has no value: give one, or several to sweep.")
+        said[name] = [_fitting(name, _value(text)) for text in texts]
+    return said, rest
+
+
+def flat(table: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the settings of a table ``[sweep]`` as ``split`` does; a single value is a list."""
+    lists: dict[str, list[Any]] = {}
+    for name, value in table.items():
+        inner = name in _TABLES and isinstance(value, Mapping)
+        for key, items in value.items() if inner else [("", value)]:
+            several = items if isinstance(items, list) else [items]
+            lists[f"{name}.{key}" if key else name] = [
+                _fitting(name, _value(item) if isinstance(item, str) else item) for item in several
+            ]
+    return lists
+
+
+def nested(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the lists as ``jaxdqn.sweep`` takes them: those of the environment in tables."""
+    found: dict[str, Any] = {}
+    for name, values in lists.items():
+        table, dot, key = name.partition(".")
+        if dot:
+            found.setdefault(table, {})[key] = values
+        else:
+            found[name] = values
+    return found
+
+
+def apart(config: Config, lists: Mapping[str, list[Any]]) -> tuple[Config, dict[str, list[Any]]]:
+    """Set what has one value; return the settings and what is swept.
+
+    Raises:
+        ConfigError: a word that isn't one, or belongs to a part that isn't chosen.
+    """
+    several = {
+        name: values for name, values in lists.items() if len(values) > 1 or is_range(values)
+    }
+    single = {name: values[0] for name, values in lists.items() if name not in several}
+    for name, values in lists.items():
+        if name not in every_word() and "." not in name:
+            check_word(name, values, config.chosen, "key", " in [sweep]")
+    return with_numbers(config, single), several
+
+
+def is_range(values: list[Any]) -> bool:
+    """Whether a setting is to be drawn from a range."""
+    return any(isinstance(value, Range) for value in values)
+
+
+def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list[Any]]:
+    """Draw settings; more of them begin with the same ones.
+
+    Args:
+        lists: values by name, or one range.
+        count: how many settings.
+        key: number of the random key.
+
+    Returns:
+        ``count`` values by name, to be zipped.
+
+    Raises:
+        ConfigError: nothing to draw from, or fewer than one setting.
+    """
+    if count < 1 or not lists:
+        raise ConfigError(
+            f"random ({count}) must be 1 or more, with values or a range of some setting to draw "
+            "from: write --random 64 --learning_rate 1e-5:1e-2 or the like."
+        )
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(count))
+    return {name: _drawn(name, values, keys) for name, values in lists.items()}
+
+
+def _drawn(name: str, values: list[Any], keys: jax.Array) -> list[Any]:
+    # Each setting has a stream of its own, so that one more changes no other.
+    of_name = jax.vmap(jax.random.fold_in, (0, None))(keys, zlib.crc32(name.encode()))
+    shares = np.asarray(jax.vmap(jax.random.uniform)(of_name), np.float64)
+    if not is_range(values):
+        return [values[int(share * len(values))] for share in shares]
+    if len(values) > 1:
+        raise ConfigError(f"{name} ({values[0]}) is a range beside other values: give one range.")
+    low, high = values[0]
+    whole = _is_whole(name, values[0])
+    if low > 0 and high >= 10 * low:
+        found = low * np.exp(shares * math.log(high / low))
+    else:
+        found = low + shares * (high + whole - low)
+    if whole:
+        return [min(int(x), int(high)) for x in found]
+    return [float(f"{x:.{_DIGITS}g}") for x in found]
+
+
+def _is_whole(name: str, span: Range) -> bool:
+    word = every_word().get(name)
+    if word is not None:
+        return word.kind is int
+    return isinstance(span.low, int) and isinstance(span.high, int)
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """Return 1 as 1.0 where fractions are taken, and as [1] where a list of sizes is."""
+    word = every_word().get(name)
+    if word is None or type(value) is not int:
+        return value
+    if typing.get_origin(word.kind) is tuple:
+        return [value]
+    return float(value) if word.is_number and word.kind is float else value
+
+
+def _value(text: str) -> Any:
+    """Return what a word of the command line means: a number, true, a list, a range or a name."""
+    low, colon, high = text.partition(":")
+    if colon:
+        ends = _value(low), _value(high)
+        if all(isinstance(end, int | float) for end in ends):
+            if not ends[0] < ends[1]:
+                raise ConfigError(f"range ({text}) must go from the lower to the higher: turn it.")
+            return Range(*ends)
+    for written in (text, f"[{text}]"):
+        try:
+            return tomllib.loads(f"x = {written}")["x"]
+        except tomllib.TOMLDecodeError:
+            continue
+    return text
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a table ``[sweep]`` that are of another kind.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    for name, value in options.items():
+        if type(value) is not OPTIONS[name]:
+            kind = "true or false" if OPTIONS[name] is bool else "a whole number"
+            raise ConfigError(f"{name} ({shown(value)}) in [sweep] must be {kind}: change it.")

@@ -1,0 +1,192 @@
+"""What a sweep asks for: settings × seeds, along named axes, by what they need compiled."""
+
+import itertools
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdqn import environment
+from jaxdqn.config import Config, check, check_kind
+from jaxdqn.config.parts import check_word, every_word
+from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.types import ConfigError, shown
+
+_ZIPPED = "setting"
+"""Name of the only axis where lists are taken side by side."""
+
+
+class Grid(NamedTuple):
+    """Settings and seeds; each setting is trained with each seed.
+
+    Attributes:
+        config: the settings that are not swept.
+        axes: names of the axes of settings and the values along them, in order.
+        settings: values of the swept fields, in the order of the axes.
+        seeds: their numbers.
+    """
+
+    config: Config
+    axes: dict[str, list[Any]]
+    settings: list[dict[str, Any]]
+    seeds: list[int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes of settings, then of the seeds."""
+        return (*(len(values) for values in self.axes.values()), len(self.seeds))
+
+    @property
+    def agents(self) -> int:
+        """How many are trained."""
+        return math.prod(self.shape)
+
+    @property
+    def run(self) -> range | None:
+        """The seeds, where it is one setting with seeds in a row, as ``jaxdqn train`` trains."""
+        row = range(self.seeds[0], self.seeds[-1] + 1)
+        return row if not self.axes and list(row) == self.seeds else None
+
+    def of(self, cell: int) -> Config:
+        """Return all of one setting."""
+        return with_numbers(self.config, self.settings[cell])
+
+
+class Group(NamedTuple):
+    """Settings that share compiled programs.
+
+    Attributes:
+        config: all of the first setting; the others differ by their numbers.
+        cells: places of the settings in the grid.
+        numbers: their values by name, one for each cell.
+    """
+
+    config: Config
+    cells: list[int]
+    numbers: dict[str, np.ndarray]
+
+
+def grid(
+    config: Config, seeds: int | Sequence[int], swept: Mapping[str, Any], zipped: bool = False
+) -> Grid:
+    """Put settings and seeds along axes.
+
+    Args:
+        config: the settings that are not swept.
+        seeds: how many, from 0 on, or their numbers.
+        swept: lists of values of fields; for a table, a table of lists.
+        zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
+
+    Raises:
+        ConfigError: a field, a value or a seed that can't be honoured.
+    """
+    check_kind(config)
+    axes = _axes(_lists(config, swept), zipped)
+    found = Grid(config, axes, settings_along(axes), _numbers(seeds))
+    every = [found.of(cell) for cell in range(len(found.settings))]
+    for each in every:
+        check(each)
+        environment.make(each)
+    rows = {each.schedule.evaluations for each in every}
+    if len(rows) > 1:
+        raise ConfigError(
+            f"evaluations ({config.evaluations}) are more than some settings have iterations, so "
+            f"rows would not match ({min(rows)} to {max(rows)}): set {min(rows)} or fewer."
+        )
+    return found
+
+
+def groups(found: Grid) -> list[Group]:
+    """Group the settings by what they need compiled."""
+    cells_of: dict[str, list[int]] = {}
+    for cell, setting in enumerate(found.settings):
+        numbers = _numbers_of(found.of(cell), setting)
+        structure = {name: value for name, value in setting.items() if name not in numbers}
+        cells_of.setdefault(repr(structure), []).append(cell)
+    return [_group(found, cells) for cells in cells_of.values()]
+
+
+def _group(found: Grid, cells: list[int]) -> Group:
+    config = found.of(cells[0])
+    settings = [found.settings[cell] for cell in cells]
+    numbers = {
+        name: np.asarray([setting[name] for setting in settings])
+        for name in _numbers_of(config, settings[0])
+    }
+    return Group(config, cells, numbers)
+
+
+def _numbers_of(config: Config, setting: Mapping[str, Any]) -> list[str]:
+    """Return the names of a setting that are leaves, so that all their values share one program."""
+    words, tables = config.words, {name: name.partition(".")[0] for name in setting}
+    return [name for name, word in tables.items() if word in words and words[word].is_number]
+
+
+def _numbers(seeds: Any) -> list[int]:
+    """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
+    try:
+        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
+    except (TypeError, OverflowError):
+        numbers = []
+    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
+        raise ConfigError(
+            f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
+        )
+    return numbers
+
+
+def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
+    lists: dict[str, list[Any]] = {}
+    every = every_word()
+    for name, values in swept.items():
+        if name not in every:
+            check_word(name, values, config.chosen, "field")
+        if name == "evaluations":
+            raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
+        word, entries = every[name], {name: values}
+        if word is not None and word.is_table:
+            if not isinstance(values, Mapping):
+                raise ConfigError(
+                    f"{name} ({shown(values)}) must be a table of lists: write {name}="
+                    "{'slip': [0.0, 0.1]} or the like."
+                )
+            entries = {f"{name}.{key}": inner for key, inner in values.items()}
+        fraction = word is not None and word.is_number and word.kind is float
+        lists |= {entry: _values(entry, items, fraction) for entry, items in entries.items()}
+    return lists
+
+
+def _values(name: str, items: Any, fraction: bool) -> list[Any]:
+    if not isinstance(items, list | tuple) and np.ndim(items) == 0:
+        raise ConfigError(
+            f"{name} ({shown(items)}) must be a list of values: write [{shown(items)}]."
+        )
+    if not len(items):
+        raise ConfigError(f"{name} ([]) has no values: give one or more, or leave it out.")
+    plain = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
+             for item in items]  # fmt: skip
+    # 1 and 1.0 are one setting, and would be different programs to JAX.
+    return [float(item) if fraction and _is_small(item) else item for item in plain]
+
+
+def _is_small(item: Any) -> bool:
+    return type(item) is int and abs(item) < 2**31
+
+
+def settings_along(axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return the settings in the order of the axes; those of an axis ``"setting"`` as they are."""
+    if _ZIPPED in axes:
+        return axes[_ZIPPED]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _axes(lists: Mapping[str, list[Any]], zipped: bool) -> dict[str, list[Any]]:
+    if not zipped or not lists:
+        return dict(lists)
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise ConfigError(f"zipped lists have lengths {lengths}: make them equal.")
+    rows = zip(*lists.values(), strict=True)
+    return {_ZIPPED: [dict(zip(lists, values, strict=True)) for values in rows]}

@@ -1,0 +1,148 @@
+"""Settings of a sweep, ranked by one score per seed, and what of the ranking is established."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from jaxdqn.parallel.sweeps import Results
+from jaxdqn.runs import comparison
+from jaxdqn.runs.comparison import Contender, Score
+
+ERROR = 0.05
+"""Chance that an interval misses, and that anything at all is wrongly called established."""
+
+
+class Ranked(NamedTuple):
+    """One setting.
+
+    Attributes:
+        cell: its place in the grid.
+        contender: its name, its finished seeds and their metrics.
+        scores: one for each of these seeds, ``[S]``.
+        mean: of the scores that were measured; NaN where none was.
+        low: lower end of the mean's 95 % interval (Student, 1908), NaN of fewer than two seeds.
+        high: upper end.
+        halted: seeds that left the finite numbers.
+    """
+
+    cell: int
+    contender: Contender
+    scores: np.ndarray
+    mean: float
+    low: float
+    high: float
+    halted: list[int]
+
+    @property
+    def value(self) -> str:
+        """The mean and its interval, for people."""
+        if math.isnan(self.mean):
+            return "not measured"
+        interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.mean:.3g}{interval}"
+
+
+def named(setting: Mapping[str, Any]) -> str:
+    """Return what a setting is called: its swept values."""
+    said = (f"{name.rpartition('.')[2]} {_short(value)}" for name, value in setting.items())
+    return ", ".join(said)
+
+
+def rank(results: Results, measure: str, score: Score) -> list[Ranked]:
+    """Return the settings that have finished seeds, best first.
+
+    Raises:
+        ConfigError: a measure that there isn't.
+    """
+    ranked = []
+    for cell, setting in enumerate(results.grid.settings):
+        seeds, metrics = results.of_cell(cell)
+        if metrics is None:
+            continue
+        contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)
+        values = comparison.scores(contender, measure, score)
+        mean, low, high = interval(values)
+        updates = results.grid.of(cell).schedule.updates
+        halted = np.flatnonzero(np.asarray(metrics.updates)[:, -1] < updates)
+        ranked.append(Ranked(cell, contender, values, mean, low, high, [seeds[i] for i in halted]))
+    sign = 1 if lower_is_better(measure) else -1
+    # What was never measured comes last.
+    return sorted(ranked, key=lambda one: (math.isnan(one.mean), sign * one.mean))
+
+
+def lower_is_better(measure: str) -> bool:
+    """Whether a small value of a measure is a good one."""
+    return measure.removeprefix("held_out_") in comparison.LOWER_IS_BETTER
+
+
+def interval(values: np.ndarray, error: float = ERROR) -> tuple[float, float, float]:
+    """Return the mean of what was measured of ``values [S]``, and its interval (Student, 1908).
+
+    Of scores that look alike nothing is known of the spread: the interval is a point, and
+    ``established`` looks at their number, too.
+    """
+    values = values[~np.isnan(values)].astype(np.float64)
+    if not len(values):
+        return math.nan, math.nan, math.nan
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    half = stdtrit(len(values) - 1, 1 - error / 2) * values.std(ddof=1) / math.sqrt(len(values))
+    return mean, mean - float(half), mean + float(half)
+
+
+def established(ranked: list[Ranked]) -> list[bool]:
+    """Return for each setting after the first whether the first is established to be better.
+
+    Seeds that both have are compared in pairs. The first was chosen after looking, so that each of
+    all pairs of settings could have been this one: their errors together stay below ``ERROR``
+    (Bonferroni).
+    """
+    first, *others = ranked
+    pairs = len(ranked) * (len(ranked) - 1) // 2
+    return [_differ(first, other, ERROR / max(pairs, 1)) for other in others]
+
+
+def _differ(one: Ranked, other: Ranked, error: float) -> bool:
+    both = sorted({*one.contender.seeds} & {*other.contender.seeds})
+    if len(both) < 2:
+        return False
+    gaps = np.subtract(
+        *(each.scores[[each.contender.seeds.index(seed) for seed in both]] for each in (one, other))
+    )
+    gaps = gaps[~np.isnan(gaps)]
+    mean, low, high = interval(gaps, error)
+    if low == high:  # all alike: as many as a test of signs needs
+        return mean != 0 and 2.0 ** (1 - len(gaps)) <= error
+    return low > 0 or high < 0
+
+
+def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
+    """Return what is established, in one sentence."""
+    first, *others = ranked
+    what = {"mean": "mean along training", "final": "at the end"}[score]
+    said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
+    if not others:
+        return f"{said} over {len(first.contender.seeds)} seeds"
+    found = established(ranked)
+    level = "less" if lower_is_better(measure) else "more"
+    said += f" over {len(first.contender.seeds)} seeds; "
+    if all(found):
+        return said + f"established to be {level} than all others"
+    rivals = [other for other, is_so in zip(others, found, strict=True) if not is_so]
+    near = f"{rivals[0].contender.name}, {rivals[0].value}"
+    if not any(found):
+        return said + f"not established against any other, of which the next is {near}"
+    return said + (
+        f"established to be {level} than {sum(found)} of the other {len(others)}, not than "
+        f"{len(rivals)}, of which the next is {near}"
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

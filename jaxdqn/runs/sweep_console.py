@@ -1,0 +1,130 @@
+"""What a person sees while a sweep runs, and at its end."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich import progress as bars
+from rich.table import Table
+
+from jaxdqn.parallel.sweeps import Results
+from jaxdqn.runs import console, ranking, signals
+from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.ranking import Ranked
+from jaxdqn.runs.sweeps import Moment
+
+MOST_LINES = 20
+"""Lines of progress on a plain stream, and of the table of settings."""
+
+
+class SweepProgress:
+    """A live line of progress; on a plain stream a line for some of the chunks.
+
+    While it is shown, Ctrl-C and SIGTERM only make ``show`` return true, so that what was learned
+    is kept; a second one stops at once.
+    """
+
+    def __init__(self, measure: str, score: Score) -> None:
+        """Name the best setting so far by this measure."""
+        self._measure, self._score = measure, score
+        self._held = signals.Held(console.say_interrupted)
+        self._bar = console.live_line("where", "best")
+        self._task: bars.TaskID | None = None
+        self._called = self._began = time.monotonic()
+        self._compiling, self._started = 0.0, 0
+        self._best = ""
+
+    def __enter__(self) -> "SweepProgress":
+        """Start listening for Ctrl-C and SIGTERM."""
+        self._held.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal and the signals as they were."""
+        self._bar.stop()
+        self._held.__exit__(kind, error, trace)
+
+    def show(self, moment: Moment) -> bool:
+        """Show where the sweep is; return whether it shall stop."""
+        if moment.row is None:
+            self._start(moment)
+        if self._task is not None and moment.row is not None:
+            self._bar.update(self._task, advance=1)
+        return self._held.asked
+
+    def _start(self, moment: Moment) -> None:
+        """Show that a chunk was compiled, and what those before it came to."""
+        now = time.monotonic()
+        if self._task is None:
+            compiling = now - self._called
+            console.print_line(f"compiled and warmed up in {compiling:.1f} s; training")
+            if console.is_terminal():
+                self._bar.start()
+            total = moment.chunks * moment.chunk.config.schedule.evaluations
+            self._task = self._bar.add_task("", total=total, where="", best="")
+            self._compiling, self._began, self._started = compiling, now, moment.done
+        elif moment.done == self._started + 1:
+            first = now - self._began
+            whole = self._compiling * moment.programs + first * moment.chunks
+            console.print_line(
+                f"the first chunk took {lasting(first)}: all {moment.chunks} of them take about "
+                f"{lasting(whole)}"
+            )
+        if moment.done:
+            self._say_best(moment)
+        where = f"chunk {moment.done + 1} of {moment.chunks}"
+        self._bar.update(self._task, where=where, best=self._best)
+
+    def _say_best(self, moment: Moment) -> None:
+        ranked = ranking.rank(moment.results, self._measure, self._score)
+        if not ranked:
+            return
+        best = ranked[0]
+        self._best = f"best so far: {best.contender.name}: {best.value}"
+        if not console.is_terminal() and moment.done % max(moment.chunks // MOST_LINES, 1) == 0:
+            share = moment.done / moment.chunks
+            console.print_line(f"{share:4.0%}  {moment.done} of {moment.chunks}  {self._best}")
+
+
+def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: float) -> None:
+    """Print the best settings, who halted, what is established, and where everything is."""
+    table = Table(title=f"{measure}, settings ranked", title_justify="left")
+    for head in ("", "setting", "mean [95 % interval]", "seeds"):
+        table.add_column(head, justify="left" if head == "setting" else "right")
+    shown = ranked[:MOST_LINES]
+    for place, one in enumerate(shown, start=1):
+        seeds = str(len(one.contender.seeds))
+        table.add_row(str(place), one.contender.name, one.value, seeds)
+    console.print_table(table)
+    if len(ranked) > len(shown):
+        console.print_line(f"and {len(ranked) - len(shown)} more, in settings.csv")
+    for one in ranked:
+        if one.halted:
+            console.print_line(
+                f"{one.contender.name}: loss or network of seed {', '.join(map(str, one.halted))} "
+                "left the finite numbers; it kept its last finite network"
+            )
+    console.print_line(f"{said}.")
+    console.print_line(f"{lasting(seconds)} of training; everything is in {out}")
+
+
+def say_how_to_go_on(out: Path, results: Results) -> None:
+    """Say what was kept of a sweep that was stopped, and how it is resumed."""
+    done = sum(int(part.sum()) for part in results.done)
+    console.print_line(
+        f"stopped after {done} of {results.grid.agents} agents; go on with: jaxdqn resume {out}"
+    )
+
+
+def lasting(seconds: float) -> str:
+    """Write a length of time for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

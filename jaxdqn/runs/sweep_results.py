@@ -1,0 +1,85 @@
+"""What a sweep leaves beside its chunks: tables, arrays with named axes, a summary."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdqn.metrics import to_arrays
+from jaxdqn.parallel.sweeps import Results
+from jaxdqn.runs import files, folder, ranking
+from jaxdqn.runs.checkpoint import versions
+from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.ranking import Ranked
+
+
+def save(
+    out: Path, results: Results, ranked: list[Ranked], measure: str, score: Score, seconds: float
+) -> None:
+    """Write ``metrics.npz``, ``settings.csv`` and ``summary.json``.
+
+    Raises:
+        ConfigError: a file can't be written.
+    """
+    about = {"axes": {**results.grid.axes, "seed": results.grid.seeds}}
+    files.write_arrays(out / "metrics.npz", folder.plain(about), arrays(results), "table")
+    _write_table(out / "settings.csv", results, ranked)
+    best = ranked[0]
+    folder.save_json(
+        out / "summary.json",
+        folder.plain(
+            {
+                "measure": measure,
+                "score": score,
+                "agents": results.grid.agents,
+                "trained": sum(int(done.sum()) for done in results.done),
+                "best": results.grid.settings[best.cell],
+                "mean": best.mean,
+                "low": best.low,
+                "high": best.high,
+                "established": ranking.sentence(ranked, measure, score),
+                "halted": {one.contender.name: one.halted for one in ranked if one.halted},
+                "train_seconds": round(seconds, 3),
+                "versions": versions(),
+                "devices": [str(device) for device in jax.devices()],
+            }
+        ),
+    )
+
+
+def arrays(results: Results) -> dict[str, np.ndarray]:
+    """Return every measure, ``[*axes, T]``, and ``trained [*axes]``, which says where it is one."""
+    shape = results.grid.shape
+    trained = np.zeros((len(results.grid.settings), shape[-1]), bool)
+    named: dict[str, np.ndarray] = {}
+    places = {seed: place for place, seed in enumerate(results.grid.seeds)}
+    for cell in range(len(trained)):
+        seeds, metrics = results.of_cell(cell)
+        if metrics is None:
+            continue
+        rows = [places[seed] for seed in seeds]
+        trained[cell, rows] = True
+        for name, values in to_arrays(metrics).items():
+            blank = np.nan if values.dtype.kind == "f" else 0
+            whole = named.setdefault(
+                name, np.full((*trained.shape, values.shape[1]), blank, values.dtype)
+            )
+            whole[cell, rows] = values
+    named = {name: x.reshape(*shape, x.shape[-1]) for name, x in named.items()}
+    return {**named, "trained": trained.reshape(shape)}
+
+
+def _write_table(path: Path, results: Results, ranked: list[Ranked]) -> None:
+    found = [None, *ranking.established(ranked)]
+    names = list(results.grid.settings[0])
+    with files.replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "seeds", "mean", "low", "high", "halted", "worse_is_established"])
+        for one, worse in zip(ranked, found, strict=True):
+            setting: dict[str, Any] = results.grid.settings[one.cell]
+            values = [json.dumps(folder.plain(setting[name])) for name in names]
+            counts = [len(one.contender.seeds), one.mean, one.low, one.high, len(one.halted)]
+            writer.writerow([*values, *counts, "" if worse is None else str(worse).lower()])

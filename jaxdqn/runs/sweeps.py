@@ -1,0 +1,215 @@
+"""A sweep, trained chunk by chunk: watched, kept in a folder where one is given, carried on."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdqn.config import Config
+from jaxdqn.method import State
+from jaxdqn.metrics import Metrics, append
+from jaxdqn.parallel import sweeps
+from jaxdqn.parallel.grid import Grid, grid
+from jaxdqn.parallel.sweeps import Chunk, Results, Sweep
+from jaxdqn.runs import console
+from jaxdqn.runs.shelf import Begun, Shelf
+from jaxdqn.types import ConfigError
+
+SAVE_EVERY = 60.0
+
+
+class Moment(NamedTuple):
+    """Where a sweep is, between compiled periods.
+
+    Attributes:
+        results: of every agent that is finished.
+        chunk: the one that is trained.
+        done: chunks before it in this session.
+        chunks: how many there are in this session.
+        programs: structures that are compiled for them.
+        row: one evaluation of the chunk, leaves ``[K]``; None once it is compiled.
+    """
+
+    results: Results
+    chunk: Chunk
+    done: int
+    chunks: int
+    programs: int
+    row: Metrics | None
+
+
+Watch = Callable[[Moment], Any]
+"""Called as a sweep goes; true stops it, and what is under way is saved."""
+
+
+class Outcome(NamedTuple):
+    """What a session leaves of a sweep.
+
+    Attributes:
+        results: of every agent that is finished.
+        seconds: of training, compilation and saving apart, over all sessions.
+        chunks: how many were trained to their end in this session.
+    """
+
+    results: Results
+    seconds: float
+    chunks: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether every agent is trained."""
+        return all(done.all() for done in self.results.done)
+
+
+def sweep(
+    config: Config,
+    seeds: int | Sequence[int] = 16,
+    *,
+    zipped: bool = False,
+    out: str | Path | None = None,
+    say: Callable[[str], Any] | None = print,
+    **swept: Any,
+) -> Sweep:
+    """Train every setting with every seed; programs are compiled once for each structure.
+
+    >>> result = jaxdqn.sweep(config, seeds=64, learning_rate=[1e-4, 3e-4])
+    >>> result.metrics.eval_return.shape  # learning rates, seeds, evaluations
+    (2, 64, 20)
+
+    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
+    spread over all devices, and over all processes of ``jax.distributed``, in chunks that are
+    trained one after the other; no device talks to another before the end.
+
+    Args:
+        config: the settings that are not swept.
+        seeds: how many, from 0 on, or their numbers.
+        zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
+        out: a folder in which every finished chunk is kept. Where it holds some already, only
+            what is missing is trained, also of more values or more seeds than before.
+        say: told what is going to be run before it starts; None for silence.
+        **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of
+            the environment, ``env_kwargs`` likewise its structure.
+
+    Returns:
+        Results with named axes. In several processes all of them get all results.
+
+    Raises:
+        ConfigError: a setting that can't be honoured, one agent that doesn't fit into memory, or a
+            folder that can't be written to.
+    """
+    found = grid(config, seeds, swept, zipped)
+    outcome = run(found, None if out is None else Path(out), say=say)
+    outcome.results.gather()
+    return outcome.results.sweep()
+
+
+def run(
+    found: Grid,
+    out: Path | None = None,
+    *,
+    params: bool = True,
+    notes: Mapping[str, Any] | None = None,
+    save_every: float = SAVE_EVERY,
+    say: Callable[[str], Any] | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train what is missing of a grid, chunk by chunk.
+
+    Args:
+        found: settings and seeds.
+        out: where chunks are kept, and found; None: nowhere.
+        params: whether networks are kept in memory, too.
+        notes: what else the folder shall remember.
+        save_every: seconds after which a chunk under way is saved, at its next evaluation.
+        say: told what is going to be run before it starts.
+        watch: called as it goes.
+
+    Raises:
+        ConfigError: one agent doesn't fit into memory, or the folder can't be written to; what was
+            finished is kept.
+    """
+    results = Results(found, params)
+    shelf = None if out is None else Shelf(out, found)
+    if shelf:
+        shelf.open(notes or {})
+    seconds = 0.0 if shelf is None else shelf.read(results)
+    begun = [] if shelf is None else shelf.begun(results)
+    waiting = [begin.chunk for begin in begun]
+    waiting += sweeps.chunks(results, waiting)
+    if say is not None:
+        say(sweeps.announcement(found, waiting))
+    programs, trained = len({chunk.group for chunk in waiting}), 0
+    for index, chunk in enumerate(waiting):
+        if index % jax.process_count() != jax.process_index():
+            continue
+        session = _Session(chunk, begun[index] if index < len(begun) else None, shelf, save_every)
+
+        def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
+            moment = Moment(results, chunk, index, len(waiting), programs, row)
+            return bool(watch(moment)) if watch else False
+
+        done = session.train(show)
+        seconds += session.seconds
+        if not done:
+            break
+        trained += 1
+        results.put(chunk.group, chunk.rows, *session.results)
+    return Outcome(results, seconds, trained)
+
+
+class _Session:
+    """One chunk, trained to its end or until it is stopped; its clock and its checkpoints."""
+
+    def __init__(
+        self, chunk: Chunk, begin: Begun | None, shelf: Shelf | None, save_every: float
+    ) -> None:
+        self.seconds = begin.seconds if begin else 0.0
+        self._metrics = begin.metrics if begin else None
+        self._state = begin.state if begin else None
+        self._chunk, self._shelf, self._save_every = chunk, shelf, save_every
+
+    @property
+    def results(self) -> tuple[Any, Metrics]:
+        """Networks and metrics at the end."""
+        assert self._state is not None
+        assert self._metrics is not None
+        return jax.device_get(self._state.agent.params), self._metrics
+
+    def train(self, watch: Callable[[Metrics | None], Any]) -> bool:
+        """Train, and keep the chunk; return whether it came to its end."""
+        saved = time.monotonic()
+        for state, row in self._timed():
+            self._state = state
+            if row is not None:
+                self._metrics = append(self._metrics, row)
+            stop = bool(watch(row))
+            if int(state.evaluations) == self._chunk.config.schedule.evaluations:
+                break
+            if self._shelf and (stop or time.monotonic() - saved >= self._save_every):
+                _attempt(self._shelf, self._chunk, state, self._metrics, self.seconds)
+                saved = time.monotonic()
+            if stop:
+                return False
+        if self._shelf:
+            self._shelf.keep(self._chunk, *self.results, self.seconds)
+        return True
+
+    def _timed(self) -> Iterator[tuple[State, Metrics | None]]:
+        """Count the seconds of training alone; the first pause is after compilation."""
+        periods = self._chunk.train(self._state)
+        yield next(periods)
+        began = time.monotonic()
+        for pause in periods:
+            self.seconds += time.monotonic() - began
+            yield pause
+            began = time.monotonic()
+
+
+def _attempt(shelf: Shelf, *what: Any) -> None:
+    """A chunk under way is worth more in memory than on disk: say it and go on."""
+    try:
+        shelf.save(*what)
+    except ConfigError as error:
+        console.warn(f"{str(error).rstrip('.')}; training goes on.")

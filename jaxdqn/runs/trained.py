@@ -1,0 +1,70 @@
+"""The networks that a run has left, however it kept them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from jaxdqn.config import Config
+from jaxdqn.runs import checkpoint, folder, shelf
+from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.types import ConfigError, Params
+
+
+class Trained(NamedTuple):
+    """Networks of one setting.
+
+    Attributes:
+        config: the settings.
+        params: online networks, leaves ``[S, ...]``.
+        seeds: their numbers (S).
+    """
+
+    config: Config
+    params: Params
+    seeds: range
+
+    def of(self, seed: int) -> Params:
+        """Return one seed's network.
+
+        Raises:
+            ConfigError: there is no such seed.
+        """
+        index = folder.index_of(seed, self.seeds)
+        return jax.tree.map(lambda x: x[index], self.params)
+
+
+def trained(run: Path) -> Trained:
+    """Read the networks of a run folder, from its checkpoint or its chunks.
+
+    Raises:
+        ConfigError: it is missing, unreadable, not of a run, or a sweep over several settings.
+    """
+    if not shelf.is_sweep(run):
+        found, numbers = of_run(run)
+        return Trained(found.config, found.state.agent.params, numbers)
+    grid, _ = shelf.read_grid(run)
+    if grid.run is None:
+        raise ConfigError(
+            f"run '{run}' is a sweep over {', '.join(grid.axes) or 'seeds'}: choose the folder of "
+            "one setting, from jaxdqn train."
+        )
+    results, _, _ = shelf.read_results(run, params=True)
+    if not results.done[0].all():
+        raise ConfigError(f"run '{run}' isn't finished: go on with jaxdqn resume {run}.")
+    return Trained(grid.config, results.sweep().params[0], grid.run)
+
+
+def of_run(run: Path) -> tuple[Checkpoint, range]:
+    """Return the checkpoint in a run folder, and the numbers of its seeds.
+
+    Raises:
+        ConfigError: it is missing, unreadable or not of a run.
+    """
+    found = checkpoint.restore(run / checkpoint.FILE)
+    if found.seeds is None:
+        raise ConfigError(
+            f"checkpoint '{run / checkpoint.FILE}' names no seeds, so no run made it: "
+            "go on from Python with jaxdqn.run."
+        )
+    return found, found.seeds

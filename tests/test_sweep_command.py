@@ -1,0 +1,232 @@
+"""``jaxdqn sweep`` as a person meets it, and ``train`` of more seeds than memory holds."""
+
+import csv
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from conftest import assert_same_bits, small
+from test_cli import run_here
+
+import jaxdqn
+from jaxdqn import ConfigError
+from jaxdqn.commands import sweep, swept, train
+from jaxdqn.config import to_toml
+from jaxdqn.parallel import memory
+from jaxdqn.runs import ranking, sweep_console
+from jaxdqn.runs.comparison import Contender
+
+TABLE = """
+[sweep]
+learning_rate = [1e-3, 1e-2]
+seeds = 3
+[sweep.env_params]
+slip = [0.0, 0.3]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with settings and, beside them, the same with a table of a sweep."""
+    path = tmp_path_factory.mktemp("work")
+    (path / "tiny.toml").write_text(to_toml(small()))
+    (path / "table.toml").write_text(to_toml(small()) + TABLE)
+    return path
+
+
+def parsed(folder, *arguments, file="tiny.toml"):
+    return sweep.parse([str(folder / file), *map(str, arguments)])[1]
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    """A finished sweep of two settings with three seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["table.toml", "--env_params.slip", "0", "--out", "run", "--measure", "q_error"]
+        assert sweep.main(words) == 0
+    return folder / "run"
+
+
+def test_one_value_is_a_setting_and_several_are_an_axis(folder):
+    found = parsed(
+        folder, "--learning_rate", 1e-3, 1e-2, "--double", "true", "false", "--widths", "8,8", "4",
+        "--discount", 1, "--env_params.slip", 0, 0.5, "--env_kwargs.height=5", "--seeds", 2,
+        "--first_seed", 7,
+    )  # fmt: skip
+    assert found.axes == {
+        "learning_rate": [1e-3, 1e-2], "double": [True, False], "widths": [[8, 8], [4]],
+        "env_params.slip": [0, 0.5],
+    }  # fmt: skip
+    assert found.seeds == [7, 8]
+    assert found.config.discount == 1.0
+    assert found.config.env_kwargs["height"] == 5
+    assert found.of(0).widths == (8, 8)
+    assert found.of(1).env_params == {"max_steps_in_episode": 20, "slip": 0.5}
+
+
+def test_a_table_says_what_the_command_line_would_and_is_overruled_by_it(folder):
+    found = parsed(folder, "--learning_rate", 0.5, file="table.toml")
+    assert found.axes == {"env_params.slip": [0.0, 0.3]}
+    assert (found.config.learning_rate, len(found.seeds)) == (0.5, 3)
+    assert jaxdqn.load_config(folder / "table.toml") == small(), "other commands don't read it"
+    side_by_side = parsed(folder, "--zipped", file="table.toml")
+    assert side_by_side.settings[1] == {"learning_rate": 1e-2, "env_params.slip": 0.3}
+
+
+def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(folder):
+    words = ["--learning_rate", "1e-5:1e-1", "--discount", "0.9:0.99", "--num_envs", "2:5",
+             "--double", "true", "false", "--key", "3"]  # fmt: skip
+    many = parsed(folder, "--random", 400, *words).settings
+    assert parsed(folder, "--random", 20, *words).settings == many[:20]
+    assert parsed(folder, "--random", 20, *words[:-1], "4").settings != many[:20]
+    less = parsed(folder, "--random", 20, *words[2:]).settings
+    assert [one["discount"] for one in less] == [one["discount"] for one in many[:20]]
+    logs = np.log10([one["learning_rate"] for one in many])
+    assert logs.min() >= -5
+    assert logs.max() <= -1
+    quartiles = np.quantile(logs, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, [-4, -3, -2], atol=0.4)
+    discounts = np.quantile([one["discount"] for one in many], [0.25, 0.75])
+    np.testing.assert_allclose(discounts, [0.9225, 0.9675], atol=0.01)
+    assert {one["num_envs"] for one in many} == {2, 3, 4, 5}
+    assert {one["double"] for one in many} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tiny.toml", "--learning_rate", "1e-5:1e-2"], ["(1e-05:0.01) is a range", "--random N"]),
+        (["tiny.toml", "--learning_rate", "1e-2:1e-5"], ["range (1e-2:1e-5)", "turn it"]),
+        (["tiny.toml", "--random", "4"], ["random (4)", "--random 64 --learning_rate 1e-5:1e-2"]),
+        (["tiny.toml", "--random", "4", "--discount", "0:1", "0.5"], ["(0:1) is a range beside"]),
+        (["tiny.toml", "--discount"], ["--discount has no value"]),
+        (["tiny.toml", "--discount", "0.5", "--discount", "0.6"], ["--discount stands twice"]),
+        (["tiny.toml", "--discount", "0.5", "1.5"], ["discount (1.5)", "from 0 to 1"]),
+        (["tiny.toml", "--discount", "high"], ["discount ('high') must be a number"]),
+        (["tiny.toml", "--env_params.slip", "0.5", "1.5"], ["slip (1.5)"]),
+        (["tiny.toml", "--blocks", "1", "2"], ["blocks (1) belongs to network 'residual'"]),
+        (["tiny.toml", "--seeds", "0"], ["seeds (0) must be 1 or more"]),
+        (["tiny.toml", "--save_every", "-1"], ["save_every (-1.0)"]),
+        (["tiny.toml", "--measure", "sucess", "--seeds", "1"], ["measure 'sucess'", "'success'?"]),
+        (["absent.toml"], ["'absent.toml' can't be read"]),
+        (["settings"], ["CONFIG ('settings')"]),
+        (["words.toml"], ["key 'discout' is not known in [sweep]", "'discount'"]),
+        (["kinds.toml"], ["seeds ('many') in [sweep] must be a whole number"]),
+    ],
+)  # fmt: skip
+def test_a_sweep_that_makes_no_sense_is_refused_and_leaves_nothing(folder, arguments, words):
+    (folder / "words.toml").write_text("[sweep]\ndiscout = [0.5, 0.6]\n")
+    (folder / "kinds.toml").write_text("[sweep]\nseeds = 'many'\n")
+    code, _, err = run_here("sweep", *arguments, cwd=folder)
+    assert code == 1
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert not (folder / "runs").exists()
+
+
+def test_a_sweep_leaves_a_table_arrays_with_named_axes_and_one_sentence(finished):
+    with np.load(finished / "metrics.npz") as arrays:
+        assert arrays["q_error"].shape == (2, 3, small().evaluations)
+        assert arrays["trained"].all()
+        about = json.loads(arrays["about"].tobytes())
+        _, alone = jaxdqn.train(small(learning_rate=1e-2, env_params={"max_steps_in_episode": 20,
+                                "slip": 0}), jax.random.key(2))  # fmt: skip
+        np.testing.assert_allclose(arrays["q_error"][1, 2], alone.q_error, rtol=1e-4)
+        means = arrays["q_error"].mean(axis=(1, 2))
+    assert about["axes"] == {"learning_rate": [1e-3, 1e-2], "seed": [0, 1, 2]}
+    rows = list(csv.DictReader((finished / "settings.csv").read_text().splitlines()))
+    assert [float(row["mean"]) for row in rows] == pytest.approx(sorted(means))
+    assert float(rows[0]["low"]) < float(rows[0]["mean"]) < float(rows[0]["high"])
+    summary = json.loads((finished / "summary.json").read_text())
+    assert (summary["measure"], summary["trained"], summary["agents"]) == ("q_error", 6, 6)
+    assert summary["established"].startswith("best of 2 by q_error (mean along training): learn")
+
+
+def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys):
+    from jaxdqn.commands import compare
+
+    assert compare.main([str(finished), "--measure", "q_error", "--out", str(tmp_path / "c")]) == 0
+    assert "run learning_rate 0.01 - run learning_rate 0.001" in capsys.readouterr().out
+    assert (tmp_path / "c" / "comparison.png").exists()
+
+
+def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
+    finished, folder, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    real, calls = sweep_console.SweepProgress.show, []
+
+    def interrupted(self, moment):
+        calls.append(moment)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, moment)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_console.SweepProgress, "show", interrupted)
+        words = ["sweep", "table.toml", "--env_params.slip", "0", "--measure", "q_error"]
+        code, out, err = run_here(*words, "--out", "stopped", cwd=folder)
+    assert (code, err) == (130, "")
+    assert "interrupted: finishing this evaluation, then saving" in out
+    assert "stopped after 0 of 6 agents; go on with: jaxdqn resume stopped" in out
+    code, out, err = run_here("resume", "stopped", cwd=folder)
+    assert (code, err) == (0, "")
+    assert "best of 2 by q_error" in out, "what settings are ranked by is remembered"
+    with np.load("stopped/metrics.npz") as one, np.load(finished / "metrics.npz") as other:
+        assert_same_bits(dict(one), dict(other))
+    code, _, err = run_here("resume", "stopped", "--total_steps", 999, cwd=folder)
+    assert code == 1
+    assert "total_steps (999) can't be raised for a sweep" in err
+
+
+def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert train.main(["tiny.toml", "--seeds", "5", "--out", "at_once"]) == 0
+    each = memory.per_agent(small())
+    monkeypatch.setattr(memory, "free", lambda _: 2 * each)
+    capsys.readouterr()
+    assert train.main(["tiny.toml", "--seeds", "5", "--out", "chunks"]) == 0
+    out = capsys.readouterr().out
+    assert "2 side by side on 2 devices, 2 times one after the other, since all at once need" in out
+    assert "shortest path" in out
+    with np.load("chunks/metrics.npz") as one, np.load("at_once/metrics.npz") as other:
+        assert_same_bits(dict(one), dict(other))
+    for name in ("curves.png", "policy.png", "summary.json", "config.toml"):
+        assert (folder / "chunks" / name).exists()
+    for command in (["evaluate", "chunks", "--episodes", 2], ["plot", "chunks", "--seed", 3]):
+        code, _, err = run_here(*command, cwd=folder)
+        assert (code, err) == (0, ""), command
+
+
+def test_what_is_established_holds_for_all_settings_at_once():
+    """Of settings that are alike, the best by luck is rarely called better: 20 of them, 8 seeds."""
+    rng = np.random.default_rng(0)
+    wrong = sum(any(ranking.established(ranked(rng.normal(size=(20, 8))))) for _ in range(400))
+    assert wrong / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+    clear = rng.normal(size=(20, 8))
+    clear[7] += 20.0
+    assert all(ranking.established(ranked(clear)))
+    assert "established to be more than all others" in ranking.sentence(ranked(clear), "r", "mean")
+    alike = np.repeat([[0.0], [1.0]], 4, axis=1)
+    assert not any(ranking.established(ranked(alike))), "four times the same sign is no proof"
+
+
+def ranked(scores):
+    found = []
+    for index, values in enumerate(scores):
+        contender = Contender(f"s{index}", None, range(len(values)), 1.0)
+        found.append(ranking.Ranked(index, contender, values, *ranking.interval(values), []))
+    return sorted(found, key=lambda one: -one.mean)
+
+
+def test_intervals_are_students():
+    mean, low, high = ranking.interval(np.array([1.0, 2.0, 4.0, np.nan]))
+    assert mean == pytest.approx(7 / 3)
+    assert (low, high) == pytest.approx((-1.46, 6.13), abs=0.01)  # t = 4.303, s = 1.528
+    assert np.isnan(ranking.interval(np.array([1.0]))[1])
+    with pytest.raises(ConfigError):
+        swept.draw({}, 4, 0)

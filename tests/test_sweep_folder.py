@@ -1,0 +1,176 @@
+"""A sweep in a folder: kept chunk by chunk, stopped, carried on, added to, to the same bits."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_same_bits, small
+
+import jaxdqn
+from jaxdqn import ConfigError
+from jaxdqn.parallel import sweeps as plans
+from jaxdqn.parallel.grid import grid
+from jaxdqn.runs import files, shelf, sweeps
+
+RATES = [1e-3, 1e-2]
+SWEPT = {"learning_rate": RATES, "env_params": {"slip": [0.0, 0.3]}}
+AGENTS = 2 * 2 * 8  # two chunks on two cores
+
+
+@pytest.fixture(scope="module")
+def whole() -> jaxdqn.Sweep:
+    """What the sweep comes to without a folder."""
+    return jaxdqn.sweep(small(), seeds=8, say=None, **SWEPT)
+
+
+def run_until(out, pause, found=None, **options):
+    """Train in a folder up to the ``pause``-th call of the watcher; count the agents trained."""
+    calls = []
+
+    def watch(moment):
+        calls.append((moment.chunk, moment.row))
+        return len(calls) == pause
+
+    outcome = sweeps.run(found or grid(small(), 8, SWEPT), out, watch=watch, **options)
+    return outcome, calls
+
+
+def test_a_folder_changes_nothing_and_is_read_back_without_training(tmp_path, whole):
+    said = []
+    kept = jaxdqn.sweep(small(), seeds=8, out=tmp_path / "s", say=said.append, **SWEPT)
+    assert_same_bits((kept.metrics, kept.params), (whole.metrics, whole.params))
+    assert "2 times one after the other" in said[0]
+    assert len(list((tmp_path / "s" / "chunks").iterdir())) == 2
+    assert not list((tmp_path / "s" / "under_way").iterdir())
+    again = jaxdqn.sweep(small(), seeds=8, out=tmp_path / "s", say=said.append, **SWEPT)
+    assert_same_bits((again.metrics, again.params), (whole.metrics, whole.params))
+    assert said[1].endswith("all are trained already")
+
+
+@pytest.mark.parametrize(
+    ("pause", "chunks", "under_way"), [(1, 0, 1), (4, 0, 1), (6, 1, 1), (7, 1, 1)]
+)
+def test_wherever_it_is_stopped_it_goes_on_to_the_same_bits(
+    tmp_path, whole, pause, chunks, under_way
+):
+    outcome, _ = run_until(tmp_path, pause)
+    assert not outcome.finished
+    assert len(list((tmp_path / "chunks").iterdir())) == chunks
+    assert len(list((tmp_path / "under_way").iterdir())) == under_way
+    outcome, calls = run_until(tmp_path, None)
+    assert outcome.finished
+    rows = sum(row is not None for _, row in calls)
+    assert rows == 2 * small().evaluations - (pause - 1 - (pause > 5)), "nothing is learned twice"
+    resumed = outcome.results.sweep()
+    assert_same_bits((resumed.metrics, resumed.params), (whole.metrics, whole.params))
+
+
+def test_only_what_is_missing_is_trained_when_values_and_seeds_are_added(tmp_path, whole):
+    narrow = {"learning_rate": RATES[1:], "env_params": {"slip": [0.0, 0.3]}}
+    jaxdqn.sweep(small(), seeds=[6, 1, 3], out=tmp_path, say=None, **narrow)
+    said = []
+    wide = jaxdqn.sweep(small(), seeds=8, out=tmp_path, say=said.append, **SWEPT)
+    assert f"{AGENTS} agents, {AGENTS - 6} of them still to be trained" in said[0]
+    assert_same_bits(wide.metrics, whole.metrics)
+
+
+def test_a_chunk_under_way_is_saved_at_the_evaluations_that_are_due(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(shelf.Shelf, "save", lambda *what: saved.append(what))
+    run_until(tmp_path / "always", None, save_every=0)
+    assert len(saved) == 2 * small().evaluations, "after compiling, and at all ends but the last"
+    run_until(tmp_path / "rarely", None, save_every=1e9)
+    assert len(saved) == 2 * small().evaluations
+
+
+def test_a_full_disk_ends_in_one_sentence_with_what_was_finished_kept(tmp_path, monkeypatch):
+    real, calls = np.savez, []
+
+    def full(file, **arrays):
+        calls.append(file)
+        if len(calls) == 2:
+            file.write(b"half of")
+            raise OSError(28, "No space left on device")
+        return real(file, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(ConfigError, match=r"^chunk '.*' can't be written \(no space left") as e:
+            run_until(tmp_path, None)
+    assert "\n" not in str(e.value)
+    assert [path.suffix for path in (tmp_path / "chunks").iterdir()] == [".npz"]
+    outcome, calls = run_until(tmp_path, None)
+    assert (outcome.finished, outcome.chunks) == (True, 1)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "other format", "foreign folder", "unwritable"])
+def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil):
+    out, words = tmp_path / "s", ""
+    tiny = {"seeds": 1, "say": None}
+    if spoil in ("cut", "other format"):
+        jaxdqn.sweep(small(), out=out, **tiny)
+        (path,) = (out / "chunks").iterdir()
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:-30])
+        words = r"chunk '.*' is damaged .*: use another copy, or train again"
+    elif spoil == "other format":
+        about, arrays = files.read_arrays(path, "chunk")
+        files.write_arrays(path, {**about, "format": 7}, arrays, "chunk")
+        words = r"has format 7, and this reads format 1: go on with the jaxdqn that wrote it"
+    elif spoil == "foreign folder":
+        out.mkdir()
+        (out / "thesis.tex").touch()
+        words = r"out \('.*'\) exists already and is no sweep's: choose another folder"
+    else:
+        out = "/proc/no/sweep"
+        words = r"out \('/proc/no/sweep'\) can't be written \(.*\): choose another folder"
+    with pytest.raises(ConfigError, match=words) as refusal:
+        jaxdqn.sweep(small(), out=out, **tiny)
+    assert "\n" not in str(refusal.value)
+
+
+def test_chunks_cover_every_agent_once_whatever_was_begun():
+    results = plans.Results(grid(small(), 8, SWEPT))
+    results.done[0][5:9] = True
+    begun = plans.chunk_of(results, 0, np.array([0, 31, 30]))
+    rows = [row for chunk in plans.chunks(results, [begun]) for row in chunk.rows]
+    assert sorted([*rows, 0, 30, 31, 5, 6, 7, 8]) == list(range(AGENTS))
+
+
+_DEVICES = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+import jaxdqn
+config = jaxdqn.load_config(sys.argv[2])
+seeds = [int(seed) for seed in sys.argv[3].split(",")]
+swept = jaxdqn.sweep(config, seeds, out=sys.argv[4], learning_rate=[1e-3, 1e-2])
+leaves = jax.tree.leaves((swept.metrics, swept.params))
+np.savez(sys.argv[5], *leaves)
+"""
+
+
+@pytest.mark.slow
+def test_devices_and_the_order_of_seeds_change_no_bit(tmp_path):
+    """Eight CPU devices stand in for GPUs; CartPole is where one agent by itself has other bits."""
+    config = small(env="CartPole-v1", env_kwargs={}, env_params={})
+    (tmp_path / "tiny.toml").write_text(jaxdqn.config.to_toml(config))
+    found, orders = [], {1: range(8), 2: range(8), 8: [3, 1, 0, 2, 7, 6, 5, 4]}
+    for count, order in orders.items():
+        kept = tmp_path / f"{count}.npz"
+        subprocess.run(
+            [sys.executable, "-c", _DEVICES, str(count), str(tmp_path / "tiny.toml"),
+             ",".join(map(str, order)), str(tmp_path / str(count)), str(kept)],
+            check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        with np.load(kept) as arrays:
+            found.append([_in_order(x, list(order)) for x in arrays.values()])
+    for one in found[1:]:
+        assert_same_bits(one, found[0])
+
+
+def _in_order(leaf, order):
+    # Networks are [settings · seeds, ...].
+    by_seed = leaf if leaf.shape[:2] == (2, 8) else leaf.reshape(2, 8, *leaf.shape[1:])
+    return by_seed[:, np.argsort(order)]
