@@ -3,7 +3,9 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from jaxdqn.commands import guard
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
 
@@ -91,6 +93,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
+    if distributed is None or not hasattr(os, "fork"):
+        return run(command, rest, chosen, distributed)
+    end = guard.watch()
+    try:
+        return run(command, rest, chosen, distributed)
+    finally:
+        end()
+
+
+def run(
+    command: str, rest: list[str], chosen: Mapping[str, str], distributed: Mapping[str, str] | None
+) -> int:
+    """Start JAX and run a command; return its exit status.
+
+    Args:
+        command: its name.
+        rest: its arguments.
+        chosen: options before the command.
+        distributed: what is said of several processes; None: there is one.
+    """
     from jaxdqn.parallel import devices, processes
     from jaxdqn.types import ConfigError
 
@@ -111,3 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
         return 130
+    finally:
+        if distributed is not None:
+            processes.stop()

@@ -13,6 +13,7 @@ from conftest import LONG, ROOT, assert_same_bits, small
 from test_cli import run_here
 
 from jaxdqn import cli
+from jaxdqn.commands import guard
 from jaxdqn.config import to_toml
 
 SWEPT = ["--learning_rate", "1e-3", "3e-3", "1e-2", "--discount", "0.5", "0.9", "--seeds", "16"]
@@ -78,7 +79,9 @@ def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count):
         time.sleep(rng.uniform(0.0, 2.0))
         rng.choice(running).kill()
         for process in running:
-            process.communicate(timeout=90)
+            _, err = process.communicate(timeout=90)
+            if count > 1 and process.returncode:
+                assert err.splitlines()[-1] == guard.SENTENCE
     finished = start("resume", out, cwd=whole, cores=2)
     _, err = finished.communicate(timeout=300)
     assert finished.returncode == 0, err
@@ -105,6 +108,7 @@ def test_processes_that_cannot_meet_are_refused_in_one_sentence(
     tmp_path, monkeypatch, flags, words
 ):
     """JAX itself says what is missing; here it has started, which it would say first."""
+    monkeypatch.setattr(guard, "watch", lambda: lambda: None)
     monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
     (tmp_path / "tiny.toml").write_text(to_toml(small()))
     code, _, err = run_here("sweep", "tiny.toml", "--distributed", *flags, cwd=tmp_path)

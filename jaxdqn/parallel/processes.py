@@ -39,7 +39,11 @@ def start(given: Mapping[str, str]) -> None:
     )
     try:
         jax.distributed.initialize(
-            given.get("--coordinator"), count, index, heartbeat_timeout_seconds=HEARTBEAT
+            given.get("--coordinator"),
+            count,
+            index,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
         )
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
@@ -48,6 +52,12 @@ def start(given: Mapping[str, str]) -> None:
             f"distributed ({said}) can't start ({reason}): give --coordinator HOST:PORT, "
             "--processes N and --process I, or start it by Slurm, Open MPI or Kubernetes."
         ) from None
+
+
+def stop() -> None:
+    """Leave the other processes, once they are as far."""
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
 
 
 def is_first() -> bool:
