@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, ROOT, small
+from conftest import AGENTS, RESIDUAL, small
 from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +29,6 @@ STATIC = {
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
     "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy",
 }  # fmt: skip
-
-AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "language.toml"})
 
 
 def refuse(attempt, *fragments: str) -> None:
