@@ -154,6 +154,7 @@ def test_what_is_unusual_is_said_and_honoured():
     (said,) = notes(small(epsilon_steps=320))
     assert "epsilon_steps (320) exceed the 160 steps" in said
     assert "epsilon falls to 0.525, not to epsilon_end (0.05)" in said
+    assert notes(small(noisy=True, epsilon_steps=320)) == []
     often = small(evaluations=41)
     (said,) = notes(often)
     assert "evaluations (41) exceed the 40 iterations" in said
