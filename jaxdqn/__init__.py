@@ -49,7 +49,7 @@ _MODULES = {
     "statistics": "jaxdqn.statistics",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Checkpoint",

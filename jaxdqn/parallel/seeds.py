@@ -109,6 +109,10 @@ def _with_padding(state: State, count: int) -> State:
 def _without_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
+    if jax.process_count() > 1:
+        # A slice of what is spread over devices is a collective, which doesn't end in one of
+        # several processes; a copy is none.
+        state = jax.device_put(state, jax.local_devices()[0])
     return pytrees.map_agents(lambda x: x[:count], lambda x: x, state)
 
 
