@@ -81,13 +81,11 @@ def methods() -> dict[str, tuple[dict[str, Any], str]]:
     return found
 
 
-def settings(task: str, words: dict[str, Any], quick: bool) -> Config:
+def settings(task: str, words: dict[str, Any], scale: float, quick: bool) -> Config:
     """Return the settings of a method on a task: those of the shipped file but for the words."""
     name = "cartpole" if task == "CartPole" else "maze"
     config = jaxdqn.load_config(harness.ROOT / "configs" / f"{name}.toml", **TASKS[task])
-    if task == "CartPole":
-        config = scaled(config, 1 / 3)
-    config = config.replace(**words)
+    config = scaled(config, scale / 4 if task == "CartPole" else scale).replace(**words)
     if config.head == "categorical":
         low, high = RETURNS.get(task, (0.0, 10.0))
         config = config.replace(v_min=low, v_max=high)
@@ -108,13 +106,13 @@ def score(metrics: Metrics) -> np.ndarray:
     return np.asarray(along).mean(axis=1)
 
 
-def study(task: str, names: list[str], count: int, quick: bool) -> dict[str, Any]:
+def study(task: str, names: list[str], count: int, scale: float, quick: bool) -> dict[str, Any]:
     """Train all methods on one task and compare them."""
     scores, rows = {}, {}
     for name in names:
         words, versus = methods()[name]
         began = time.perf_counter()
-        metrics = train(settings(task, words, quick), count)
+        metrics = train(settings(task, words, scale, quick), count)
         scores[name] = score(metrics)
         rows[name] = {
             "versus": versus if versus in names else "",
@@ -186,16 +184,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=32)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--methods", nargs="+", default=list(methods()), choices=list(methods()))
+    parser.add_argument("--scale", type=float, default=0.5, help="of the mazes' 100,000 steps")
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     began = time.perf_counter()
     tasks = []
     for task in options.tasks:
-        tasks.append(study(task, options.methods, options.seeds, options.quick))
+        how = (options.methods, options.seeds, options.scale, options.quick)
+        tasks.append(study(task, *how))
         show(tasks[-1])
     seconds = time.perf_counter() - began
-    result = {"seeds": options.seeds, "seconds": seconds, "tasks": tasks}
+    result = {
+        "seeds": options.seeds, "scale": options.scale, "seconds": seconds, "tasks": tasks,
+    }  # fmt: skip
     path = harness.save("rainbow", result, options.out)
     draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
     print(path)

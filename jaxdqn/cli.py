@@ -3,7 +3,9 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from jaxdqn.commands import guard
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
 
@@ -29,6 +31,10 @@ commands:
   export RUN [--seed I] [--out FILE]
                     write a trained policy as a file that needs nothing but JAX
 
+train, sweep and resume take --distributed, on each of several machines or in each of several
+processes, whose cluster JAX finds by itself (Slurm, Open MPI, Kubernetes, TPU pods); elsewhere
+  --coordinator HOST:PORT --processes N --process I    say where process 0 is, and who this is
+
 jaxdqn COMMAND --help lists every option. Before the command,
   --cache DIR       keeps compiled programs in that folder instead of ~/.cache/jaxdqn, so that the
                     same training starts sooner the next time; off: keeps none
@@ -40,6 +46,8 @@ _OPTIONS = {
     "--cache": "name a folder, or be off: write --cache DIR",
     "--cores": "be a whole number: write --cores N",
 }
+
+_DISTRIBUTED = ("--coordinator", "--processes", "--process")
 
 _COMMANDS = (
     "train",
@@ -66,6 +74,18 @@ def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     return devices.best_cores(load_config(files[0]), agents=1)
 
 
+def split_distributed(arguments: Sequence[str]) -> tuple[dict[str, str] | None, list[str]]:
+    """Take ``--distributed`` and what belongs to it out of a command line; None without it."""
+    given, rest, words = {}, [], iter(arguments)
+    for word in words:
+        if word in _DISTRIBUTED:
+            given[word] = next(words, "")
+        else:
+            rest.append(word)
+    there = "--distributed" in rest
+    return (given if there else None), [word for word in rest if word != "--distributed"]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status (0 done, 1 refused, 2 misused, 130 interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -80,13 +100,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
+    distributed, rest = split_distributed(rest)
     if command not in _COMMANDS:
         known = ", ".join(_COMMANDS)
         print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
-    from jaxdqn.parallel import devices
+    if distributed is None or not hasattr(os, "fork"):
+        return run(command, rest, chosen, distributed)
+    end = guard.watch()
+    try:
+        return run(command, rest, chosen, distributed)
+    finally:
+        end()
+
+
+def run(
+    command: str, rest: list[str], chosen: Mapping[str, str], distributed: Mapping[str, str] | None
+) -> int:
+    """Start JAX and run a command; return its exit status.
+
+    Args:
+        command: its name.
+        rest: its arguments.
+        chosen: options before the command.
+        distributed: what is said of several processes; None: there is one.
+    """
+    from jaxdqn.parallel import devices, processes
     from jaxdqn.types import ConfigError
 
     # So that --env module:Class finds a module beside the configuration, as python -m would.
@@ -95,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
+        if distributed is not None:
+            processes.start(distributed)
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
         return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
@@ -104,3 +147,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
         return 130
+    finally:
+        if distributed is not None:
+            processes.stop()

@@ -42,6 +42,8 @@ MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 LONG = "JAXDQN_LONG" in os.environ
 """Whether tests of chance repeat as often as was claimed, which takes longer than the gate has."""
 ROOT = Path(__file__).parent.parent
+AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "language.toml"})
+"""The shipped settings of agents; those of a language model are read by its own tests."""
 RESIDUAL = {
     "network": "residual",
     "channels": 4,
@@ -138,6 +140,7 @@ def _data(leaf):
 
 
 __all__ = [
+    "AGENTS",
     "LONG",
     "MOVES",
     "ROOT",

@@ -205,7 +205,7 @@ def test_help_shows_the_chosen_parts_and_what_each_setting_costs(
     assert "--channels" not in flat
     assert "--blocks" not in flat
     assert "sweepable" in said_of("learning_rate FLOAT", deep)
-    for flag in ("num_envs INT", "channels INT", "network {mlp,residual}"):
+    for flag in ("num_envs INT", "channels INT", "network {mlp,residual,transformer}"):
         assert "compiled" in said_of(flag, deep)
     kwargs = ["--env_kwargs.observation", "planes", "--no_double", "--widths", "8", "8"]
     config = train.parse([str(path), *line, "--channels", "4", *kwargs]).settings
@@ -223,14 +223,15 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run_here("train", "tiny.toml", "--help", cwd=folder)
     assert code == 0
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
-                 "--env_params.slip", "(default: 0.0001)", "{mlp,residual}"):  # fmt: skip
+                 "--env_params.slip", "(default: 0.0001)",
+                 "{mlp,residual,transformer}"):  # fmt: skip
         assert word in out
     for word in small().words:
         assert f"--{word}" in out
     code, out, _ = run_here(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
     code, _, err = run("trian", cwd=folder)
-    known = "train, sweep, resume, evaluate, plot, compare, export"
+    known = "train, pretrain, finetune, sweep, resume, evaluate, plot, compare, export"
     assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, ROOT, small
+from conftest import AGENTS, RESIDUAL, small
 from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +29,6 @@ STATIC = {
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
     "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy",
 }  # fmt: skip
-
-AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "language.toml"})
 
 
 def refuse(attempt, *fragments: str) -> None:
@@ -156,6 +154,7 @@ def test_what_is_unusual_is_said_and_honoured():
     (said,) = notes(small(epsilon_steps=320))
     assert "epsilon_steps (320) exceed the 160 steps" in said
     assert "epsilon falls to 0.525, not to epsilon_end (0.05)" in said
+    assert notes(small(noisy=True, epsilon_steps=320)) == []
     often = small(evaluations=41)
     (said,) = notes(often)
     assert "evaluations (41) exceed the 40 iterations" in said

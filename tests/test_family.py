@@ -45,8 +45,10 @@ def test_running_on_saving_and_many_seeds_change_nothing(name, tmp_path):
     assert_same_bits(jaxdqn.run(config, kept.state, 1)[0], whole)
     keys = jnp.stack([KEY, jax.random.key(9)])
     states, many = jax.vmap(jaxdqn.train, (None, 0))(config, keys)
-    assert_equal_up_to_rounding(jax.tree.map(lambda x: x[0], (states.agent, many)),
-                                (whole.agent, rows))  # fmt: skip
+    # The slope of a quantile's loss jumps where an error changes sign: rounding is seen sooner.
+    tolerance = 1e-3 if "quantile" in config.head else 1e-5
+    alone = jax.tree.map(lambda x: x[0], (states.agent, many))
+    assert_equal_up_to_rounding(alone, (whole.agent, rows), tolerance)
     assert not np.array_equal(many.loss[0], many.loss[1])
 
 

@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tomli_w
-from conftest import LONG, ROOT, small
+from conftest import AGENTS, LONG, small
 
 import jaxdqn
 from jaxdqn import ConfigError, environment, training
 from jaxdqn.config import check_single, parts, to_toml
 from jaxdqn.parallel import executor
 
-FILES = sorted((ROOT / "configs").glob("*.toml"))
 ABSURD = [
     None, True, False, 0, 1, -1, 2, 3, 7, 10**6, 2**31 - 1, 2**31, 2**63, 10**30, -(10**30),
     0.0, -0.0, 0.5, 1.0, -1.5, 1e-30, 1e30, float("nan"), float("inf"), float("-inf"),
@@ -35,7 +34,7 @@ UNSAYABLE = [
 
 
 def settings(rng: random.Random) -> dict:
-    path = rng.choice(FILES)
+    path = rng.choice(AGENTS)
     config = jaxdqn.load_config(path)
     return tomllib.loads(to_toml(config)) | {"total_steps": 2_000_000}
 

@@ -20,13 +20,13 @@ def is_exact(leaf) -> bool:
     return not jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
-def assert_equal_up_to_rounding(one, other) -> None:
-    """Integers, booleans and keys equal exactly, floats within 1e-5."""
+def assert_equal_up_to_rounding(one, other, tolerance=1e-5) -> None:
+    """Integers, booleans and keys equal exactly, floats within 1e-5 or as said."""
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         if is_exact(left):
             assert_same_bits(left, right)
         else:
-            np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def test_same_config_and_key_give_the_same_bits():

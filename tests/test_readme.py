@@ -11,10 +11,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 import tyro
+import yaml
 from conftest import ROOT, small
 from test_language import little
 
-from jaxdqn import devices
+from jaxdqn import cli, devices
 from jaxdqn.commands import (
     compare,
     evaluate,
@@ -48,7 +49,7 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     (tmp_path / "language.toml").write_text(to_text(little()))
     names: dict = {}
     for language, code in itertools.chain(*BLOCKS):
-        if language == "python" and "policy.jax" not in code:
+        if language == "python" and not {"policy.jax", "optuna"} & set(re.split(r'[\s"/]', code)):
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
             code = code.replace("updates=20, evaluations=2", "updates=8, evaluations=4")
@@ -77,7 +78,9 @@ def test_cores_are_chosen_before_anything_that_starts_jax():
 def test_the_commands_of_the_readmes_are_understood(readme):
     known = "|".join([*PARSERS, *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
-    found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", readme)
+    # Scripts for clusters have a test of their own.
+    typed = re.sub(r"(?s)```(?:bash|yaml)\n.*?```", "", readme)
+    found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", typed)
     scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
     assert scripts
     for words in map(shlex.split, found):
@@ -93,6 +96,42 @@ def test_the_commands_of_the_readmes_are_understood(readme):
         source = (ROOT / script).read_text() + (ROOT / "benchmarks" / "harness.py").read_text()
         for option in options:
             assert not option.startswith("--") or f'"{option}"' in source, f"{script} {option}"
+
+
+def test_the_scripts_for_clusters_are_well_formed_and_start_what_there_is(monkeypatch):
+    """Their shells and their YAML are parsed, and their commands understood."""
+    scripts = {language: code for language, code in BLOCKS[2] if language in ("bash", "yaml")}
+    subprocess.run(["bash", "-n"], input=scripts["bash"], text=True, check=True)
+    service, job = yaml.safe_load_all(scripts["yaml"])
+    assert (service["kind"], job["kind"]) == ("Service", "Job")
+    pod = job["spec"]["template"]["spec"]
+    (command,) = pod["containers"][0]["args"]
+    subprocess.run(["sh", "-n"], input=command, text=True, check=True)
+    assert (
+        pod["subdomain"] == service["metadata"]["name"] == service["spec"]["selector"]["job-name"]
+    )
+    assert job["metadata"]["name"] == pod["subdomain"]
+    assert f"--coordinator {pod['subdomain']}-0.{pod['subdomain']}:" in command
+    assert f"--processes {job['spec']['completions']} " in command
+    monkeypatch.chdir(ROOT / "configs")
+    of_slurm = (
+        scripts["bash"].split("jaxdqn sweep ")[1].replace("configs/", "").replace("\\\n", " ")
+    )
+    for line in (command.split("jaxdqn sweep ")[1], of_slurm):
+        given, rest = cli.split_distributed(shlex.split(line))
+        assert given is not None
+        assert sweep.parse(rest)[0].random == 1024
+
+
+def test_the_search_of_optuna_runs(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "maze.toml").write_text(to_toml(small()))
+    (code,) = (code for _, code in BLOCKS[2] if "optuna" in code)
+    names: dict = {}
+    exec(code.replace("n_trials=50", "n_trials=2"), names)
+    assert len(names["study"].trials) == 2
 
 
 def test_the_links_of_the_readmes_lead_somewhere():

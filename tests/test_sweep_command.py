@@ -8,14 +8,15 @@ import jax
 import numpy as np
 import pytest
 from conftest import assert_same_bits, small
+from PIL import Image
 from test_cli import run_here
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, plots
 from jaxdqn.commands import sweep, swept, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import memory
-from jaxdqn.runs import ranking, sweep_console
+from jaxdqn.runs import halving, ranking, sweep_console
 from jaxdqn.runs.comparison import Contender
 
 TABLE = """
@@ -217,7 +218,7 @@ def test_what_is_established_holds_for_all_settings_at_once():
 
 def ranked(scores):
     found = []
-    for index, values in enumerate(scores):
+    for index, values in enumerate(np.asarray(scores)):
         contender = Contender(f"s{index}", None, range(len(values)), 1.0)
         found.append(ranking.Ranked(index, contender, values, *ranking.interval(values), []))
     return sorted(found, key=lambda one: -one.mean)
@@ -230,3 +231,70 @@ def test_intervals_are_students():
     assert np.isnan(ranking.interval(np.array([1.0]))[1])
     with pytest.raises(ConfigError):
         swept.draw({}, 4, 0)
+
+
+def test_halving_trains_the_better_half_with_twice_the_seeds(folder):
+    words = ["sweep", "tiny.toml", "--learning_rate", "1e-5", "1e-4", "1e-3", "1e-2", "--seeds", 12,
+             "--measure", "q_error", "--halving", "--out", "halved"]  # fmt: skip
+    code, out, err = run_here(*words, cwd=folder)
+    assert (code, err) == (0, "")
+    assert "halving: 4 settings with 3 seeds each" in out
+    assert "halving: 2 settings with 6 seeds each" in out
+    assert "halving: 1 settings with 12 seeds each" in out
+    assert "halving trained 24 of 48 agents; as far as the seeds tell, it dropped the best" in out
+    with np.load(folder / "halved" / "metrics.npz") as arrays:
+        assert sorted(arrays["trained"].sum(axis=1)) == [3, 3, 6, 12]
+        q_error = np.where(arrays["trained"][..., None], arrays["q_error"], np.nan)
+    first = q_error[:, :3].mean(axis=-1)
+    best = np.nanargmin(first.mean(-1) - 4.303 * first.std(-1, ddof=1) / np.sqrt(3))
+    assert ~np.isnan(q_error[best, 3:6]).any(), "chosen by the optimistic ends of the intervals"
+    before = sorted(path.name for path in (folder / "halved" / "chunks").iterdir())
+    code, again, _ = run_here("resume", "halved", cwd=folder)
+    assert again.splitlines()[-2] == out.splitlines()[-2], "the same choices, and the same cost"
+    assert sorted(path.name for path in (folder / "halved" / "chunks").iterdir()) == before
+
+
+def test_the_chance_of_dropping_the_best_is_what_it_is():
+    """Of 8 settings whose true means are drawn, the dropped half holds the best so often."""
+    rng = np.random.default_rng(1)
+    said, lost = [], []
+    for _ in range(300):
+        true = rng.normal(size=8)
+        scores = true[:, None] + rng.normal(size=(8, 6))
+        order = np.argsort(-scores.mean(axis=1))
+        dropped = order[4:]
+        names = [ranking.Ranked(i, None, row, *ranking.interval(row), []) for i, row
+                 in enumerate(scores)]  # fmt: skip
+        said.append(halving._chance(names, 1.0, dropped))
+        lost.append(np.argmax(true) in dropped)
+    assert np.mean(lost) <= np.mean(said) + 0.03, "it may say too much, never too little"
+    assert np.mean(said) < 0.15
+
+
+def test_pictures_of_a_sweep_show_something_and_are_drawn_again(folder):
+    words = ["sweep", "tiny.toml", "--random", 9, "--learning_rate", "1e-4:1e-1", "--discount",
+             "0.5:0.9", "--seeds", 2, "--out", "drawn"]  # fmt: skip
+    assert run_here(*words, cwd=folder)[0] == 0
+    pictures = [folder / "drawn" / f"{name}.png" for name in ("curves", "ranking", "heat_map")]
+    for picture in pictures:
+        picture.unlink()
+    code, out, err = run_here("plot", "drawn", cwd=folder)
+    assert (code, err) == (0, "")
+    for picture in pictures:
+        assert picture.name in out
+        with Image.open(picture) as image:
+            assert np.asarray(image.convert("L")).std() > 10, f"{picture} is empty"
+
+
+def test_a_heat_map_has_the_mean_of_each_pair_of_numbers():
+    settings = [{"a": a, "b": b, "c": c} for a in (1.0, 2.0) for b in (3.0, 4.0) for c in (5, 6)]
+    scores = [[10.0 * one["a"] + one["b"] + 0.01 * one["c"]] * 2 for one in settings]
+    figure = plots.sweeps.heat_map(settings, ranked(scores), "eval_return", "mean")
+    axes = figure.axes[0]
+    assert {axes.get_xlabel(), axes.get_ylabel()} == {"a", "b"}, "what says most is drawn"
+    said = sorted(float(text.get_text()) for text in axes.texts)
+    assert said == pytest.approx([13.055, 14.055, 23.055, 24.055], abs=0.06)
+    assert (
+        plots.sweeps.heat_map([{"a": 1.0}, {"a": 2.0}], ranked([[1.0], [2.0]]), "loss", "mean")
+        is None
+    )

@@ -95,9 +95,9 @@ class DQNSettings(struct.PyTreeNode):
         plan = self.schedule(run)
         learning = plan.env_steps - plan.warmup_env_steps
         horizon = float(np.max(np.asarray(self.epsilon_steps)))
-        if horizon <= learning:
-            return []
         start, end = (float(np.max(np.asarray(x))) for x in (self.epsilon_start, self.epsilon_end))
+        if horizon <= learning or start == end:
+            return []
         reached = start + learning / horizon * (end - start)
         return [
             f"epsilon_steps ({horizon:,.0f}) exceed the {learning:,} steps of learning: epsilon "

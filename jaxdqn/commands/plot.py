@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from jaxdqn import plots
-from jaxdqn.runs import folder, shelf
+from jaxdqn.commands import sweep
+from jaxdqn.runs import folder, ranking, shelf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +36,12 @@ def _of_run(chosen: Arguments) -> list[str]:
 
 
 def _of_sweep(chosen: Arguments) -> list[str]:
-    results, _, _ = shelf.read_results(chosen.run)
+    results, _, notes = shelf.read_results(chosen.run)
     found = results.grid
+    if found.run is None:
+        looking = sweep.Looking(**notes)
+        ranked = ranking.rank(results, looking.measure, looking.score)
+        return plots.draw_sweep(chosen.run, found.settings, ranked, looking.measure, looking.score)
     seed = found.seeds[0] if chosen.seed is None else chosen.seed
     params = shelf.Shelf(chosen.run, found).params_of(0, seed)
     _, metrics = results.of_cell(0)

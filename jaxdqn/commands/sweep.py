@@ -2,16 +2,28 @@
 
 import dataclasses
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 
 from jaxdqn import plots
 from jaxdqn.commands import swept
 from jaxdqn.config import load_config, sweep_table
+from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
-from jaxdqn.runs import comparison, console, folder, ranking, sweep_console, sweep_results, sweeps
+from jaxdqn.runs import (
+    comparison,
+    console,
+    folder,
+    halving,
+    ranking,
+    sweep_console,
+    sweep_results,
+    sweeps,
+)
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.shelf import Shelf
 from jaxdqn.training import measured
@@ -26,6 +38,9 @@ class Looking:
     """What settings are ranked by, such as success, regret, q_error or held_out_success."""
     score: Score = "mean"
     """What of it counts for a seed: its mean along training, or its final value."""
+    halving: bool = False
+    """Train all settings with few seeds first, then again and again the better half with twice as
+    many, up to --seeds."""
     save_every: float = sweeps.SAVE_EVERY
     """Seconds after which a chunk under way is saved, at its next evaluation; 0: at each."""
 
@@ -66,31 +81,80 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen, found = parse(arguments)
+    need_folder(chosen.out)
     stem = chosen.config_file.stem
     out = chosen.out or Path("runs") / f"{stem}-sweep-{datetime.now():%Y%m%d-%H%M%S}"
     return watch(out, found, chosen.looking)
 
 
+def need_folder(out: Path | None) -> None:
+    """Refuse several processes without a folder that all of them have been told.
+
+    Raises:
+        ConfigError: saying how to name one.
+    """
+    if out is None and jax.process_count() > 1:
+        raise ConfigError(
+            "out (none given) must be named where there are several processes: write --out DIR, a "
+            "folder that all of them see."
+        )
+
+
 def watch(out: Path, found: Grid, looking: Looking) -> int:
     """Train what is missing of a sweep's folder, show it live, and leave its results."""
-    with sweep_console.SweepProgress(looking.measure, looking.score) as progress:
-        outcome = sweeps.run(
-            found, out, params=False, notes=dataclasses.asdict(looking),
-            save_every=looking.save_every, say=console.print_line, watch=progress.show,
-        )  # fmt: skip
+    outcome, said = _halved(out, found, looking) if looking.halving else (
+        _train(out, found, looking), ""
+    )  # fmt: skip
+    if not processes.is_first():
+        return 0
     if outcome.finished and (numbers := found.run) is not None:
         _leave_run(out, found, numbers, outcome)
         return 0
     ranked = ranking.rank(outcome.results, looking.measure, looking.score)
     if ranked:
+        # Of halving, those come first that went furthest.
+        ranked.sort(key=lambda one: -len(one.scores) if looking.halving else 0)
         sweep_results.save(
             out, outcome.results, ranked, looking.measure, looking.score, outcome.seconds
         )
-        said = ranking.sentence(ranked, looking.measure, looking.score)
+        plots.draw_sweep(out, found.settings, ranked, looking.measure, looking.score)
+        best = ranking.sentence(ranked, looking.measure, looking.score)
+        said = f"{best}; {said}" if said else best
         sweep_console.report(ranked, said, looking.measure, out, outcome.seconds)
     if not outcome.finished:
         sweep_console.say_how_to_go_on(out, outcome.results)
     return 0 if ranked else 130
+
+
+def _train(
+    out: Path, found: Grid, looking: Looking, now: halving.Round | None = None
+) -> sweeps.Outcome:
+    """Train all that is missing, or that is missing of a round."""
+    with sweep_console.SweepProgress(looking.measure, looking.score) as progress:
+        return sweeps.run(
+            found, out, params=False, notes=dataclasses.asdict(looking),
+            wanted=partial(halving.wanted, now) if now else None,
+            save_every=looking.save_every, watch=progress.show,
+            say=console.print_line if processes.is_first() else None,
+        )  # fmt: skip
+
+
+def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, str]:
+    """Train round after round; also return what that cost, and what it may have missed."""
+    now, kept = halving.first(len(found.settings), len(found.seeds)), 1.0
+    while True:
+        if processes.is_first():
+            console.print_line(f"halving: {len(now.cells)} settings with {now.seeds} seeds each")
+        outcome = _train(out, found, looking, now)
+        later = halving.following(now, outcome.results, looking.measure, looking.score)
+        if later is None or not outcome.finished:
+            done = sum(int(part.sum()) for part in outcome.results.done)
+            return outcome, (
+                f"halving trained {done} of {found.agents} agents; as far as the seeds tell, it "
+                f"dropped the best setting with a chance of {1 - kept:.1%}"
+            )
+        now, missed = later
+        kept *= 1 - missed
 
 
 def _leave_run(out: Path, found: Grid, numbers: range, outcome: sweeps.Outcome) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from jaxdqn import environment, plots
@@ -13,7 +14,7 @@ from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, load_config, scaled
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
-from jaxdqn.parallel import executor, seeds
+from jaxdqn.parallel import executor, processes, seeds
 from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import console, folder, session
 from jaxdqn.runs.checkpoint import Checkpoint
@@ -53,11 +54,13 @@ def main(arguments: list[str]) -> int:
             f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more: change them."
         )
     chosen.keeping.check()
+    sweep.need_folder(chosen.out)
     out = chosen.out or _default_folder(chosen.config_file)
     numbers = range(first, first + count)
-    if executor.plan(config, count).most < count:
-        folder.make_folder(out)
-        console.announce(config, numbers, out)
+    if executor.plan(config, count).most < count or jax.process_count() > 1:
+        if processes.is_first():
+            folder.make_folder(out)
+            console.announce(config, numbers, out)
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         return sweep.watch(out, grid(config, numbers, {}), looking)
     folder.create(out, config)

@@ -65,7 +65,7 @@ class Programs(NamedTuple):
 
 
 def plan(config: Config, agents: int, least: int = 1) -> Plan:
-    """Lay ``agents`` out over all devices of all processes, in turns that fit into memory.
+    """Lay ``agents`` out over all devices of this process, in turns that fit into memory.
 
     Args:
         config: the settings.
@@ -86,9 +86,8 @@ def plan(config: Config, agents: int, least: int = 1) -> Plan:
     cpu = devices[0].platform == "cpu"
     widest = min(assemble(config).method.side_by_side if cpu else agents, fitting)
     least = min(least, widest, agents)
-    here = -(-agents // jax.process_count())
-    used = min(len(devices), -(-here // least))
-    each = -(-here // used)
+    used = min(len(devices), -(-agents // least))
+    each = -(-agents // used)
     turns = -(-each // widest)
     return Plan(used, turns, max(-(-each // turns), least), per_agent, free)
 

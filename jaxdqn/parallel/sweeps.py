@@ -1,6 +1,6 @@
 """Sweeps: settings × seeds in chunks, trained one after the other, results along named axes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -121,11 +121,16 @@ class Results:
         jax.tree.map(fill, self._kept[group], new)
         self.done[group][rows] = True
 
-    def of_cell(self, cell: int) -> tuple[list[int], Metrics | None]:
-        """Return the finished seeds of one setting, and their metrics, leaves ``[S, T]``."""
+    def of_cell(self, cell: int, first: int | None = None) -> tuple[list[int], Metrics | None]:
+        """Return the finished seeds of one setting, and their metrics, leaves ``[S, T]``.
+
+        Args:
+            cell: place of the setting in the grid.
+            first: how many of the sweep's seeds are looked at; None: all.
+        """
         index, place = self._home[cell]
         count, kept = len(self.grid.seeds), self._kept[index]
-        rows = place * count + np.flatnonzero(self.done[index][place * count :][:count])
+        rows = place * count + np.flatnonzero(self.done[index][place * count :][:count][:first])
         if kept is None or not len(rows):
             return [], None
         seeds = [self.grid.seeds[row - place * count] for row in rows]
@@ -152,24 +157,43 @@ class Results:
             self.done[index] = every[0].any(axis=0)
 
 
-def chunks(results: Results, begun: Sequence[Chunk] = ()) -> list[Chunk]:
-    """Lay out what hasn't been trained, group by group, chunks apart that were begun already.
+def chunks(
+    results: Results,
+    begun: Sequence[Chunk] = (),
+    wanted: Sequence[np.ndarray] | None = None,
+    agree: Callable[[str, list[int]], list[int]] = lambda _, values: values,
+) -> list[Chunk]:
+    """Lay out what hasn't been trained, group by group.
+
+    Args:
+        results: what has been.
+        begun: chunks that were begun already, which are left out.
+        wanted: which agents of each group are to be trained; None for all.
+        agree: makes the sizes of chunks the same in all processes.
 
     Raises:
         ConfigError: one agent of a group doesn't fit into memory.
     """
     found = []
+    sizes = agree("sizes", [_size(group, len(done)) for group, done in
+                            zip(results.groups, results.done, strict=True)])  # fmt: skip
     for index, (group, done) in enumerate(zip(results.groups, results.done, strict=True)):
         there = done.copy()
         for chunk in begun:
             if chunk.group == index:
                 there[chunk.rows] = True
-        missing = np.flatnonzero(~there)
+        missing = np.flatnonzero(~there if wanted is None else ~there & wanted[index])
         if len(missing):
-            how = executor.plan(group.config, len(missing), LEAST)._replace(turns=1)
-            for start in range(0, len(missing), how.agents):
-                found.append(chunk_of(results, index, missing[start:][: how.agents], how))
+            how, size = executor.plan(group.config, sizes[index], LEAST), sizes[index]
+            for start in range(0, len(missing), size):
+                found.append(chunk_of(results, index, missing[start:][:size], how))
     return found
+
+
+def _size(group: Group, agents: int) -> int:
+    """Return how many agents a chunk has: as all of the group, so that there is one program."""
+    each = -(-agents // jax.process_count())
+    return executor.plan(group.config, each, LEAST)._replace(turns=1).agents
 
 
 def chunk_of(

@@ -1,20 +1,50 @@
 """Pictures of a run."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
-from jaxdqn.plots import mazes
+from jaxdqn.plots import mazes, sweeps
 from jaxdqn.plots.contenders import compare
 from jaxdqn.plots.curves import curves
+from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.ranking import Ranked
 from jaxdqn.types import Params
 
-__all__ = ["compare", "curves", "draw", "mazes"]
+__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes"]
 
 matplotlib.use("Agg")
+
+
+def draw_sweep(
+    folder: Path,
+    settings: list[dict[str, Any]],
+    ranked: list[Ranked],
+    measure: str,
+    score: Score,
+) -> list[str]:
+    """Draw everything there is to see of a sweep into its folder; return the files' names.
+
+    Args:
+        folder: where the pictures go.
+        settings: values of the swept fields, in the order of the grid.
+        ranked: settings, best first.
+        measure: what they are ranked by.
+        score: what of it counts for a seed.
+    """
+    figures = {
+        "curves.png": sweeps.curves(ranked, measure),
+        "ranking.png": sweeps.intervals(ranked, measure, score),
+        "heat_map.png": sweeps.heat_map(settings, ranked, measure, score),
+    }
+    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    for name, figure in drawn.items():
+        figure.savefig(folder / name, dpi=120)
+    return list(drawn)
 
 
 def draw(

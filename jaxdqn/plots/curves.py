@@ -90,7 +90,7 @@ def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
     )  # fmt: skip
 
 
-def short_steps(steps: float, _: int) -> str:
+def short_steps(steps: float, _: float) -> str:
     """Write steps along an axis: 300 k, 3 M."""
     if steps >= 1e6:
         return f"{steps / 1e6:g} M"

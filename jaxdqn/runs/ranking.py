@@ -51,15 +51,21 @@ def named(setting: Mapping[str, Any]) -> str:
     return ", ".join(said)
 
 
-def rank(results: Results, measure: str, score: Score) -> list[Ranked]:
+def rank(results: Results, measure: str, score: Score, first: int | None = None) -> list[Ranked]:
     """Return the settings that have finished seeds, best first.
+
+    Args:
+        results: what is known.
+        measure: what they are ranked by.
+        score: what of it counts for a seed.
+        first: how many of the sweep's seeds are looked at; None: all.
 
     Raises:
         ConfigError: a measure that there isn't.
     """
     ranked = []
     for cell, setting in enumerate(results.grid.settings):
-        seeds, metrics = results.of_cell(cell)
+        seeds, metrics = results.of_cell(cell, first)
         if metrics is None:
             continue
         contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)

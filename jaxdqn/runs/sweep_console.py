@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import jax
 from rich import progress as bars
 from rich.table import Table
 
+from jaxdqn.parallel import processes
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import console, ranking, signals
 from jaxdqn.runs.comparison import Score
@@ -25,13 +27,14 @@ class SweepProgress:
     """
 
     def __init__(self, measure: str, score: Score) -> None:
-        """Name the best setting so far by this measure."""
+        """Name the best setting so far by this measure; only process 0 does."""
         self._measure, self._score = measure, score
         self._held = signals.Held(console.say_interrupted)
         self._bar = console.live_line("where", "best")
         self._task: bars.TaskID | None = None
         self._called = self._began = time.monotonic()
-        self._compiling, self._started = 0.0, 0
+        self._chunks = 0
+        self._compiling = 0.0
         self._best = ""
 
     def __enter__(self) -> "SweepProgress":
@@ -51,7 +54,7 @@ class SweepProgress:
 
     def show(self, moment: Moment) -> bool:
         """Show where the sweep is; return whether it shall stop."""
-        if moment.row is None:
+        if moment.row is None and processes.is_first():
             self._start(moment)
         if self._task is not None and moment.row is not None:
             self._bar.update(self._task, advance=1)
@@ -67,18 +70,21 @@ class SweepProgress:
                 self._bar.start()
             total = moment.chunks * moment.chunk.config.schedule.evaluations
             self._task = self._bar.add_task("", total=total, where="", best="")
-            self._compiling, self._began, self._started = compiling, now, moment.done
-        elif moment.done == self._started + 1:
+            self._compiling, self._began = compiling, now
+        elif self._chunks == 1:
             first = now - self._began
-            whole = self._compiling * moment.programs + first * moment.chunks
+            shares = -(-moment.chunks // jax.process_count())
+            whole = self._compiling * moment.programs + first * shares
             console.print_line(
                 f"the first chunk took {lasting(first)}: all {moment.chunks} of them take about "
                 f"{lasting(whole)}"
             )
-        if moment.done:
+        if self._chunks:
             self._say_best(moment)
+        self._chunks += 1
         where = f"chunk {moment.done + 1} of {moment.chunks}"
-        self._bar.update(self._task, where=where, best=self._best)
+        done = moment.done * moment.chunk.config.schedule.evaluations
+        self._bar.update(self._task, where=where, best=self._best, completed=done)
 
     def _say_best(self, moment: Moment) -> None:
         ranked = ranking.rank(moment.results, self._measure, self._score)

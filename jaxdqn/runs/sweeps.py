@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxdqn.config import Config
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
-from jaxdqn.parallel import sweeps
+from jaxdqn.parallel import processes, sweeps
 from jaxdqn.parallel.grid import Grid, grid
 from jaxdqn.parallel.sweeps import Chunk, Results, Sweep
 from jaxdqn.runs import console
@@ -51,16 +52,13 @@ class Outcome(NamedTuple):
         results: of every agent that is finished.
         seconds: of training, compilation and saving apart, over all sessions.
         chunks: how many were trained to their end in this session.
+        finished: whether every agent is trained that was to be.
     """
 
     results: Results
     seconds: float
     chunks: int
-
-    @property
-    def finished(self) -> bool:
-        """Whether every agent is trained."""
-        return all(done.all() for done in self.results.done)
+    finished: bool
 
 
 def sweep(
@@ -111,6 +109,7 @@ def run(
     *,
     params: bool = True,
     notes: Mapping[str, Any] | None = None,
+    wanted: Callable[[Results], list[np.ndarray]] | None = None,
     save_every: float = SAVE_EVERY,
     say: Callable[[str], Any] | None = None,
     watch: Watch | None = None,
@@ -122,6 +121,7 @@ def run(
         out: where chunks are kept, and found; None: nowhere.
         params: whether networks are kept in memory, too.
         notes: what else the folder shall remember.
+        wanted: which agents of each group are to be trained; None: all.
         save_every: seconds after which a chunk under way is saved, at its next evaluation.
         say: told what is going to be run before it starts.
         watch: called as it goes.
@@ -130,20 +130,22 @@ def run(
         ConfigError: one agent doesn't fit into memory, or the folder can't be written to; what was
             finished is kept.
     """
-    results = Results(found, params)
+    results, shares = Results(found, params), processes.Shares()
     shelf = None if out is None else Shelf(out, found)
+    seconds, begun = 0.0, []
     if shelf:
-        shelf.open(notes or {})
-    seconds = 0.0 if shelf is None else shelf.read(results)
-    begun = [] if shelf is None else shelf.begun(results)
+        if processes.is_first():
+            shelf.open(notes or {})
+        shares.meet("opened")
+        seconds, begun = shelf.read(results), shelf.begun(results)
+        shares.meet("read")
     waiting = [begin.chunk for begin in begun]
-    waiting += sweeps.chunks(results, waiting)
+    waiting += sweeps.chunks(results, waiting, wanted(results) if wanted else None, shares.agree)
     if say is not None:
         say(sweeps.announcement(found, waiting))
     programs, trained = len({chunk.group for chunk in waiting}), 0
-    for index, chunk in enumerate(waiting):
-        if index % jax.process_count() != jax.process_index():
-            continue
+    while (index := shares.take()) < len(waiting):
+        chunk = waiting[index]
         session = _Session(chunk, begun[index] if index < len(begun) else None, shelf, save_every)
 
         def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
@@ -156,7 +158,12 @@ def run(
             break
         trained += 1
         results.put(chunk.group, chunk.rows, *session.results)
-    return Outcome(results, seconds, trained)
+    if shelf:
+        shares.meet("trained")
+        if jax.process_count() > 1:
+            seconds = shelf.read(results)
+    finished = all(results.done[chunk.group][chunk.rows].all() for chunk in waiting)
+    return Outcome(results, seconds, trained, finished)
 
 
 class _Session:

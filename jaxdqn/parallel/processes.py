@@ -1,0 +1,118 @@
+"""Several processes on as many machines, by ``jax.distributed``: who trains what.
+
+Chunks are handed out one by one, so that a fast machine takes more of them and none waits for
+another before the end. Nothing of the training goes through the network.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax._src import distributed
+
+from jaxdqn.types import ConfigError
+
+HEARTBEAT = 30
+"""Seconds after which a process that says nothing counts as dead."""
+_FOREVER_MS = 7 * 24 * 3600 * 1000
+
+
+def start(given: Mapping[str, str]) -> None:
+    """Join the other processes; JAX asks the cluster for what isn't given.
+
+    Call this before anything that starts JAX, gymnax among it.
+
+    Args:
+        given: ``--coordinator``, the address of process 0 and a free port there, ``--processes``,
+            how many, and ``--process``, the number of this one, from 0 on; or some of them.
+
+    Raises:
+        ConfigError: no cluster was found, or the others can't be reached.
+    """
+    for name in ("--processes", "--process"):
+        if name in given and not given[name].isdecimal():
+            raise ConfigError(f"{name} ({given[name]}) must be a whole number: change it.")
+    count, index = (
+        int(given[name]) if name in given else None for name in ("--processes", "--process")
+    )
+    try:
+        jax.distributed.initialize(
+            given.get("--coordinator"),
+            count,
+            index,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        said = " ".join(f"{name} {value}" for name, value in given.items()) or "nothing else given"
+        raise ConfigError(
+            f"distributed ({said}) can't start ({reason}): give --coordinator HOST:PORT, "
+            "--processes N and --process I, or start it by Slurm, Open MPI or Kubernetes."
+        ) from None
+
+
+def stop() -> None:
+    """Leave the other processes, once they are as far."""
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
+
+
+def is_first() -> bool:
+    """Whether this process tells people what happens, and writes what is for all."""
+    return jax.process_index() == 0
+
+
+class Shares:
+    """Chunks by number, each for whichever process comes first."""
+
+    _sweeps = 0
+
+    def __init__(self) -> None:
+        """Begin with chunk 0; every process does so for the same sweeps in the same order."""
+        Shares._sweeps += 1
+        self._name = f"jaxdqn/{Shares._sweeps}"
+        self._next = -1
+
+    def take(self) -> int:
+        """Return the number of the next chunk that nobody trains."""
+        if jax.process_count() == 1:
+            self._next += 1
+            return self._next
+        with _together():
+            return int(_client().key_value_increment(f"{self._name}/next", 1)) - 1
+
+    def agree(self, what: str, values: list[int]) -> list[int]:
+        """Return what process 0 says of something; memory and devices may differ elsewhere."""
+        if jax.process_count() == 1:
+            return values
+        key = f"{self._name}/{what}"
+        with _together():
+            if is_first():
+                _client().key_value_set(key, json.dumps(values))
+            said = _client().blocking_key_value_get(key, _FOREVER_MS)
+        return list(json.loads(said))
+
+    def meet(self, where: str) -> None:
+        """Wait for all processes."""
+        if jax.process_count() > 1:
+            with _together():
+                _client().wait_at_barrier(f"{self._name}/{where}", _FOREVER_MS)
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Say in one sentence that another process is no more."""
+    try:
+        yield
+    except RuntimeError:
+        raise ConfigError(
+            "another process of this sweep ended or can't be reached: what is finished is kept, "
+            "go on with jaxdqn resume, on as many processes as there are."
+        ) from None
+
+
+def _client() -> Any:
+    return distributed.global_state.client

@@ -1,0 +1,234 @@
+"""Pictures of a sweep: curves by setting, a heat map over two numbers, all settings ranked."""
+
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib import colors
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxdqn import statistics
+from jaxdqn.plots.contenders import COLOURS
+from jaxdqn.plots.curves import GREY, TITLES, short_steps
+from jaxdqn.runs import comparison, ranking
+from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.ranking import Ranked
+
+NAMED = 40
+"""Most settings whose names stand beside the ranking."""
+FINE = 60
+"""Cells of a smoothed heat map along each axis."""
+WIDTH = 0.08
+"""Of the kernel that smooths it, as a share of an axis."""
+
+
+def curves(ranked: list[Ranked], measure: str) -> Figure:
+    """Draw a measure along training: the best settings in colour with bands, others thin and grey.
+
+    Args:
+        ranked: settings, best first.
+        measure: what they are ranked by.
+    """
+    figure = Figure(figsize=(9.5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    steps = [np.asarray(one.contender.metrics.env_steps)[0] for one in ranked]
+    for one, along in zip(ranked[len(COLOURS) :], steps[len(COLOURS) :], strict=True):
+        rows = comparison.curves(one.contender, measure)
+        axes.plot(along, _means(rows), color=GREY, linewidth=0.6, alpha=0.35)
+    for one, along, colour in zip(ranked, steps, COLOURS, strict=False):
+        rows = comparison.curves(one.contender, measure)
+        curve = statistics.sample_efficiency(jax.random.key(0), rows, statistics.mean)
+        axes.plot(along, curve.value, color=colour, linewidth=2, label=one.contender.name)
+        axes.fill_between(along, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+    others = len(ranked) - len(COLOURS)
+    if others > 0:
+        axes.plot([], [], color=GREY, linewidth=0.6, label=f"{others} others, their means")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.set_title(f"{_title(measure)}: means over seeds and their 95 % bootstrap intervals",
+                   fontsize=10)  # fmt: skip
+    axes.set_xlabel("environment steps")
+    axes.xaxis.set_major_formatter(short_steps)
+    _plain(axes)
+    return figure
+
+
+def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
+    """Draw all settings in their order, each mean with its interval over seeds.
+
+    Blue is the best, and what is not established to be worse; grey is.
+
+    Args:
+        ranked: settings, best first.
+        measure: what they are ranked by.
+        score: what of it counts for a seed.
+    """
+    worse = [False, *ranking.established(ranked)]
+    count = len(ranked)
+    figure = Figure(figsize=(8.5, min(1.6 + 0.22 * count, 10.5)), layout="constrained")
+    axes = figure.subplots()
+    for place, (one, is_worse) in enumerate(zip(ranked, worse, strict=True), 1):
+        colour = GREY if is_worse else COLOURS[0]
+        axes.plot([one.low, one.high], [place, place], color=colour, linewidth=3 if count <= NAMED
+                  else 0.8, alpha=0.45, solid_capstyle="butt")  # fmt: skip
+        axes.plot(one.mean, place, "o", color=colour, markersize=5 if count <= NAMED else 2)
+    if count <= NAMED:
+        axes.set_yticks(range(1, count + 1), [one.contender.name for one in ranked], fontsize=8)
+    else:
+        axes.set_ylabel("place")
+    axes.set_ylim(count + 0.5, 0.5)
+    axes.set_xlabel(f"{_title(measure)}, {_counted(score)}")
+    axes.set_xlim(*_limits(np.array([[one.low, one.mean, one.high] for one in ranked])))
+    figure.suptitle(
+        f"{count} settings, means and 95 % intervals over seeds\n"
+        "blue: the best, and what isn't established to be worse", fontsize=10,
+    )  # fmt: skip
+    _plain(axes)
+    return figure
+
+
+def _limits(ends: np.ndarray) -> tuple[float, float]:
+    """Return limits of an axis that show all means; an interval wider than these is cut."""
+    means = ends[:, 1][~np.isnan(ends[:, 1])]
+    room = 0.5 * (np.ptp(means) or 1.0)
+    low, high = np.nanmin(ends), np.nanmax(ends)
+    margin = 0.03 * (high - low or 1.0)
+    return max(low - margin, means.min() - room), min(high + margin, means.max() + room)
+
+
+def heat_map(
+    settings: list[dict[str, Any]], ranked: list[Ranked], measure: str, score: Score
+) -> Figure | None:
+    """Draw the mean score over two numbers; None where fewer than two were swept.
+
+    Of more than two, those are drawn that say most about the score by themselves; the others are
+    averaged over. Drawn settings are dots, and the colour between them is a kernel's average.
+
+    Args:
+        settings: values of the swept fields, in the order of the grid.
+        ranked: settings, best first.
+        measure: what they are ranked by.
+        score: what of it counts for a seed.
+    """
+    chosen = [one for one in ranked if not np.isnan(one.mean)]
+    means = np.array([one.mean for one in chosen])
+    columns = {name: np.array([settings[one.cell][name] for one in chosen], float)
+               for name in settings[0] if _is_number(settings, name)}  # fmt: skip
+    if len(columns) < 2 or len(chosen) < 4:
+        return None
+    said = {name: _explained(_places(column), means) for name, column in columns.items()}
+    first, second = sorted(columns, key=lambda name: -said[name])[:2]
+    x, y = columns[first], columns[second]
+    figure = Figure(figsize=(6.6, 5.0), layout="constrained")
+    axes = figure.subplots()
+    values = [sorted({*column.tolist()}) for column in (x, y)]
+    # The light end is the good one.
+    shades = "viridis_r" if ranking.lower_is_better(measure) else "viridis"
+    if len(values[0]) * len(values[1]) <= len(chosen):
+        image = _draw_cells(axes, x, y, means, values, shades)
+    else:
+        image = _draw_smoothed(axes, x, y, means, shades)
+    axes.set_xlabel(_short(first))
+    axes.set_ylabel(_short(second))
+    figure.colorbar(image, ax=axes, label=f"{_title(measure)}, {_counted(score)}")
+    rest = [_short(name) for name in settings[0] if name not in (first, second)]
+    averaged = f", averaged over {', '.join(rest)}" if rest else ""
+    axes.set_title(f"{len(chosen)} settings{averaged}", fontsize=10)
+    return figure
+
+
+def _draw_cells(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    means: np.ndarray,
+    values: list[list[float]],
+    shades: str,
+) -> Any:
+    table = np.full((len(values[1]), len(values[0])), np.nan)
+    for (i, low), (j, left) in itertools.product(enumerate(values[1]), enumerate(values[0])):
+        within = (x == left) & (y == low)
+        if within.any():
+            table[i, j] = means[within].mean()
+    image = axes.imshow(table, origin="lower", aspect="auto", cmap=shades)
+    for (i, j), value in np.ndenumerate(table):
+        if not np.isnan(value):
+            dark = sum(image.to_rgba(value)[:3]) < 1.5
+            ink = "white" if dark else "black"
+            axes.text(j, i, f"{value:.3g}", ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xticks(range(len(values[0])), [f"{value:g}" for value in values[0]])
+    axes.set_yticks(range(len(values[1])), [f"{value:g}" for value in values[1]])
+    return image
+
+
+def _draw_smoothed(axes: Axes, x: np.ndarray, y: np.ndarray, means: np.ndarray, shades: str) -> Any:
+    scales = ["log" if _is_wide(column) else "linear" for column in (x, y)]
+    across, up = _places(x), _places(y)
+    fine = np.linspace(0, 1, FINE)
+    gaps = (fine[None, :, None] - across) ** 2 + (fine[:, None, None] - up) ** 2
+    weights = np.exp(-gaps / (2 * WIDTH**2))
+    smooth = (weights * means).sum(-1) / np.maximum(weights.sum(-1), 1e-12)
+    scale = colors.Normalize(means.min(), means.max())
+    edges = [_span(column, np.linspace(0, 1, FINE + 1)) for column in (x, y)]
+    axes.pcolormesh(*edges, smooth, cmap=shades, norm=scale, linewidth=0)
+    axes.set_xscale(scales[0])
+    axes.set_yscale(scales[1])
+    return axes.scatter(
+        x, y, c=means, cmap=shades, norm=scale, s=28, edgecolors="white", linewidths=0.9
+    )
+
+
+def _places(column: np.ndarray) -> np.ndarray:
+    """Return where values are between the least and the greatest, from 0 to 1."""
+    scaled = np.log(column) if _is_wide(column) else column
+    low, high = scaled.min(), scaled.max()
+    return (scaled - low) / (high - low or 1.0)
+
+
+def _span(column: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Invert ``_places``."""
+    if _is_wide(column):
+        return np.exp(np.log(column.min()) + places * np.log(column.max() / column.min()))
+    return column.min() + places * (column.max() - column.min())
+
+
+def _is_wide(column: np.ndarray) -> bool:
+    return bool(column.min() > 0 and column.max() >= 10 * column.min())
+
+
+def _explained(places: np.ndarray, means: np.ndarray) -> float:
+    """Return the share of the variance of means between five fifths of an axis."""
+    fifth = np.minimum((5 * places).astype(int), 4)
+    between = sum(
+        (fifth == k).sum() * (means[fifth == k].mean() - means.mean()) ** 2 for k in {*fifth}
+    )
+    return float(between / max(((means - means.mean()) ** 2).sum(), 1e-12))
+
+
+def _is_number(settings: list[dict[str, Any]], name: str) -> bool:
+    values = [setting[name] for setting in settings]
+    number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return number and len({*values}) > 1
+
+
+def _means(rows: np.ndarray) -> np.ndarray:
+    return np.ma.masked_invalid(rows).mean(axis=0)
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _title(measure: str) -> str:
+    held_out = " on held-out levels" if measure.startswith("held_out_") else ""
+    return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
+
+
+def _counted(score: Score) -> str:
+    return {"mean": "mean along training", "final": "at the end"}[score]
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

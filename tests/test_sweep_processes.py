@@ -1,0 +1,117 @@
+"""A sweep on several processes, killed at any moment: the same bits, nothing finished is lost."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import LONG, ROOT, assert_same_bits, small
+from test_cli import run_here
+
+from jaxdqn import cli
+from jaxdqn.commands import guard
+from jaxdqn.config import to_toml
+
+SWEPT = ["--learning_rate", "1e-3", "3e-3", "1e-2", "--discount", "0.5", "0.9", "--seeds", "16"]
+
+
+def start(*words, cwd, cores=1):
+    command = [sys.executable, "-m", "jaxdqn", "--cores", str(cores), *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def together(words, count, cwd):
+    """Start a command in several processes that find each other here."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    flags = ["--distributed", "--coordinator", address, "--processes", count]
+    return [start(*words, *flags, "--process", index, cwd=cwd) for index in range(count)]
+
+
+def arrays(folder):
+    with np.load(folder / "metrics.npz") as found:
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with settings, and what one process makes of the sweep, uninterrupted."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 8_000, evaluations=20)))
+    process = start("sweep", "tiny.toml", *SWEPT, "--out", "whole", cwd=folder, cores=2)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4] if LONG else [2])
+def test_several_processes_give_the_bits_of_one(whole, count):
+    words = ["sweep", "tiny.toml", *SWEPT, "--out", f"shared{count}"]
+    several = together(words, count, whole)
+    for process in several:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert_same_bits(arrays(whole / f"shared{count}"), arrays(whole / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count):
+    """Twenty of them with JAXDQN_LONG; of two processes one is killed, and JAX ends the other."""
+    rng, out = random.Random(count), f"killed{count}"
+    words = ["sweep", "tiny.toml", *SWEPT, "--out", out, "--save_every", 0]
+    for _ in range(20 if LONG else 2):
+        running = together(words, count, whole) if count > 1 else [
+            start(*words, cwd=whole, cores=2)
+        ]  # fmt: skip
+        seen = ""
+        while "compiled and warmed up" not in seen and running[0].poll() is None:
+            seen += running[0].stdout.readline()
+        time.sleep(rng.uniform(0.0, 2.0))
+        rng.choice(running).kill()
+        for process in running:
+            _, err = process.communicate(timeout=90)
+            if count > 1 and process.returncode:
+                assert err.splitlines()[-1] == guard.SENTENCE
+    finished = start("resume", out, cwd=whole, cores=2)
+    _, err = finished.communicate(timeout=300)
+    assert finished.returncode == 0, err
+    assert_same_bits(arrays(whole / out), arrays(whole / "whole"))
+
+
+def test_what_belongs_to_several_processes_is_taken_out_of_the_line():
+    line = ["a.toml", "--process", "1", "--seeds", "3", "--distributed", "--processes", "2"]
+    given, rest = cli.split_distributed(line)
+    assert given == {"--process": "1", "--processes": "2"}
+    assert rest == ["a.toml", "--seeds", "3"]
+    assert cli.split_distributed(["a.toml"]) == (None, ["a.toml"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--processes", "two"], "--processes (two) must be a whole number: change it."),
+        ([], "distributed (nothing else given) can't start (coordinator_address should be defi"),
+        (["--process", "2", "--processes", "2", "--coordinator", "x:1"], "can't start (process_id"),
+    ],
+)
+def test_processes_that_cannot_meet_are_refused_in_one_sentence(
+    tmp_path, monkeypatch, flags, words
+):
+    """JAX itself says what is missing; here it has started, which it would say first."""
+    monkeypatch.setattr(guard, "watch", lambda: lambda: None)
+    monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
+    (tmp_path / "tiny.toml").write_text(to_toml(small()))
+    code, _, err = run_here("sweep", "tiny.toml", "--distributed", *flags, cwd=tmp_path)
+    assert code == 1
+    assert words in err
+    assert err.count("\n") == 1
