@@ -55,8 +55,8 @@ def main() -> None:
     mlp = {"total_steps": 20_000, "epsilon_steps": 10_000, "evaluations": 2}
     convolutions = {"total_steps": 6_000, "epsilon_steps": 3_000, "evaluations": 2}
     if options.quick:
-        mlp = {"total_steps": 3_200, "epsilon_steps": 100, "evaluations": 1}
-        convolutions = {**mlp, "total_steps": 4_100, "channels": 4, "blocks": 1}
+        mlp = {"total_steps": 4_100, "epsilon_steps": 100, "evaluations": 1}
+        convolutions = {**mlp, "total_steps": 2_100, "channels": 4, "blocks": 1}
     maze = jaxdqn.load_config(harness.ROOT / "configs" / "maze.toml", **mlp)
     residual = jaxdqn.load_config(harness.ROOT / "configs" / "residual_maze.toml", **convolutions)
     count = (lambda _: 2) if options.quick else (lambda seeds: seeds)

@@ -103,8 +103,8 @@ def compare(
     results: dict[str, Any] = {}
     for name, config in which.items():
         tried = {rate: float(train(config.replace(learning_rate=rate), tuning)[1].mean())
-                 for rate in rates}  # fmt: skip
-        best = max(tried, key=lambda rate: tried[rate])
+                 for rate in rates} if len(rates) > 1 else {}  # fmt: skip
+        best = max(tried, key=lambda rate: tried[rate], default=rates[0])
         steps, success, seconds = train(config.replace(learning_rate=best), numbers)
         results[name] = {
             "learning_rate": best,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import LONG, small
 
 import jaxdqn
 from jaxdqn import maze
@@ -106,7 +106,8 @@ def test_a_table_of_the_true_quantiles_is_at_no_distance_and_one_moved_by_1_at_1
     {"head": "quantile", "quantiles": 20, "huber_delta": 0.05},
     pytest.param({"head": "categorical", "v_min": 0.0, "v_max": 15.0}, marks=pytest.mark.slow),
     pytest.param({"head": "implicit_quantile", "huber_delta": 0.05, "widths": (64, 64),
-                  "learning_rate": 1e-3}, marks=pytest.mark.slow),
+                  "learning_rate": 1e-3}, marks=[pytest.mark.slow, pytest.mark.skipif(
+                      not LONG, reason="half a minute: with JAXDQN_LONG")]),
     pytest.param({"head": "categorical", "v_min": 0.0, "v_max": 15.0, "replay": "prioritised",
                   "priority_exponent": 0.5}, marks=pytest.mark.slow),
 ], ids=["quantile", "categorical", "implicit", "prioritised"])  # fmt: skip

@@ -64,7 +64,9 @@ def test_the_variance_of_a_noisy_output_is_that_of_factorised_noise():
     assert np.corrcoef(drawn.T)[0, 1] == pytest.approx(0.0, abs=0.02)
 
 
-@pytest.mark.parametrize("changes", [{}, {"dueling": True}, RESIDUAL], ids=["", "dueling", "grid"])
+@pytest.mark.parametrize("changes", [
+    {"dueling": True}, pytest.param(RESIDUAL, marks=pytest.mark.slow)
+], ids=["dueling", "grid"])  # fmt: skip
 def test_perturbed_weights_give_what_the_same_key_gives_while_acting(changes):
     net, params, outputs = network(noisy=True, **{**changes, "layer_norm": True})
     obs = jnp.ones((4, 4, 3)) if changes is RESIDUAL else OBS

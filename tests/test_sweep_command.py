@@ -184,6 +184,7 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
     assert "total_steps (999) can't be raised for a sweep" in err
 
 
+@pytest.mark.slow
 def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert train.main(["tiny.toml", "--seeds", "5", "--out", "at_once"]) == 0
@@ -233,6 +234,7 @@ def test_intervals_are_students():
         swept.draw({}, 4, 0)
 
 
+@pytest.mark.slow
 def test_halving_trains_the_better_half_with_twice_the_seeds(folder):
     words = ["sweep", "tiny.toml", "--learning_rate", "1e-5", "1e-4", "1e-3", "1e-2", "--seeds", 12,
              "--measure", "q_error", "--halving", "--out", "halved"]  # fmt: skip
@@ -271,6 +273,7 @@ def test_the_chance_of_dropping_the_best_is_what_it_is():
     assert np.mean(said) < 0.15
 
 
+@pytest.mark.slow
 def test_pictures_of_a_sweep_show_something_and_are_drawn_again(folder):
     words = ["sweep", "tiny.toml", "--random", 9, "--learning_rate", "1e-4:1e-1", "--discount",
              "0.5:0.9", "--seeds", 2, "--out", "drawn"]  # fmt: skip
