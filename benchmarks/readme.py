@@ -1,6 +1,7 @@
 """Regenerate the results that the READMEs show: every shipped configuration, by its own command.
 
     python benchmarks/readme.py          # those results
+    python benchmarks/readme.py --family # of the methods from C51 to Rainbow
     python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
@@ -23,8 +24,10 @@ import tables
 RUNS = {
     "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "cartpole": 8, "four_rooms": 8,
 }  # fmt: skip
+FAMILY = {"c51": 8, "qr_dqn": 8, "iqn": 8, "munchausen": 8, "rainbow": 8}
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
+    "readme.py --family",
     "readme.py --compare",
     "sweeps.py",
     "autoreset.py",
@@ -89,7 +92,8 @@ def main() -> None:
     """Run everything; rewrite the READMEs unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, READMEs left alone")
-    parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--only", nargs="+", choices=[*RUNS, *FAMILY])
+    parser.add_argument("--family", action="store_true", help="the methods from C51 to Rainbow")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     parser.add_argument("--compare", action="store_true", help="only the comparison")
@@ -100,15 +104,16 @@ def main() -> None:
             tables.main()
         return
     extra = QUICK if options.quick else []
-    results = {} if options.quick else _earlier(options.out / "readme.json")
+    name_of_result, seeds = ("family", FAMILY) if options.family else ("readme", RUNS)
+    results = {} if options.quick else _earlier(options.out / f"{name_of_result}.json")
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.only:
-            results[name] = run(name, 2 if options.quick else RUNS[name], Path(folder), extra)
+        for name in options.only or seeds:
+            results[name] = run(name, 2 if options.quick else seeds[name], Path(folder), extra)
             for picture in PICTURES.get(name, ()):
                 source = Path(folder) / name / f"{picture}.png"
                 shutil.copy(source, options.out / f"{name}_{picture}.png")
-    results = {name: results[name] for name in RUNS if name in results}
-    harness.save("readme", {"results": results}, options.out)
+    results = {name: results[name] for name in seeds if name in results}
+    harness.save(name_of_result, {"results": results}, options.out)
     if not options.quick:
         tables.main()
     if options.all:

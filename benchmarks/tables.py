@@ -30,20 +30,24 @@ MEASURES = {
     "success": "success", "held_out_success": "on unseen mazes", "regret": "regret",
     "q_error": "error of values",
 }  # fmt: skip
+OF_FAMILY = {
+    "success": "success", "spl": "SPL", "regret": "regret", "q_error": "error of values",
+    "return_distance": "error of returns (W₁)",
+}  # fmt: skip
 
 
-def configurations() -> str:
-    """Return each shipped configuration's measures at the end of training."""
-    result = _read("readme")
+def configurations(of: str, measures: dict[str, str]) -> str:
+    """Return the measures of configurations at the end of training, of one result."""
+    result = _read(of)
     lines = []
     for name, found in result["results"].items():
         summary, final = found["summary"], found["summary"]["final"]
         lines.append(
             [f"`{name}.toml`", str(summary["seed_count"]), _interval(final, "eval_return", 1)]
-            + [_interval(final, measure, 2) for measure in MEASURES]
+            + [_interval(final, measure, 2) for measure in measures]
             + [f"{summary['train_seconds']:.0f} s", f"{found['seconds']:.0f} s"]
         )
-    columns = ["configuration", "seeds", "greedy return", *MEASURES.values(), "training",
+    columns = ["configuration", "seeds", "greedy return", *measures.values(), "training",
                "whole command"]  # fmt: skip
     lead = "At the end of training, means over seeds with their 95 % bootstrap intervals:\n\n"
     return lead + _markdown(columns, lines, 1) + _measured(result)
@@ -423,7 +427,8 @@ def main_job(name: str) -> str:
 TABLES = {
     "results": results,
     "highlights": highlights,
-    "configurations": configurations,
+    "configurations": lambda: configurations("readme", MEASURES),
+    "family": lambda: configurations("family", OF_FAMILY),
     "corridors_13": corridors_13,
     "compare": compare,
     "overestimation": overestimation,

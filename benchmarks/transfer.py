@@ -148,6 +148,7 @@ def main() -> None:
     for name in ("pretrained", "finetuned", "permuted"):
         parser.add_argument(f"--{name}", default="", help="run folder of the language model")
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--arms", nargs="+", choices=list(COLOURS), help="and scratch; else all")
     parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3])
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
@@ -166,7 +167,10 @@ def main() -> None:
             folders = tiny(Path(folder), base)
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
-        results = compare(arms(base, folders), options.rates, tuning, range(options.seeds))
+        which = arms(base, folders)
+        chosen = {"scratch", *(options.arms or which)}
+        which = {name: config for name, config in which.items() if name in chosen}
+        results = compare(which, options.rates, tuning, range(options.seeds))
     cost = {name: json.loads((Path(where) / "summary.json").read_text())["seconds"]
             for name, where in folders.items() if not options.quick}  # fmt: skip
     path = harness.save(

@@ -74,12 +74,12 @@ def test_an_exported_policy_gives_the_values_of_a_network_without_chance(name, t
 
 
 @pytest.mark.slow
-def test_a_cell_of_a_sweep_over_parts_and_their_numbers_is_that_setting_alone():
+def test_a_cell_of_a_sweep_over_numbers_of_two_parts_is_that_setting_alone():
     config = preset("rainbow")
-    swept = jaxdqn.sweep(config, seeds=2, say=None, dueling=[True, False], v_max=[5.0, 10.0])
-    lone = config.replace(dueling=False, v_max=5.0)
+    swept = jaxdqn.sweep(config, seeds=2, say=None, v_max=[5.0, 10.0], importance_start=[0.1, 0.9])
+    lone = config.replace(v_max=5.0, importance_start=0.9)
     _, metrics = jaxdqn.train(lone, jax.random.key(1))
-    assert_equal_up_to_rounding(swept.at(dueling=False, v_max=5.0, seed=1), metrics)
+    assert_equal_up_to_rounding(swept.at(v_max=5.0, importance_start=0.9, seed=1), metrics)
 
 
 @pytest.mark.parametrize("name", NAMES)
