@@ -131,8 +131,7 @@ def perturb(params: Params, key: PRNGKey) -> Params:
 def noise(key: PRNGKey, number: int, inputs: int, outputs: int) -> tuple[Array, Array]:
     """Return the factors of one layer's noise, ``[inputs]`` and ``[outputs]``."""
     drawn = jax.random.normal(jax.random.fold_in(unrolled(key), number), (inputs + outputs,))
-    # Behind a barrier: XLA would draw them anew for each of the weights that they multiply.
-    factors = jax.lax.optimization_barrier(jnp.sign(drawn) * jnp.sqrt(jnp.abs(drawn)))
+    factors = jnp.sign(drawn) * jnp.sqrt(jnp.abs(drawn))
     return factors[:inputs], factors[inputs:]
 
 
