@@ -105,6 +105,8 @@ def main() -> None:
         return
     extra = QUICK if options.quick else []
     name_of_result, seeds = ("family", FAMILY) if options.family else ("readme", RUNS)
+    if strange := set(options.only or ()) - set(seeds):
+        parser.error(f"--only {' '.join(sorted(strange))}: those of --family are by themselves")
     results = {} if options.quick else _earlier(options.out / f"{name_of_result}.json")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only or seeds:
