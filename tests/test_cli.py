@@ -264,9 +264,9 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
 def test_a_first_signal_asks_a_second_one_stops_and_all_is_as_before(number):
     before = signal.getsignal(number)
     with console.Progress(small(), 2) as progress:
-        assert not progress.interrupted
+        assert not progress.asked
         signal.raise_signal(number)
-        assert progress.interrupted
+        assert progress.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) == before

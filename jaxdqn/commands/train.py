@@ -81,7 +81,7 @@ def watch(
                 progress.compiled(time.monotonic() - called)
             else:
                 progress.update(row)
-            return progress.interrupted
+            return progress.asked
 
         outcome = session.train(out, config, numbers, options=options, callback=show, begin=begin)
     reached = config.num_envs * int(outcome.state.vector_steps)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -57,10 +56,10 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
 
 
-class Progress:
+class Progress(signals.Held):
     """A live line of progress; on a plain stream a line per tenth of the way.
 
-    While it is shown, Ctrl-C and SIGTERM only set ``interrupted``, so that what was learned is
+    While it is shown, Ctrl-C and SIGTERM only set ``asked``, so that what was learned is
     kept; a second one stops at once.
     """
 
@@ -72,31 +71,11 @@ class Progress:
             count: seeds (S).
             done: evaluations before this session.
         """
-        self._held = signals.Held(say_interrupted)
+        self._bar = live_line("speed", "measures")
+        super().__init__(say_interrupted, self._bar.stop)
         self._plan, self._count = config.schedule, count
         self._done = self._before = done
-        self._bar = live_line("speed", "measures")
         self._task: bars.TaskID | None = None
-
-    def __enter__(self) -> "Progress":
-        """Start listening for Ctrl-C and SIGTERM."""
-        self._held.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the terminal and the signals as they were."""
-        self._bar.stop()
-        self._held.__exit__(kind, error, trace)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal came."""
-        return self._held.asked
 
     def compiled(self, seconds: float) -> None:
         """Say that compilation is over, and start the bar."""

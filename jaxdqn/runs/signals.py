@@ -1,34 +1,32 @@
 """Ctrl-C and SIGTERM, held back until there is something to keep."""
 
+import contextlib
 import signal
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Self
 
 
-class Held:
-    """While it is entered, Ctrl-C and SIGTERM only set ``asked``; a second one stops at once."""
+class Held(contextlib.ExitStack):
+    """While it is entered, Ctrl-C and SIGTERM only set ``asked``; a second one stops at once.
 
-    def __init__(self, say: Callable[[], None]) -> None:
-        """Call ``say`` at the first one."""
+    Whoever shows something meanwhile derives from it.
+    """
+
+    def __init__(self, say: Callable[[], None], *ends: Callable[[], None]) -> None:
+        """Call ``say`` at the first one, and ``ends`` before the signals are as they were."""
+        super().__init__()
         self.asked = False
-        self._say = say
+        self._say, self._ends = say, ends
 
-    def __enter__(self) -> "Held":
-        """Start listening."""
-        self._previous = {
-            number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+    def __enter__(self) -> Self:
+        """Start listening, until the end."""
+        super().__enter__()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.callback(signal.signal, number, signal.signal(number, self._hear))
+        for end in self._ends:
+            self.callback(end)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the signals as they were."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def _hear(self, _signal: int, _frame: FrameType | None) -> None:
         if self.asked:

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from types import TracebackType
 
 import jax
 from rich import progress as bars
@@ -19,7 +18,7 @@ MOST_LINES = 20
 """Lines of progress on a plain stream, and of the table of settings."""
 
 
-class SweepProgress:
+class SweepProgress(signals.Held):
     """A live line of progress; on a plain stream a line for some of the chunks.
 
     While it is shown, Ctrl-C and SIGTERM only make ``show`` return true, so that what was learned
@@ -28,29 +27,14 @@ class SweepProgress:
 
     def __init__(self, measure: str, score: Score) -> None:
         """Name the best setting so far by this measure; only process 0 does."""
-        self._measure, self._score = measure, score
-        self._held = signals.Held(console.say_interrupted)
         self._bar = console.live_line("where", "best")
+        super().__init__(console.say_interrupted, self._bar.stop)
+        self._measure, self._score = measure, score
         self._task: bars.TaskID | None = None
         self._called = self._began = time.monotonic()
         self._chunks = 0
         self._compiling = 0.0
         self._best = ""
-
-    def __enter__(self) -> "SweepProgress":
-        """Start listening for Ctrl-C and SIGTERM."""
-        self._held.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the terminal and the signals as they were."""
-        self._bar.stop()
-        self._held.__exit__(kind, error, trace)
 
     def show(self, moment: Moment) -> bool:
         """Show where the sweep is; return whether it shall stop."""
@@ -58,7 +42,7 @@ class SweepProgress:
             self._start(moment)
         if self._task is not None and moment.row is not None:
             self._bar.update(self._task, advance=1)
-        return self._held.asked
+        return self.asked
 
     def _start(self, moment: Moment) -> None:
         """Show that a chunk was compiled, and what those before it came to."""
