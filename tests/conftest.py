@@ -54,6 +54,8 @@ RESIDUAL = {
     "env_kwargs": {"height": 4, "width": 4, "generator": "empty", "observation": "planes"},
 }
 """Changes that make ``small`` train the smallest residual network, which sees planes."""
+COLLECTIVES = ["all-reduce", "all-gather", "all-to-all", "collective-permute"]
+"""By which devices wait for one another."""
 os.environ["COLUMNS"] = "200"
 
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, ROOT, small
+from conftest import COLLECTIVES, RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError, cli
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
-from jaxdqn.parallel import devices, seeds
+from jaxdqn.parallel import devices, executor, seeds
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,22 @@ def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers, changes):
             jax.tree.leaves(params), jax.tree.leaves(state.agent.params), strict=True
         ):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_spread_over_devices_is_taken_apart_without_a_collective():
+    """One hangs in one of several processes, and on a CPU with fewer threads than devices."""
+    *_, (padded, _) = seeds.train_in_periods(small(), range(3))
+    assert len(padded.obs) == 3
+    spread, _ = next(seeds.train_in_periods(small(), range(4)))
+    assert len(spread.obs.sharding.device_set) == 2
+    seeds.parameters_of(spread, 3)
+    wider = executor.plan(small(), 4)._replace(width=3)
+    next(seeds.train_in_periods(small(), range(4), spread, how=wider))
+    programs = jax.devices()[0].client.live_executables()
+    texts = [module.to_string() for program in programs for module in program.hlo_modules()]
+    assert any("num_partitions=2" in text for text in texts)
+    for collective in COLLECTIVES:
+        assert not any(f" {collective}(" in text for text in texts)
 
 
 def test_the_first_pause_comes_before_learning():

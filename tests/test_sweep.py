@@ -8,7 +8,7 @@ import textwrap
 import jax
 import numpy as np
 import pytest
-from conftest import RESIDUAL, ROOT, small
+from conftest import COLLECTIVES, RESIDUAL, ROOT, small
 
 import jaxdqn
 from jaxdqn import ConfigError
@@ -97,7 +97,7 @@ def test_devices_do_not_talk_to_each_other():
     state = run.begin(small(), numbers, keys)
     text = run.advance.lower(small(), numbers, state).compile().as_text()
     assert "while" in text
-    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+    for collective in COLLECTIVES:
         assert collective not in text
 
 

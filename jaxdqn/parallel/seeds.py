@@ -103,19 +103,24 @@ def _with_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
     agents = _padding(len(state.obs), count)
-    return pytrees.map_agents(lambda x: x[agents], lambda x: x, state)
+    return pytrees.map_agents(lambda x: x[agents], lambda x: x, _on_one_device(state))
 
 
 def _without_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
-    if jax.process_count() > 1:
-        # A slice of what is spread over devices is a collective, which doesn't end in one of
-        # several processes; a copy is none.
-        state = jax.device_put(state, jax.local_devices()[0])
-    return pytrees.map_agents(lambda x: x[:count], lambda x: x, state)
+    return pytrees.map_agents(lambda x: x[:count], lambda x: x, _on_one_device(state))
+
+
+def _on_one_device(tree: Any) -> Any:
+    """Copy what may be spread over devices, so that it can be taken apart without a collective.
+
+    A collective doesn't end where only one of several processes begins it, nor on a CPU whose
+    threads are fewer than its devices.
+    """
+    return jax.device_put(tree, jax.local_devices()[0])
 
 
 def parameters_of(state: State, index: int) -> Any:
     """Return the online network of the ``index``-th seed."""
-    return jax.tree.map(lambda x: x[index], state.agent.params)
+    return jax.tree.map(lambda x: x[index], _on_one_device(state.agent.params))
