@@ -87,8 +87,8 @@ def several(
         yield running
     finally:
         for worker in running.values():
-            worker.process.kill()
-            worker.process.wait()
+            with worker.process:  # closes its pipes, and waits
+                worker.process.kill()
 
 
 def interleave(asked: dict[Any, Worker], repeats: int) -> dict[Any, list[float]]:

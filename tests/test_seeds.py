@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import COLLECTIVES, RESIDUAL, ROOT, small
@@ -69,7 +68,7 @@ def test_the_first_pause_comes_before_learning():
     state, row = next(seeds.train_in_periods(small(), range(2)))
     assert row is None
     assert int(state.replay.added) == small().warmup_steps
-    assert (state.agent.updates == jnp.zeros(2)).all()
+    np.testing.assert_array_equal(state.agent.updates, np.zeros(2))
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -87,6 +86,13 @@ def test_so_many_cores_are_so_many_devices_and_threads(cores):
 def test_asking_for_cores_after_the_start_is_refused():
     with pytest.raises(ConfigError, match="jax_num_cpu_devices \\(7\\) comes too late"):
         devices.use_cores(7)
+
+
+def test_asking_again_for_as_many_cores_changes_nothing():
+    before = dict(os.environ)
+    devices.use_cores(len(jax.devices()))
+    assert len(jax.devices()) == 2
+    assert dict(os.environ) == before
 
 
 def test_a_single_agent_with_a_small_network_gets_one_core(tmp_path):

@@ -25,7 +25,8 @@ def use_cores(count: int | None = None) -> None:
     XLA then has as many threads as there are devices. A single agent with a small network learns
     fastest on one: work that is handed to a second thread waits for it longer than it takes.
 
-    Importing gymnax, and so most of this package, starts JAX: call this first.
+    Importing gymnax, and so most of this package, starts JAX: call this first. Asked again for as
+    many, as when a notebook's cell is run once more, it leaves everything as it is.
 
     Args:
         count: CPU devices; by default as many as the cores that this process may use.
@@ -36,6 +37,8 @@ def use_cores(count: int | None = None) -> None:
     cores = usable_cores() if count is None else count
     if cores < 1:
         raise ConfigError(f"cores ({cores}) must be 1 or more: raise it.")
+    if jax.config.values["jax_num_cpu_devices"] == cores:
+        return
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:
