@@ -1,5 +1,6 @@
 """Tests run strictly: two CPU devices, rank promotion raises, warnings are errors."""
 
+import gc
 import importlib.metadata
 import os
 import tempfile
@@ -15,7 +16,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import jax
 import numpy as np
-import pytest
 from compilations import (
     compiles_nothing,
     pytest_addoption,
@@ -35,6 +35,9 @@ if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
     if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tracing makes many small objects that stay; looking through them all takes a tenth of the time.
+gc.set_threshold(100_000, 50, 100)
 
 import gymnax  # noqa: E402  (after the devices are set)
 
@@ -78,12 +81,6 @@ def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that the workers end together."""
     place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
-
-
-@pytest.fixture(autouse=True)
-def _strict():
-    with jax.numpy_rank_promotion("raise"):
-        yield
 
 
 def small(**changes) -> Config:

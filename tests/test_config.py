@@ -269,6 +269,9 @@ def test_a_missing_file_and_a_wrong_override_are_refused(tmp_path):
     assert jaxdqn.load_config(write(tmp_path, "blocks = 3"), network="residual").blocks == 3
 
 
+SMALLER = {"residual": {"channels": 4, "blocks": 1}, "transformer": {"layers": 1, "width": 8}}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
 def test_every_shipped_configuration_runs_at_small_size(path):
@@ -284,7 +287,7 @@ def test_every_shipped_configuration_runs_at_small_size(path):
         eval_episodes=4,
         oracle_levels=2,
         epsilon_steps=config.num_envs,
-        **({"channels": 4, "blocks": 1} if config.network == "residual" else {}),
+        **SMALLER.get(config.network, {}),
     )
     _, metrics = jaxdqn.train(tiny, jax.random.key(0))
     assert np.isfinite(metrics.loss).all()
