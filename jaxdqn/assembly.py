@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxdqn import environment as environments
-from jaxdqn.algorithm import dqn
+from jaxdqn.algorithm import dqn, pqn
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method
 
-METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {"dqn": dqn.make}
+METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {
+    "dqn": dqn.make,
+    "pqn": pqn.make,
+}
 """How each method of ``config.parts.PARTS`` is made."""
 
 

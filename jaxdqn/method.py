@@ -50,6 +50,20 @@ class State(struct.PyTreeNode):
     evaluations: Array = shared()
 
 
+class LearnInfo(struct.PyTreeNode):
+    """What one update measured, over its batch; float32 ``[]`` each; NaN once learning halted.
+
+    Attributes:
+        loss: mean loss.
+        q_mean: mean value of the actions in the batch, before the update.
+        grad_norm: global norm of the gradient, before clipping.
+    """
+
+    loss: Array
+    q_mean: Array
+    grad_norm: Array
+
+
 class Tally(struct.PyTreeNode):
     """Sums since the last evaluation, ``[]`` each: over updates, then over ended episodes."""
 
@@ -64,6 +78,18 @@ class Tally(struct.PyTreeNode):
         """Nothing so far."""
         zero = jnp.float32(0.0)
         return cls(loss=zero, q_mean=zero, grad_norm=zero, episodes=jnp.int32(0), returns=zero)
+
+    def ended(self, episodes: Array, returns: Array) -> "Tally":
+        """Add episodes that ended, and the sum of their returns."""
+        return self.replace(episodes=self.episodes + episodes, returns=self.returns + returns)
+
+    def learned(self, info: LearnInfo) -> "Tally":
+        """Add an update."""
+        return self.replace(
+            loss=self.loss + info.loss,
+            q_mean=self.q_mean + info.q_mean,
+            grad_norm=self.grad_norm + info.grad_norm,
+        )
 
 
 class Method(NamedTuple):
@@ -82,8 +108,9 @@ class Method(NamedTuple):
         q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
         returns: ``(params, obs) -> (returns [A, K], probabilities [A, K])`` for one observation;
             None where no distribution is estimated.
+        sized_by: words that decide how much memory an agent takes, what decides most first.
+        bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
         side_by_side: most agents to train side by side on one CPU core.
-        batch_size: observations in one gradient (B).
         bytes_per_transition: of the replay; 0 where there is none.
     """
 
@@ -96,6 +123,7 @@ class Method(NamedTuple):
     outputs: Callable[[Params, Array], Any]
     q_values: Callable[[Params, Array], Array] | None
     side_by_side: int
-    batch_size: int
     bytes_per_transition: int
+    sized_by: tuple[str, ...] = ("num_envs",)
     returns: Callable[[Params, Array], tuple[Array, Array]] | None = None
+    bytes_gathered: int = 0

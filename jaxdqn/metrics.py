@@ -19,7 +19,7 @@ class Progress(struct.PyTreeNode):
         updates: gradient updates so far, int32.
         epsilon: probability of a random action at this point.
         loss: mean loss.
-        q_mean: mean value of the replayed actions.
+        q_mean: mean value of the actions learned from.
         grad_norm: mean global norm of the gradient before clipping.
         episodes: training episodes that ended, int32.
         episode_return: their mean return while exploring; NaN where none ended.

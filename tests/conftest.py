@@ -83,22 +83,30 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
+SMALL = {
+    "total_steps": 64 + 4 * 40,
+    "warmup_steps": 64,
+    "capacity": 128,
+    "batch_size": 8,
+    "epsilon_steps": 100,
+    "target_period": 7,
+}
+SMALL_ROLLOUT = {"total_steps": 8 * 4 * 8, "rollout_steps": 8, "epochs": 2, "minibatches": 4}
+"""Of every method without replay: 8 iterations, each of 8 updates by 8 observations."""
+
+
 def small(**changes) -> Config:
     """Return settings of a training that takes a moment: a 4×4 empty maze, 4 environments."""
+    of_method = SMALL_ROLLOUT if str(changes.get("method")) == "pqn" else SMALL
     settings = {
         "env_kwargs": {"height": 4, "width": 4, "generator": "empty"},
         "env_params": {"max_steps_in_episode": 20},
-        "total_steps": 64 + 4 * 40,
         "num_envs": 4,
-        "warmup_steps": 64,
-        "capacity": 128,
-        "batch_size": 8,
         "widths": (16,),
-        "epsilon_steps": 100,
-        "target_period": 7,
         "evaluations": 4,
         "eval_episodes": 2,
         "eval_steps": 20,
+        **of_method,
     }
     return Config(**{**settings, **changes})
 

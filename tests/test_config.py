@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import AGENTS, RESIDUAL, small
+from conftest import AGENTS, RESIDUAL, ROOT, small
 from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,10 +171,12 @@ def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, fac
     other = scaled(config, factor)
     check(other)
     before, after = config.schedule, other.schedule
-    assert other.capacity == config.capacity
-    assert config.batch_size <= after.warmup_env_steps <= config.capacity
+    if config.method == "dqn":
+        assert other.capacity == config.capacity
+        assert config.batch_size <= after.warmup_env_steps <= config.capacity
     if factor >= 0.02:
         assert after.env_steps == pytest.approx(factor * before.env_steps, rel=0.25)
+    if factor >= 0.02 and "epsilon_steps" in config.words:
         assert other.epsilon_steps == pytest.approx(factor * config.epsilon_steps, rel=0.01)
 
 
@@ -278,15 +280,13 @@ def test_every_shipped_configuration_runs_at_small_size(path):
     config = jaxdqn.load_config(path)
     plan = config.schedule
     assert plan.env_steps == config.total_steps, "shipped schedules have no remainder"
-    warmup = -(-config.batch_size // config.num_envs) * config.num_envs
-    tiny = config.replace(
-        warmup_steps=warmup,
-        total_steps=warmup + 4 * config.num_envs,
+    tiny = scaled(config, 1e-6)
+    tiny = tiny.replace(
+        total_steps=tiny.schedule.env_steps + 3 * tiny.schedule.env_steps_per_iteration,
         evaluations=2,
         eval_steps=5,
         eval_episodes=4,
         oracle_levels=2,
-        epsilon_steps=config.num_envs,
         **SMALLER.get(config.network, {}),
     )
     _, metrics = jaxdqn.train(tiny, jax.random.key(0))
@@ -375,6 +375,54 @@ def test_an_unknown_word_and_one_of_a_part_not_chosen_are_refused_when_set(words
     refuse(lambda: small().replace(**words), *fragments)
 
 
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'pqn': set"]),
+        ({"target_period": 3}, ["target_period (3) belongs to method 'dqn', and method is 'pqn'"]),
+        ({"batch_size": 3}, ["batch_size (3) belongs to method 'dqn'"]),
+        ({"head": "quantile"}, ["head ('quantile') has no part in method 'pqn', which has no head: "
+                                "leave it out, or set another method."]),
+        ({"replay": "uniform"}, ["replay ('uniform') has no part in method 'pqn'"]),
+        ({"atoms": 7}, ["atoms (7) has no part in method 'pqn', which has no head"]),
+        ({"loss": "huber"}, ["loss ('huber') has no part in method 'pqn'"]),
+        ({"munchausen_alpha": 1.0}, ["munchausen_alpha (1.0) has no part in method 'pqn'"]),
+        ({"minibatches": 5}, ["minibatches (5) must divide num_envs (4) × rollout_steps (8) = 32: "
+                              "set it to 4."]),
+        ({"minibatches": 64}, ["minibatches (64)", "set it to 32."]),
+        ({"rollout_steps": 0}, ["rollout_steps (0)", "1 or more"]),
+        ({"td_lambda": 1.5}, ["td_lambda (1.5)", "from 0 to 1"]),
+        ({"epochs": 2**30}, ["epochs (1073741824) × minibatches (4) makes", "lower it"]),
+        ({"total_steps": 2**31}, ["total_steps (2147483648)", "below 2147483648"]),
+        ({"epsilon_start": 0.01}, ["epsilon_end (0.05)", "epsilon_start (0.01)"]),
+    ],
+)  # fmt: skip
+def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words, fragments):
+    refuse(lambda: jaxdqn.train(small(method="pqn", **words), KEY), *fragments)
+    refuse(lambda: check(small(method="pqn").replace(**words)), *fragments)
+
+
+def test_words_of_other_methods_are_refused_with_double_dqn():
+    refuse(lambda: small(td_lambda=0.5), "td_lambda (0.5) belongs to method 'pqn'", "is 'dqn'")
+    refuse(lambda: small(rollout_steps=4), "rollout_steps (4) belongs to method 'pqn'")
+
+
+def test_another_method_keeps_what_both_have_and_brings_layer_normalisation(tmp_path):
+    config = jaxdqn.load_config(ROOT / "configs" / "maze.toml", num_envs=8)
+    other = config.replace(method="pqn")
+    assert set(other.chosen) == {"method", "network"}
+    assert (other.learning_rate, other.num_envs, other.widths) == (1e-3, 8, (128, 128))
+    assert other.layer_norm
+    assert not other.replace(layer_norm=False).replace(method="pqn").layer_norm
+    assert not Config(method="pqn", layer_norm=False).layer_norm
+    assert other.replace(method="dqn").capacity == Config().capacity
+    path = write(tmp_path, to_toml(other))
+    assert jaxdqn.load_config(path) == other
+    assert train.parse([str(path), "--td_lambda", "0.5"]).settings.td_lambda == 0.5
+    by_flag = train.parse([str(ROOT / "configs" / "maze.toml"), "--method", "pqn"]).settings
+    assert by_flag == jaxdqn.load_config(ROOT / "configs" / "maze.toml").replace(method="pqn")
+
+
 def test_another_part_keeps_the_words_that_both_have():
     deep = small(network="residual", channels=9, widths=(7,), learning_rate=0.5)
     flat = deep.replace(network="mlp", layer_norm=True)
@@ -456,7 +504,7 @@ class Brief(struct.PyTreeNode):
 
     def schedule(self, run: RunSettings) -> settings.Schedule:
         """Return counts."""
-        return settings.Schedule(0, run.evaluations, 1, run.num_envs, 0, run.total_steps, 1)
+        return settings.Schedule(0, run.evaluations, 1, run.num_envs, 0, run.total_steps, 1, 1)
 
     def check(self, _: RunSettings) -> None:
         """Refuse what can't be."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, assert_same_bits, small
+from conftest import ROOT, assert_same_bits, compiles_nothing, small
 from test_laws import assert_equal_up_to_rounding, primitives
 
 import jaxdqn
@@ -15,21 +15,20 @@ from jaxdqn.parallel import memory
 from jaxdqn.runs import export
 
 KEY = jax.random.key(3)
-NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow"]
+NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn"]
 CHEAP = [pytest.param(name, marks=[] if name == "rainbow" else pytest.mark.slow) for name in NAMES]
 """Rainbow has all parts but three; compiling each method takes seconds."""
+OF_NETWORK = ("dueling", "noisy", "layer_norm")
 
 
 def preset(name: str, **changes) -> jaxdqn.Config:
     """Return a shipped method with the smallest schedule, network and maze."""
     shipped = jaxdqn.load_config(ROOT / "configs" / f"{name}.toml")
-    of_parts = {
-        name: getattr(shipped, name)
-        for part in ("head", "bootstrap", "replay")
-        for name in (part, *vars(shipped.part(part)))
-    }
-    words = {name: getattr(shipped, name) for name in ("double", "n_step", "dueling", "noisy")}
-    return small(evaluations=2, total_steps=64 + 4 * 16, **{**words, **of_parts, **changes})
+    parts = {"head", "bootstrap", "replay"} & set(shipped.chosen)
+    names = [name for part in parts for name in (part, *vars(shipped.part(part)))]
+    names += ["method", *OF_NETWORK, *{"double", "n_step", "td_lambda"} & set(shipped.words)]
+    words = {name: getattr(shipped, name) for name in names}
+    return small(evaluations=2, total_steps=64 + 4 * 16, **{**words, **changes})
 
 
 @pytest.mark.slow
@@ -46,7 +45,7 @@ def test_running_on_saving_and_many_seeds_change_nothing(name, tmp_path):
     keys = jnp.stack([KEY, jax.random.key(9)])
     states, many = jax.vmap(jaxdqn.train, (None, 0))(config, keys)
     # The slope of a quantile's loss jumps where an error changes sign: rounding is seen sooner.
-    tolerance = 1e-3 if "quantile" in config.head else 1e-5
+    tolerance = 1e-3 if "quantile" in config.chosen.get("head", "") else 1e-5
     alone = jax.tree.map(lambda x: x[0], (states.agent, many))
     assert_equal_up_to_rounding(alone, (whole.agent, rows), tolerance)
     assert not np.array_equal(many.loss[0], many.loss[1])
@@ -86,6 +85,49 @@ def test_a_cell_of_a_sweep_over_numbers_of_two_parts_is_that_setting_alone():
 def test_every_number_of_a_method_is_a_leaf(name):
     config = preset(name)
     leaves = {path[-1].name for path, _ in jax.tree.leaves_with_path(config.replace(env_params={}))}
-    for part in ("head", "bootstrap", "replay"):
+    for part in ("method", "head", "bootstrap", "replay"):
+        if part not in config.chosen:
+            continue
         numbers = {k for k, v in vars(config.part(part)).items() if isinstance(v, float)}
         assert numbers <= leaves
+
+
+OTHER = {
+    "discount": 0.5, "learning_rate": 1e-2, "learning_rate_end_factor": 0.5, "adam_epsilon": 1e-3,
+    "max_grad_norm": 1e-3, "td_lambda": 0.0, "epsilon_start": 0.5, "epsilon_end": 0.5,
+    "epsilon_steps": 10,
+}  # fmt: skip
+"""Another value of each number of the methods that learn from rollouts."""
+
+
+@pytest.mark.parametrize("method", ["pqn"])
+def test_rollouts_give_the_same_bits_and_other_numbers_compile_nothing(method):
+    config = small(method=method)
+    numbers = [name for name, word in config.words.items() if word.is_number]
+    assert set(numbers) - {"env_params"} <= set(OTHER)
+    state, metrics = jaxdqn.train(config, KEY)
+    assert int(state.agent.updates) == int(metrics.updates[-1]) == config.schedule.updates == 64
+    assert int(metrics.env_steps[-1]) == config.schedule.env_steps == 256
+    assert not jax.tree.leaves(state.replay)
+    weights = jax.device_get(state.agent.params)
+    with compiles_nothing():
+        assert_same_bits(jaxdqn.train(config, KEY), (state, metrics))
+        for name in set(numbers) - {"env_params"}:
+            other, _ = jaxdqn.train(config.replace(**{name: OTHER[name]}), KEY)
+            found = jax.device_get(other.agent.params)
+            same = jax.tree.map(np.array_equal, found, weights)
+            assert not all(jax.tree.leaves(same)), f"{name} has no effect"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["pqn"])
+def test_watching_rollouts_and_sweeping_their_numbers_change_nothing(method):
+    config = small(method=method)
+    often, rows = jaxdqn.train(config.replace(evaluations=8, eval_episodes=5), KEY)
+    seldom, few = jaxdqn.train(config, KEY)
+    assert_same_bits(often.replace(evaluations=seldom.evaluations), seldom)
+    assert int(rows.episodes.sum()) == int(few.episodes.sum())
+    swept = jaxdqn.sweep(config, seeds=2, say=None, discount=[0.9, 0.5])
+    _, alone = jaxdqn.train(config.replace(discount=0.9), jax.random.key(1))
+    cell = swept.at(discount=0.9, seed=1)
+    assert_equal_up_to_rounding(cell, alone, 1e-4)

@@ -12,18 +12,30 @@ from jaxdqn import environment as environments
 from jaxdqn import maze
 from jaxdqn.assembly import assemble
 
+CUT = {"max_steps_in_episode": 5}
 SEEDS = jax.vmap(jax.random.key)(jnp.arange(3))
+
+
+trained = jax.jit(lambda config: jax.vmap(jaxdqn.train, (None, 0))(config, SEEDS))
 
 
 def learned_q(config, observations):
     """Train three seeds; return their action values, ``[3, observations, A]``."""
-    state, _ = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, SEEDS)
+    state, _ = trained(config)
     q_values = assemble(config).method.q_values
     return jax.vmap(jax.vmap(q_values, (None, 0)), (0, None))(state.agent.params, observations)
 
 
+SCHEDULES = {
+    "dqn": {"target_period": 10, "loss": "squared", "epsilon_end": 1.0, "batch_size": 32,
+            "total_steps": 64 + 4 * 2_000},
+    "pqn": {"epsilon_end": 1.0, "rollout_steps": 8, "total_steps": 32 * 250},
+}  # fmt: skip
+
+
 def probe(kind: str, **changes):
     assert probes.Probe(kind)
+    of_method = SCHEDULES[changes.get("method", "dqn")]
     settings = {
         "env": "Probe-test",
         "env_kwargs": {"kind": kind},
@@ -31,13 +43,9 @@ def probe(kind: str, **changes):
         "discount": 0.9,
         "learning_rate": 1e-2,
         "learning_rate_end_factor": 0.0,
-        "target_period": 10,
-        "loss": "squared",
-        "epsilon_end": 1.0,
-        "batch_size": 32,
-        "total_steps": 64 + 4 * 2_000,
         "evaluations": 1,
         "eval_steps": 2,
+        **of_method,
     }
     settings |= changes
     if settings.get("head", "expected") != "expected":
@@ -63,15 +71,22 @@ def test_known_values_are_learned(kind, seen, values):
 @pytest.mark.parametrize("double", [True, False])
 def test_a_time_limit_is_bootstrapped_not_taken_for_death(double):
     """Reward 1 for ever at discount 0.9 is worth 10, however often the clock cuts it."""
-    config = probe("clock", double=double, env_params={"max_steps_in_episode": 5})
+    config = probe("clock", double=double, env_params=CUT)
     q = learned_q(config, jnp.ones((1, 1)))
     np.testing.assert_allclose(q, 10.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("td_lambda", [0.0, 0.65, 1.0])
+def test_rollouts_that_meet_a_time_limit_are_bootstrapped_where_they_end(td_lambda):
+    """Death at every fifth step would be worth at most 4.1, and 1 at the last one."""
+    config = probe("clock", method="pqn", td_lambda=td_lambda, env_params=CUT)
+    np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
 
 
 @pytest.mark.parametrize("n_step", [3, pytest.param(7, marks=pytest.mark.slow)])
 def test_windows_that_meet_a_time_limit_are_bootstrapped_where_they_end(n_step):
     """A window longer than what is left of an episode has the discount of what there is."""
-    config = probe("clock", n_step=n_step, env_params={"max_steps_in_episode": 5})
+    config = probe("clock", n_step=n_step, env_params=CUT)
     np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
 
 
@@ -93,7 +108,7 @@ def test_windows_that_meet_a_time_limit_are_bootstrapped_where_they_end(n_step):
          "quantile", "implicit quantile", "noisy"],
 )  # fmt: skip
 def test_every_way_of_learning_finds_the_bootstrapped_value(changes):
-    config = probe("clock", env_params={"max_steps_in_episode": 5}, **changes)
+    config = probe("clock", env_params=CUT, **changes)
     np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
 
 

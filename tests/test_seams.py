@@ -33,12 +33,7 @@ class BanditSettings(struct.PyTreeNode):
 
     def schedule(self, run: settings.RunSettings) -> settings.Schedule:
         """Return exact counts."""
-        per_evaluation = -(-run.total_steps // (run.num_envs * run.evaluations))
-        iterations = per_evaluation * run.evaluations
-        steps = iterations * run.num_envs
-        return settings.Schedule(
-            0, run.evaluations, per_evaluation, run.num_envs, 0, steps, iterations
-        )
+        return settings.schedule(run, run.num_envs, 1, run.num_envs)
 
     def check(self, run: settings.RunSettings) -> None:
         """Nothing contradicts."""
@@ -89,7 +84,6 @@ def bandit(config, environment, env_params) -> Method:
         outputs=lambda params, _: params[:, None],
         q_values=lambda params, _: params,
         side_by_side=32,
-        batch_size=config.num_envs,
         bytes_per_transition=0,
     )
 

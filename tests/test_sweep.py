@@ -166,6 +166,9 @@ def test_unknown_coordinates_are_refused(result):
              "env_kwargs": {"height": 7, "width": 7, "observation": "planes"}},
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            {"method": "pqn", "rollout_steps": 4_096, "minibatches": 256}, marks=pytest.mark.slow
+        ),
     ],
 )  # fmt: skip
 def test_the_estimate_of_memory_is_near_what_xla_takes(changes):

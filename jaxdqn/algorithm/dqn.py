@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn.algorithm import exploration, learner
+from jaxdqn.algorithm import acting, exploration, learner
+from jaxdqn.algorithm.acting import Stepped
 from jaxdqn.algorithm.heads import Head
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
@@ -18,7 +19,7 @@ from jaxdqn.random import unrolled
 from jaxdqn.replay import codec, windows
 from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 
 class _Parts(NamedTuple):
@@ -55,8 +56,8 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         outputs=how.outputs,
         q_values=how.q_values,
         side_by_side=network.side_by_side,
-        batch_size=config.batch_size,
         bytes_per_transition=replay.bytes_per_transition,
+        sized_by=("capacity", "num_envs", "batch_size"),
         returns=None if head.returns is None else partial(_returns, how, head.returns),
     )
 
@@ -114,9 +115,8 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
             q = parts.learner.q_values(state.agent.params, obs, key)
             return exploration.epsilon_greedy(bits, q, epsilon)
 
-        state, episodes, returns = _act_and_store(parts, state, choose)
-        tally = tally.replace(episodes=tally.episodes + episodes, returns=tally.returns + returns)
-        return (state, tally), None
+        state, seen = _act_and_store(parts, state, choose)
+        return (state, tally.ended(seen.episodes, seen.returns)), None
 
     def learn(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
         return _sample_and_learn(parts, *carry), None
@@ -127,43 +127,15 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
 
 def _act_and_store(
-    parts: _Parts, state: State, choose: Callable[[Array, Array, PRNGKey], Array]
-) -> tuple[State, Array, Array]:
-    """Step every environment once, by ``choose(bits [2], obs, key)``.
-
-    Also returns how many episodes ended, and the sum of their returns.
-    """
-    count = parts.config.num_envs
-    key_explore, key_env, key_noise = (
-        jax.random.fold_in(unrolled(key), state.vector_steps)
-        for key in (state.keys.explore, state.keys.env, state.keys.noise)
+    parts: _Parts, state: State, by: Callable[[Array, Array, PRNGKey], Array]
+) -> tuple[State, Stepped]:
+    """Step every environment once, by actions ``by(bits [2], obs, key)``."""
+    actions = acting.choose(state, parts.config.num_envs, by)
+    after, seen = acting.step(parts.environment, parts.env_params, state, actions)
+    rows = jax.vmap(parts.codec.narrow)(
+        seen.transitions, state.env_state, seen.info.get("final_state")
     )
-    actions = jax.vmap(choose)(
-        jax.random.bits(key_explore, (count, 2)), state.obs, jax.random.split(key_noise, count)
-    )
-    obs, env_state, rewards, terminated, truncated, info = jax.vmap(
-        parts.environment.step, (0, 0, 0, None)
-    )(jax.random.split(key_env, count), state.env_state, actions, parts.env_params)
-    rewards = rewards.astype(jnp.float32)
-    transitions = Transition(
-        obs_tm1=state.obs,
-        a_tm1=actions,
-        r_t=rewards,
-        discount_t=1.0 - terminated.astype(jnp.float32),
-        obs_t=info["final_observation"],
-        last=terminated | truncated,
-    )
-    rows = jax.vmap(parts.codec.narrow)(transitions, state.env_state, info.get("final_state"))
-    returns = state.episode_return + rewards
-    state = state.replace(
-        replay=parts.replay.add(state.replay, rows),
-        env_state=env_state,
-        obs=obs,
-        episode_return=jnp.where(transitions.last, 0.0, returns),
-        vector_steps=state.vector_steps + 1,
-    )
-    last = transitions.last
-    return state, jnp.sum(last), jnp.sum(jnp.where(last, returns, 0.0))
+    return after.replace(replay=parts.replay.add(state.replay, rows)), seen
 
 
 def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
@@ -177,9 +149,4 @@ def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State,
     batch = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
     agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight, key_learn)
     replay = parts.replay.update(state.replay, drawn.index, surprise)
-    tally = tally.replace(
-        loss=tally.loss + info.loss,
-        q_mean=tally.q_mean + info.q_mean,
-        grad_norm=tally.grad_norm + info.grad_norm,
-    )
-    return state.replace(agent=agent, replay=replay), tally
+    return state.replace(agent=agent, replay=replay), tally.learned(info)

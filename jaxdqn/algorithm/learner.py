@@ -1,4 +1,4 @@
-"""The learning step: the loss of a batch, one clipped Adam step, a moving target network."""
+"""The learning step: the loss of a batch, a step down its gradient, a moving target network."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
-from jaxdqn.algorithm import heads
+from jaxdqn.algorithm import descent, heads
 from jaxdqn.algorithm.bootstrap import Bootstrap
 from jaxdqn.algorithm.heads import Head
 from jaxdqn.config import Config
+from jaxdqn.method import LearnInfo
 from jaxdqn.networks.network import Network
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey, Transition
@@ -35,20 +35,6 @@ class AgentState(struct.PyTreeNode):
     opt_state: Any
     updates: Array
     halted: Array
-
-
-class LearnInfo(struct.PyTreeNode):
-    """What one update measured, over its batch; float32 ``[]`` each; NaN once learning halted.
-
-    Attributes:
-        loss: mean loss.
-        q_mean: mean value of the actions in the batch, before the update.
-        grad_norm: global norm of the gradient, before clipping.
-    """
-
-    loss: Array
-    q_mean: Array
-    grad_norm: Array
 
 
 class Learner(NamedTuple):
@@ -80,17 +66,14 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         bootstrap: what a state after the step is worth.
         obs: an observation, for its shape and dtype.
     """
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.scale_by_adam(eps=config.adam_epsilon),
-    )
+    down = descent.make(config, network)
 
     def init(key: PRNGKey) -> AgentState:
         params = network.init(unrolled(key), obs)
         return AgentState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),
-            opt_state=optimizer.init(_flat(params)[0]),
+            opt_state=down.init(params),
             updates=jnp.int32(0),
             halted=jnp.bool_(False),
         )
@@ -133,10 +116,8 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         (loss, (q_mean, surprise)), grads = jax.value_and_grad(batch_loss, has_aux=True)(
             state.params, state.target_params, batch, weights, key
         )
-        state, grad_norm = _descend(config, optimizer, network, state, loss, grads)
-        info = LearnInfo(loss, q_mean, grad_norm)
-        info = jax.tree.map(lambda x: jnp.where(state.halted, jnp.nan, x), info)
-        return state, info, surprise
+        state, info = down.step(state, loss, q_mean, grads)
+        return _moved(config, state), info, surprise
 
     return Learner(init, outputs, q_values, learn)
 
@@ -153,46 +134,9 @@ def _perturbed(
     )
 
 
-def _descend(
-    config: Config,
-    optimizer: optax.GradientTransformation,
-    network: Network,
-    state: AgentState,
-    loss: Array,
-    grads: Params,
-) -> tuple[AgentState, Array]:
-    """Take one step down the gradient unless it isn't finite; also return the gradient's norm."""
-    # One long vector: a kernel for each step of the optimiser instead of one for each of its steps
-    # and each array.
-    gradient, unravel = _flat(grads)
-    direction, opt_state = optimizer.update(gradient, state.opt_state)
-    done = state.updates / config.schedule.updates
-    factor = 1.0 + jnp.minimum(done, 1.0) * (config.learning_rate_end_factor - 1.0)
-    step = config.learning_rate * factor * direction
-    grad_norm = optax.tree.norm(gradient)
-    # A norm shows a single number that isn't finite in all of the gradient, and config.check keeps
-    # Adam's numbers in bounds within which finite gradients give finite weights.
-    halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm))
-    step = jnp.where(halted, 0.0, step)
-    params = jax.tree.map(jnp.subtract, state.params, network.paced(unravel(step)))
-    updates = state.updates + ~halted
+def _moved(config: Config, state: AgentState) -> AgentState:
+    """Move the target network towards the online one, where it is time."""
     # A where on a small tree, not a cond: the same program whether or not it is time.
-    due = ~halted & (updates % config.target_period == 0)
-    moved = optax.incremental_update(params, state.target_params, config.target_rate)
-    state = AgentState(
-        params=params,
-        target_params=optax.tree.where(due, moved, state.target_params),
-        opt_state=opt_state,
-        updates=updates,
-        halted=halted,
-    )
-    return state, grad_norm
-
-
-def _flat(tree: Params) -> tuple[Array, Callable[[Array], Params]]:
-    """Return a tree's numbers as one vector, and how to make it a tree again."""
-    _, unravel = ravel_pytree(tree)
-    # Joined as rows: of vectors longer than some 60,000 numbers XLA on CPU lets every thread copy
-    # all.
-    rows = [x.reshape(1, -1) for x in jax.tree.leaves(tree)]
-    return jnp.concatenate(rows, axis=1)[0], unravel
+    due = ~state.halted & (state.updates % config.target_period == 0)
+    moved = optax.incremental_update(state.params, state.target_params, config.target_rate)
+    return state.replace(target_params=optax.tree.where(due, moved, state.target_params))

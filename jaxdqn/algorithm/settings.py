@@ -6,17 +6,14 @@ import jax
 import numpy as np
 from flax import struct
 
+from jaxdqn import settings
 from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
 from jaxdqn.types import ConfigError, shown
 
 
-class DQNSettings(struct.PyTreeNode):
-    """Double DQN, or DQN where double is false."""
+class GradientSettings(struct.PyTreeNode):
+    """What is discounted, and how a step down the gradient is made."""
 
-    double: bool = static(True)
-    """Double Q-learning: the online network chooses the action that the target network judges."""
-    n_step: int = static(1, low=1)
-    """Steps whose rewards are summed before a bootstrapped value; fewer where an episode ends."""
     discount: Float = leaf(0.99, low=0.0, high=1.0)
     """Discount factor (gamma)."""
     learning_rate: Float = leaf(1e-4, low=0.0, high=1e3)
@@ -27,6 +24,15 @@ class DQNSettings(struct.PyTreeNode):
     """Adam's epsilon."""
     max_grad_norm: Float = leaf(10.0, low=1e-8, infinite=True)
     """The gradient is scaled down to this global norm; inf: never."""
+
+
+class DQNSettings(GradientSettings):
+    """Double DQN, or DQN where double is false."""
+
+    double: bool = static(True)
+    """Double Q-learning: the online network chooses the action that the target network judges."""
+    n_step: int = static(1, low=1)
+    """Steps whose rewards are summed before a bootstrapped value; fewer where an episode ends."""
 
     warmup_steps: int = static(3_000, low=1)
     """Transitions of uniformly random actions stored before learning starts."""
@@ -55,20 +61,12 @@ class DQNSettings(struct.PyTreeNode):
 
     def schedule(self, run: RunSettings) -> Schedule:
         """Return exact counts: warm-up, iterations per evaluation, environment steps, updates."""
-        per_iteration = run.num_envs * self.train_every
-        warmup = -(-self.warmup_steps // run.num_envs)
-        learning_steps = max(run.total_steps - warmup * run.num_envs, 1)
-        evaluations = min(run.evaluations, -(-learning_steps // per_iteration))
-        per_evaluation = -(-learning_steps // (per_iteration * evaluations))
-        iterations = per_evaluation * evaluations
-        return Schedule(
-            warmup_iterations=warmup,
-            evaluations=evaluations,
-            iterations_per_evaluation=per_evaluation,
-            env_steps_per_iteration=per_iteration,
-            warmup_env_steps=warmup * run.num_envs,
-            env_steps=warmup * run.num_envs + iterations * per_iteration,
-            updates=iterations * self.updates_per_step,
+        return settings.schedule(
+            run,
+            env_steps_per_iteration=run.num_envs * self.train_every,
+            updates_per_iteration=self.updates_per_step,
+            batch_size=self.batch_size,
+            warmup_iterations=-(-self.warmup_steps // run.num_envs),
         )
 
     def scaled(self, run: RunSettings, factor: float) -> dict[str, Any]:
@@ -81,28 +79,21 @@ class DQNSettings(struct.PyTreeNode):
         if factor > 1:
             room = self.capacity // run.num_envs * run.num_envs
             warmup = max(min(round(self.warmup_steps * factor), room), self.warmup_steps)
-        horizon = np.maximum(np.round(np.asarray(self.epsilon_steps) * factor), 1).astype(int)
         plan = self.replace(warmup_steps=warmup).schedule(run)
         least = plan.warmup_env_steps + plan.env_steps_per_iteration
         return {
             "warmup_steps": warmup,
-            "epsilon_steps": int(horizon) if horizon.ndim == 0 else horizon,
+            "epsilon_steps": scaled_steps(self.epsilon_steps, factor),
             "total_steps": max(round(run.total_steps * factor), least),
         }
 
     def notes(self, run: RunSettings) -> list[str]:
         """Return sentences on what is honoured though it may not be meant."""
         plan = self.schedule(run)
-        learning = plan.env_steps - plan.warmup_env_steps
-        horizon = float(np.max(np.asarray(self.epsilon_steps)))
-        start, end = (float(np.max(np.asarray(x))) for x in (self.epsilon_start, self.epsilon_end))
-        if horizon <= learning or start == end:
-            return []
-        reached = start + learning / horizon * (end - start)
-        return [
-            f"epsilon_steps ({horizon:,.0f}) exceed the {learning:,} steps of learning: epsilon "
-            f"falls to {reached:.3g}, not to epsilon_end ({end:g})."
-        ]
+        return note_epsilon(
+            self.epsilon_start, self.epsilon_end, self.epsilon_steps,
+            plan.env_steps - plan.warmup_env_steps,
+        )  # fmt: skip
 
     def check(self, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, numbers of steps that can't go together."""
@@ -144,20 +135,50 @@ class DQNSettings(struct.PyTreeNode):
                 f"raise total_steps to {warm + per_iteration} or more, or lower warmup_steps "
                 f"({self.warmup_steps}), or shorten all of a schedule with --scale."
             )
-        if plan.env_steps >= 2**31:
-            raise ConfigError(
-                f"total_steps ({run.total_steps}) must stay below 2147483648, since steps are "
-                f"counted in 32 bits: lower it and call run again to carry on."
-            )
-        if plan.updates >= 2**31:
-            raise ConfigError(
-                f"updates_per_step ({self.updates_per_step}) makes {plan.updates} updates, which "
-                "must stay below 2147483648: lower it."
-            )
-        _check_epsilon(self.epsilon_start, self.epsilon_end)
+        check_counts(run, plan, f"updates_per_step ({self.updates_per_step})")
+        check_epsilon(self.epsilon_start, self.epsilon_end)
 
 
-def _check_epsilon(start: Any, end: Any) -> None:
+def scaled_steps(steps: Any, factor: float) -> Any:
+    """Return a number of steps, or several, ``factor`` times as large, and 1 or more."""
+    found = np.maximum(np.round(np.asarray(steps) * factor), 1).astype(int)
+    return int(found) if found.ndim == 0 else found
+
+
+def note_epsilon(start: Any, end: Any, steps: Any, learning: int) -> list[str]:
+    """Say where epsilon doesn't arrive within so many steps of learning."""
+    horizon = float(np.max(np.asarray(steps)))
+    start, end = (float(np.max(np.asarray(x))) for x in (start, end))
+    if horizon <= learning or start == end:
+        return []
+    reached = start + learning / horizon * (end - start)
+    return [
+        f"epsilon_steps ({horizon:,.0f}) exceed the {learning:,} steps of learning: epsilon "
+        f"falls to {reached:.3g}, not to epsilon_end ({end:g})."
+    ]
+
+
+def check_counts(run: RunSettings, plan: Schedule, updating: str) -> None:
+    """Refuse, with a ``ConfigError``, more steps or updates than are counted.
+
+    Args:
+        run: what was asked.
+        plan: what it comes to.
+        updating: the setting that makes updates so many, and its value.
+    """
+    if plan.env_steps >= 2**31:
+        raise ConfigError(
+            f"total_steps ({run.total_steps}) must stay below 2147483648, since steps are "
+            f"counted in 32 bits: lower it and call run again to carry on."
+        )
+    if plan.updates >= 2**31:
+        raise ConfigError(
+            f"{updating} makes {plan.updates} updates, which must stay below 2147483648: lower it."
+        )
+
+
+def check_epsilon(start: Any, end: Any) -> None:
+    """Refuse, with a ``ConfigError``, an epsilon that would rise."""
     if isinstance(start, jax.core.Tracer) or isinstance(end, jax.core.Tracer):
         return
     # Two sweeps of different shapes are not for one agent, and refused as that.

@@ -38,7 +38,7 @@ class Config:
 
     def __init__(self, **words: Any) -> None:
         chosen = parts.choose(words)
-        self._fill(chosen, _assemble(chosen, {}, words))
+        self._fill(chosen, _assemble(chosen, {}, {}, words))
 
     def replace(self, **words: Any) -> "Config":
         """Return these settings with some changed.
@@ -49,7 +49,7 @@ class Config:
             ConfigError: an unknown word or choice, or a word of a part that isn't chosen.
         """
         chosen = parts.choose({**self._chosen, **words})
-        return _made(chosen, _assemble(chosen, self._parts, words))
+        return _made(chosen, _assemble(chosen, self._chosen, self._parts, words))
 
     def part(self, word: str) -> Any:
         """Return the struct of one part: ``"run"``, or the one that ``word`` chooses."""
@@ -124,12 +124,16 @@ def _made(chosen: dict[str, str], made: dict[str, Any]) -> Config:
 
 
 def _assemble(
-    chosen: Mapping[str, str], before: Mapping[str, Any], words: Mapping[str, Any]
+    chosen: Mapping[str, str],
+    chosen_before: Mapping[str, str],
+    before: Mapping[str, Any],
+    words: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the chosen parts: as they were before, or by default, then changed by words."""
     for name, value in words.items():
         parts.check_word(name, value, chosen)
     said = {name: value for part in before.values() for name, value in vars(part).items()}
+    said |= chosen_before
     words = {**parts.implied(said, words), **words}
 
     def make(word: str, kind: type) -> Any:

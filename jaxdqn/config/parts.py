@@ -12,6 +12,7 @@ from jaxdqn.algorithm.distributions import (
     QuantileSettings,
 )
 from jaxdqn.algorithm.heads import ExpectedSettings
+from jaxdqn.algorithm.rollout_settings import PQNSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.residual import ResidualSettings
@@ -25,7 +26,7 @@ RUN = "run"
 """The part that is always there."""
 
 PARTS: dict[str, dict[str, type]] = {
-    "method": {"dqn": DQNSettings},
+    "method": {"dqn": DQNSettings, "pqn": PQNSettings},
     "head": {
         "expected": ExpectedSettings,
         "categorical": CategoricalSettings,
@@ -43,17 +44,22 @@ PARTS: dict[str, dict[str, type]] = {
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""
 
-IMPLIED: dict[str, dict[bool, dict[str, Any]]] = {
+WITHOUT: dict[str, frozenset[str]] = {"pqn": frozenset({"head", "bootstrap", "replay"})}
+"""Method → words of ``PARTS`` that it has no use for: they and theirs are refused."""
+
+IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
     "noisy": {
         True: {"epsilon_start": 0.0, "epsilon_end": 0.0},
         False: {"epsilon_start": 1.0, "epsilon_end": 0.05},
-    }
+    },
+    "method": {"pqn": {"layer_norm": True}},
 }
-"""Switch, off by default → state → what turning it there sets, unless that is set at once."""
+"""Switch, off by default, or choice → state → what turning it there sets, unless that is set at
+once."""
 
 
 def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
-    """Return a name for each word of ``PARTS``: the one wanted, or the default.
+    """Return a name for each word of ``PARTS`` that the method uses: the wanted, or the default.
 
     Raises:
         ConfigError: a name that isn't there.
@@ -61,7 +67,9 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
     for word, value in wanted.items():
         if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
             raise _unknown_choice(word, value)
-    return {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
+    every = {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
+    unused = WITHOUT.get(every["method"], ())
+    return {word: name for word, name in every.items() if word not in unused}
 
 
 def _unknown_choice(word: str, value: Any) -> ConfigError:
@@ -96,7 +104,9 @@ def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     turned = [
         states[wanted[word]]
         for word, states in IMPLIED.items()
-        if isinstance(wanted.get(word), bool) and wanted[word] != before.get(word, False)
+        if isinstance(wanted.get(word), bool | str)
+        and wanted[word] in states
+        and wanted[word] != before.get(word, False)
     ]
     return {name: value for values in turned for name, value in values.items()}
 
@@ -116,7 +126,7 @@ def check_word(
     Args:
         name: the word.
         value: what it was to be set to.
-        chosen: a name for each word of ``PARTS``.
+        chosen: a name for each word of ``PARTS`` that the method uses.
         kind: what the message calls the word.
         where: and where it stands, after a blank.
 
@@ -127,6 +137,12 @@ def check_word(
         return
     for word, names in PARTS.items():
         owners = [owner for owner, part in names.items() if name in settings.words(part)]
+        if word not in chosen and (name == word or owners):
+            method = chosen["method"]
+            raise ConfigError(
+                f"{name} ({shown(value)}) has no part in method {method!r}, which has no {word}"
+                f"{where}: leave it out, or set another method."
+            )
         if owners:
             raise ConfigError(
                 f"{name} ({shown(value)}) belongs to {word} {' or '.join(map(repr, owners))}, and "

@@ -60,7 +60,7 @@ def best_cores(config: Config, agents: int) -> int:
         config: the settings.
         agents: trained side by side.
     """
-    products = config.part("method").batch_size * config.part("network").products
+    products = config.schedule.batch_size * config.part("network").products
     return 1 if agents == 1 and products < LARGE_PRODUCTS else usable_cores()
 
 

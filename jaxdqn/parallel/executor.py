@@ -77,14 +77,15 @@ def plan(config: Config, agents: int, least: int = 1) -> Plan:
     """
     devices = jax.local_devices()
     per_agent, free = memory.per_agent(config), min(map(memory.free, devices))
-    fitting = free // per_agent
+    fitting, method = free // per_agent, assemble(config).method
     if fitting < 1:
+        most, *others = method.sized_by
         raise ConfigError(
-            f"capacity ({config.capacity}) makes one agent take {memory.gigabytes(per_agent)}, and "
-            f"{memory.gigabytes(free)} are free: lower capacity, num_envs or batch_size."
+            f"{most} ({getattr(config, most)}) makes one agent take {memory.gigabytes(per_agent)}, "
+            f"and {memory.gigabytes(free)} are free: lower {' or '.join([most, *others])}."
         )
     cpu = devices[0].platform == "cpu"
-    widest = min(assemble(config).method.side_by_side if cpu else agents, fitting)
+    widest = min(method.side_by_side if cpu else agents, fitting)
     least = min(least, widest, agents)
     used = min(len(devices), -(-agents // least))
     each = -(-agents // used)

@@ -26,7 +26,8 @@ def per_agent(config: Config) -> int:
     """Estimate the bytes that training one agent takes at its peak.
 
     Its state (replay, networks, optimiser, environments) counts once, since the compiled loops
-    change it in place; then metrics, the gradient, and what the backward pass keeps of a batch.
+    change it in place; then experience that is gathered and forgotten, metrics, the gradient, and
+    what the backward pass keeps of a batch.
 
     Raises:
         ConfigError: a setting that can't be honoured.
@@ -36,7 +37,7 @@ def per_agent(config: Config) -> int:
     environment, outputs = parts.environment, parts.method.outputs
     params = state.agent.params
     rows = len(dataclasses.fields(Metrics)) + len(dataclasses.fields(Evaluation))
-    shape = (parts.method.batch_size, *environment.obs.shape)
+    shape = (config.schedule.batch_size, *environment.obs.shape)
     batch = jax.ShapeDtypeStruct(shape, environment.obs.dtype)
 
     def backward(params: Params, batch: jax.Array) -> Any:
@@ -44,7 +45,8 @@ def per_agent(config: Config) -> int:
 
     kept = pytrees.size(jax.eval_shape(backward, params, batch)) - pytrees.size(params)
     metrics = 4 * rows * config.evaluations
-    return pytrees.size(state) + metrics + pytrees.size(params) + int(BACKWARD * max(kept, 0))
+    working = parts.method.bytes_gathered + pytrees.size(params) + int(BACKWARD * max(kept, 0))
+    return pytrees.size(state) + metrics + working
 
 
 def free(device: jax.Device) -> int:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxdqn import pytrees
+from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
@@ -78,10 +79,11 @@ def check_memory(config: Config, how: executor.Plan, count: int) -> None:
     """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
     there = how.bytes_free * how.devices
     if how.bytes_per_agent * count > there:
+        most = assemble(config).method.sized_by[0]
         raise ConfigError(
             f"{count} agents of {memory.gigabytes(how.bytes_per_agent)} don't fit into "
-            f"{memory.gigabytes(there)} of memory: train fewer seeds, or lower capacity "
-            f"({config.capacity}) or the network's sizes."
+            f"{memory.gigabytes(there)} of memory: train fewer seeds, or lower {most} "
+            f"({getattr(config, most)}) or the network's sizes."
         )
 
 

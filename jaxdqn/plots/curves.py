@@ -21,7 +21,7 @@ TITLES = {
     "return_distance": r"distance of learned from true returns, $W_1$ at the start",
     "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
     "loss": "loss",
-    "q_mean": "mean Q of replayed actions",
+    "q_mean": "mean Q of the actions learned from",
 }
 _ON_MAZES = ("success", "eval_length", "regret", "q_error", "q_bias", "loss")
 _ELSEWHERE = ("eval_return", "episode_return", "loss", "q_mean")

@@ -30,7 +30,7 @@ _ROWS = {
     "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",
     "loss": "loss",
-    "q_mean": "mean Q in replay",
+    "q_mean": "mean Q in learning",
 }
 
 
@@ -45,11 +45,11 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     method = assemble(config).method
     each = method.bytes_per_transition
     replay = f"; replay {config.capacity:,} × {each} bytes" if each else ""
+    warmup = f"the first {plan.warmup_env_steps:,} at random; " if plan.warmup_env_steps else ""
     asked = "" if plan.env_steps == config.total_steps else f" ({config.total_steps:,} asked)"
     _CONSOLE.print(
-        f"each seed: {plan.env_steps:,} steps{asked}, "
-        f"the first {plan.warmup_env_steps:,} at random; "
-        f"{plan.updates:,} updates of {method.batch_size}{replay}"
+        f"each seed: {plan.env_steps:,} steps{asked}, {warmup}"
+        f"{plan.updates:,} updates of {plan.batch_size}{replay}"
     )
     for note in notes(config):
         _CONSOLE.print(f"note: {note}")

@@ -1,6 +1,6 @@
 """How a part says what can be set of it, and what can be set whatever the parts are."""
 
-from jaxdqn.settings.run import RunSettings, Schedule
+from jaxdqn.settings.run import RunSettings, Schedule, schedule
 from jaxdqn.settings.words import Float, Int, Word, descriptions, leaf, static, words
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Word",
     "descriptions",
     "leaf",
+    "schedule",
     "static",
     "words",
 ]

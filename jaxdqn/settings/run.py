@@ -39,7 +39,8 @@ class RunSettings(struct.PyTreeNode):
 class Schedule(NamedTuple):
     """What a configuration really runs, per agent; remainders are always rounded up.
 
-    One iteration is ``train_every`` steps of all environments, then ``updates_per_step`` updates.
+    One iteration is some steps of all environments, then some updates: with Double DQN
+    ``train_every`` and ``updates_per_step``.
     """
 
     warmup_iterations: int  # steps of all environments before learning starts
@@ -49,3 +50,37 @@ class Schedule(NamedTuple):
     warmup_env_steps: int
     env_steps: int  # all of them, warm-up included; never fewer than total_steps
     updates: int  # gradient updates
+    batch_size: int  # observations in one of them (B)
+
+
+def schedule(
+    run: RunSettings,
+    env_steps_per_iteration: int,
+    updates_per_iteration: int,
+    batch_size: int,
+    warmup_iterations: int = 0,
+) -> Schedule:
+    """Spread ``total_steps`` over evaluations that are equally many iterations apart.
+
+    Args:
+        run: how long, and how often it is judged.
+        env_steps_per_iteration: of all environments.
+        updates_per_iteration: gradient updates.
+        batch_size: observations in one of them.
+        warmup_iterations: steps of all environments before learning starts.
+    """
+    warmup = warmup_iterations * run.num_envs
+    learning_steps = max(run.total_steps - warmup, 1)
+    evaluations = min(run.evaluations, -(-learning_steps // env_steps_per_iteration))
+    per_evaluation = -(-learning_steps // (env_steps_per_iteration * evaluations))
+    iterations = per_evaluation * evaluations
+    return Schedule(
+        warmup_iterations=warmup_iterations,
+        evaluations=evaluations,
+        iterations_per_evaluation=per_evaluation,
+        env_steps_per_iteration=env_steps_per_iteration,
+        warmup_env_steps=warmup,
+        env_steps=warmup + iterations * env_steps_per_iteration,
+        updates=iterations * updates_per_iteration,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,118 @@
+"""PQN: Q-learning by λ-returns of parallel environments, without replay or target network.
+
+Gallici et al. (2024, arXiv:2407.04811). What keeps it stable in their place is layer
+normalisation, which ``method = "pqn"`` turns on. Theirs uses RAdam; this one Adam, as all here.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdqn.algorithm import descent, exploration, rollout
+from jaxdqn.algorithm.descent import Descent
+from jaxdqn.algorithm.rollout import Choose
+from jaxdqn.config import Config
+from jaxdqn.environment import Environment
+from jaxdqn.method import Method, State, Tally
+from jaxdqn.networks.network import Memory, Network
+from jaxdqn.random import unrolled
+from jaxdqn.types import Array, Params, PRNGKey
+
+
+class _Parts(NamedTuple):
+    """What the settings chose, put together."""
+
+    config: Config
+    environment: Environment
+    env_params: Any
+    network: Network
+    down: Descent
+
+
+class _Sample(NamedTuple):
+    """One step to learn from."""
+
+    obs_tm1: Array
+    a_tm1: Array  # int32 []
+    target: Array  # float32 []
+
+
+def make(config: Config, environment: Environment, env_params: Any) -> Method:
+    """Build the method for an environment's observations and actions."""
+    network = config.part("network").make(environment.num_actions, 1, environment.categories)
+    down = descent.make(config, network)
+    parts = _Parts(config, environment, env_params, network, down)
+    q_values = partial(_q_values, network)
+    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
+
+    def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
+        return rollout.fresh(network.init(unrolled(key), obs), down), ()
+
+    def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
+        return jnp.argmax(q_values(params, obs)), memory
+
+    return Method(
+        init=init,
+        warmup=lambda state: state,
+        iterate=partial(_iterate, parts),
+        epsilon=partial(_epsilon, config),
+        memory=network.memory,
+        act=act,
+        outputs=lambda params, obs: network.apply(params, network.memory(), obs, True, None)[0],
+        q_values=q_values,
+        side_by_side=network.side_by_side,
+        bytes_per_transition=0,
+        sized_by=("rollout_steps", "num_envs"),
+        bytes_gathered=rollout.bytes_gathered(config, environment, _NUMBER),
+    )
+
+
+_NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
+
+
+def _q_values(network: Network, params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
+    outputs: Array = network.apply(params, network.memory(), obs, True, key)[0]
+    return outputs[:, 0]
+
+
+def _epsilon(config: Config, state: State) -> Array:
+    return exploration.linear_epsilon(
+        state.vector_steps * config.num_envs,
+        config.epsilon_start, config.epsilon_end, config.epsilon_steps,
+    )  # fmt: skip
+
+
+def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+    """Act for a rollout, value it once by the network that acted, then learn from it."""
+    config, params = parts.config, state.agent.params
+    q_values = partial(_q_values, parts.network)
+
+    def policy(state: State) -> Choose:
+        epsilon = _epsilon(config, state)
+
+        def choose(bits: Array, obs: Array, key: PRNGKey) -> tuple[Array, tuple[()]]:
+            return exploration.epsilon_greedy(bits, q_values(params, obs, key), epsilon), ()
+
+        return choose
+
+    state, tally, (steps, _) = rollout.gather(
+        config, parts.environment, parts.env_params, state, tally, policy
+    )
+    values_t = jax.vmap(jax.vmap(lambda obs: jnp.max(q_values(params, obs))))(steps.obs_t)
+    targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
+        steps, values_t, config.discount, config.td_lambda
+    )
+    samples = _Sample(steps.obs_tm1, steps.a_tm1, targets)
+    return rollout.learn(config, parts.down, state, tally, samples, partial(_loss, parts))
+
+
+def _loss(parts: _Parts, params: Params, batch: _Sample, key: PRNGKey) -> tuple[Array, Array]:
+    """Return half the mean squared error, and the mean value of the actions."""
+    noisy = parts.network.perturb(params, key)
+    q = jax.vmap(partial(_q_values, parts.network), (None, 0))(noisy, batch.obs_tm1)
+    # A sum over a mask, not an index: the transpose of an index is a scatter.
+    q_tm1 = jnp.sum(q * jax.nn.one_hot(batch.a_tm1, parts.environment.num_actions), axis=1)
+    return jnp.mean(optax.losses.l2_loss(q_tm1, batch.target)), jnp.mean(q_tm1)
