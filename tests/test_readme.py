@@ -118,8 +118,8 @@ def test_the_scripts_for_clusters_are_well_formed_and_start_what_there_is(monkey
         scripts["bash"].split("jaxdqn sweep ")[1].replace("configs/", "").replace("\\\n", " ")
     )
     for line in (command.split("jaxdqn sweep ")[1], of_slurm):
-        given, rest = cli.split_distributed(shlex.split(line))
-        assert given is not None
+        there, _, rest = cli.split_distributed(shlex.split(line))
+        assert there
         assert sweep.parse(rest)[0].random == 1024
 
 
