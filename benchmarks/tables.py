@@ -73,7 +73,7 @@ def search() -> str:
     found, minutes = result["summary"], result["seconds"] / 60
     return (
         f"`{result['words']}` trains {found['trained']:,} agents of 100,000 steps in "
-        f"{minutes:.0f} minutes: {found['established']}.{_measured(result)}"
+        f"{minutes:.1f} minutes: {found['established']}.{_measured(result)}"
     )
 
 

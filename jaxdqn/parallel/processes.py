@@ -17,7 +17,8 @@ from jaxdqn.types import ConfigError
 HEARTBEAT = 30
 """Seconds after which a process that says nothing counts as dead."""
 _FOREVER_MS = 7 * 24 * 3600 * 1000
-_NONE_LEFT = 2**40
+_NONE_LEFT = 2**30
+"""More than there are chunks; JAX counts up to ``2**31``."""
 
 
 def start(given: Mapping[str, str]) -> None:
