@@ -2,6 +2,7 @@
 
     python benchmarks/readme.py          # those results
     python benchmarks/readme.py --family # of the methods from C51 to Rainbow
+    python benchmarks/readme.py --search # of a sweep of 256 random settings
     python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
@@ -29,6 +30,7 @@ PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
     "readme.py --compare",
+    "readme.py --search",
     "sweeps.py",
     "autoreset.py",
     "overestimation.py",
@@ -57,6 +59,29 @@ def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]
     seconds = time.perf_counter() - began
     summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
     return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
+
+
+SEARCH = ["sweep", "configs/maze.toml", "--random", "256", "--learning_rate", "1e-5:1e-2",
+          "--discount", "0.8:0.99", "--seeds", "4"]  # fmt: skip
+
+
+def search(out: Path, quick: bool, raw: Path | None) -> None:
+    """Train random settings by the command line; keep what it found and its heat map."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = raw or Path(folder) / "search"
+        small = ["--random", "4", *QUICK] if quick else []
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "jaxdqn", *SEARCH, *small, "--out", str(kept)],
+            cwd=harness.ROOT,
+            check=True,
+        )
+        seconds = time.perf_counter() - began
+        summary = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
+        shutil.copy(kept / "heat_map.png", out / "search_heat_map.png")
+    found = {"words": " ".join(["jaxdqn", *SEARCH]), "seconds": seconds, "summary": summary}
+    harness.save("search", found, out)
 
 
 def compare(out: Path, quick: bool) -> None:
@@ -97,9 +122,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     parser.add_argument("--compare", action="store_true", help="only the comparison")
+    parser.add_argument("--search", action="store_true", help="only the sweep of random settings")
+    parser.add_argument("--raw", type=Path, help="folder for that sweep, which is kept")
     options = parser.parse_args()
-    if options.compare:
-        compare(options.out, options.quick)
+    if options.compare or options.search:
+        if options.compare:
+            compare(options.out, options.quick)
+        else:
+            search(options.out, options.quick, options.raw)
         if not options.quick:
             tables.main()
         return

@@ -67,6 +67,16 @@ def compare() -> str:
     )
 
 
+def search() -> str:
+    """Return what a sweep of random settings found, and how long it took."""
+    result = _read("search")
+    found, minutes = result["summary"], result["seconds"] / 60
+    return (
+        f"`{result['words']}` trains {found['trained']:,} agents of 100,000 steps in "
+        f"{minutes:.1f} minutes: {found['established']}.{_measured(result)}"
+    )
+
+
 def overestimation() -> str:
     """Return how much DQN's values exceed Double DQN's."""
     result = _read("overestimation")
@@ -431,6 +441,7 @@ TABLES = {
     "family": lambda: configurations("family", OF_FAMILY),
     "corridors_13": corridors_13,
     "compare": compare,
+    "search": search,
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxdqn.parallel.sweeps import Sweep
     from jaxdqn.runs import session
     from jaxdqn.runs.checkpoint import Checkpoint, restore, save
-    from jaxdqn.runs.sweeps import sweep
+    from jaxdqn.sweeping import sweep
     from jaxdqn.training import init, run, train
     from jaxdqn.types import ConfigError
 
@@ -38,7 +38,7 @@ _HOMES = {
     "restore": "jaxdqn.runs.checkpoint",
     "run": "jaxdqn.training",
     "save": "jaxdqn.runs.checkpoint",
-    "sweep": "jaxdqn.runs.sweeps",
+    "sweep": "jaxdqn.sweeping",
     "train": "jaxdqn.training",
 }
 

@@ -48,6 +48,7 @@ _OPTIONS = {
 }
 
 _DISTRIBUTED = ("--coordinator", "--processes", "--process")
+_TOGETHER = ("train", "sweep", "resume")
 
 _COMMANDS = (
     "train",
@@ -74,16 +75,28 @@ def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     return devices.best_cores(load_config(files[0]), agents=1)
 
 
-def split_distributed(arguments: Sequence[str]) -> tuple[dict[str, str] | None, list[str]]:
-    """Take ``--distributed`` and what belongs to it out of a command line; None without it."""
+def split_distributed(arguments: Sequence[str]) -> tuple[bool, dict[str, str], list[str]]:
+    """Return whether ``--distributed`` is there, what belongs to it, and the rest of the line."""
     given, rest, words = {}, [], iter(arguments)
     for word in words:
-        if word in _DISTRIBUTED:
-            given[word] = next(words, "")
+        name, equals, value = word.partition("=")
+        if name in _DISTRIBUTED:
+            given[name] = value if equals else next(words, "")
         else:
             rest.append(word)
-    there = "--distributed" in rest
-    return (given if there else None), [word for word in rest if word != "--distributed"]
+    return "--distributed" in rest, given, [word for word in rest if word != "--distributed"]
+
+
+def misused(command: str, distributed: bool, given: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a command and its options of several processes."""
+    if command not in _COMMANDS:
+        return f"command {command!r} is not known: use {', '.join(_COMMANDS)}."
+    if distributed and command not in _TOGETHER:
+        return f"--distributed belongs to {', '.join(_TOGETHER)}, and not to {command}: drop it."
+    if given and not distributed:
+        name, value = next(iter(given.items()))
+        return f"{name} ({value}) is of several processes: write --distributed, too, or drop it."
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,24 +113,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
-    distributed, rest = split_distributed(rest)
-    if command not in _COMMANDS:
-        known = ", ".join(_COMMANDS)
-        print(f"jaxdqn: command {command!r} is not known: use {known}.", file=sys.stderr)
+    distributed, given, rest = split_distributed(rest)
+    if (wrong := misused(command, distributed, given)) is not None:
+        print(f"jaxdqn: {wrong}", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
-    if distributed is None or not hasattr(os, "fork"):
-        return run(command, rest, chosen, distributed)
-    end = guard.watch()
+    if not distributed:
+        return run(command, rest, chosen)
+    end = guard.watch() if hasattr(os, "fork") else lambda: None
     try:
-        return run(command, rest, chosen, distributed)
+        return run(command, rest, chosen, given)
     finally:
         end()
 
 
 def run(
-    command: str, rest: list[str], chosen: Mapping[str, str], distributed: Mapping[str, str] | None
+    command: str,
+    rest: list[str],
+    chosen: Mapping[str, str],
+    distributed: Mapping[str, str] | None = None,
 ) -> int:
     """Start JAX and run a command; return its exit status.
 
@@ -140,7 +155,9 @@ def run(
             processes.start(distributed)
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
-        return int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
+        status = int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
+        processes.wait_for_all()
+        return status
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
         return 1
@@ -148,5 +165,6 @@ def run(
         print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
         return 130
     finally:
-        if distributed is not None:
+        # JAX may end a process that waits for the others here, before a traceback is printed.
+        if distributed is not None and not isinstance(sys.exception(), Exception):
             processes.stop()

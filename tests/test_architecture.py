@@ -27,6 +27,7 @@ FLOORS = [
     {"parallel"},
     {"runs"},
     {"plots"},
+    {"sweeping"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -184,6 +184,17 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
     assert "total_steps (999) can't be raised for a sweep" in err
 
 
+@pytest.mark.parametrize("option", [["--on_nonfinite", "run"], ["--wandb", "p"], ["--tensorboard"]])
+def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatch, option):
+    each = memory.per_agent(small())
+    monkeypatch.setattr(memory, "free", lambda _: 2 * each)
+    code, _, err = run_here("train", "tiny.toml", "--seeds", 5, *option, cwd=folder)
+    assert code == 1
+    assert f"{option[0][2:]} (" in err
+    assert "follows all seeds at once, and these are trained in chunks: leave it out." in err
+    assert not (folder / "runs").exists()
+
+
 @pytest.mark.slow
 def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)

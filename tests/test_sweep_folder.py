@@ -1,18 +1,22 @@
 """A sweep in a folder: kept chunk by chunk, stopped, carried on, added to, to the same bits."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from conftest import ROOT, assert_same_bits, small
+from rich.console import Console
 
 import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.parallel import sweeps as plans
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import files, shelf, sweeps
+from jaxdqn.runs import console, files, shelf, sweeps
+from jaxdqn.runs.sweep_console import SweepProgress
 
 RATES = [1e-3, 1e-2]
 SWEPT = {"learning_rate": RATES, "env_params": {"slip": [0.0, 0.3]}}
@@ -37,16 +41,50 @@ def run_until(out, pause, found=None, **options):
     return outcome, calls
 
 
-def test_a_folder_changes_nothing_and_is_read_back_without_training(tmp_path, whole):
+def test_a_folder_changes_nothing_and_is_read_back_without_training(tmp_path, whole, capsys):
     said = []
     kept = jaxdqn.sweep(small(), seeds=8, out=tmp_path / "s", say=said.append, **SWEPT)
+    assert capsys.readouterr() == ("", ""), "lines of progress are for terminals"
     assert_same_bits((kept.metrics, kept.params), (whole.metrics, whole.params))
     assert "2 times one after the other" in said[0]
+    assert said[1].startswith("best of 4 by eval_return (mean along training): learning_rate ")
+    assert said[1].endswith(f"; everything is in {tmp_path / 's'}")
+    for name in ("metrics.npz", "settings.csv", "summary.json", "ranking.png", "heat_map.png"):
+        assert (tmp_path / "s" / name).exists(), "as the command leaves it"
     assert len(list((tmp_path / "s" / "chunks").iterdir())) == 2
     assert not list((tmp_path / "s" / "under_way").iterdir())
-    again = jaxdqn.sweep(small(), seeds=8, out=tmp_path / "s", say=said.append, **SWEPT)
-    assert_same_bits((again.metrics, again.params), (whole.metrics, whole.params))
-    assert said[1].endswith("all are trained already")
+    again, calls = run_until(tmp_path / "s", None, say=said.append)
+    assert not calls
+    assert_same_bits((again.results.sweep().metrics), whole.metrics)
+    assert said[2].endswith("all are trained already")
+
+
+def test_a_person_sees_how_far_a_sweep_from_python_has_come(whole, monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "_ERRORS", Console(file=screen, force_terminal=True, width=200))
+    seen = jaxdqn.sweep(small(), seeds=8, say=lambda _: None, **SWEPT)
+    assert_same_bits(seen.metrics, whole.metrics)
+    for words in ("training", "the first chunk took", "chunk 2 of 2", "best so far: learning_rate"):
+        assert words in screen.getvalue()
+    before = screen.getvalue()
+    jaxdqn.sweep(small(), seeds=8, say=None, **SWEPT)
+    assert screen.getvalue() == before, "silence is silence"
+
+
+def test_ctrl_c_in_python_keeps_what_was_learned_and_then_interrupts(tmp_path, monkeypatch, capsys):
+    real, said = SweepProgress.show, []
+
+    def interrupted(self, moment):
+        signal.raise_signal(signal.SIGINT)
+        return real(self, moment)
+
+    monkeypatch.setattr(SweepProgress, "show", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        jaxdqn.sweep(small(), seeds=8, out=tmp_path, say=said.append, **SWEPT)
+    assert said[-1] == f"stopped after 0 of 32 agents; go on with: jaxdqn resume {tmp_path}"
+    assert "interrupted: finishing this evaluation" in capsys.readouterr().err
+    assert len(list((tmp_path / "under_way").iterdir())) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
@@ -69,11 +107,11 @@ def test_wherever_it_is_stopped_it_goes_on_to_the_same_bits(
 
 def test_only_what_is_missing_is_trained_when_values_and_seeds_are_added(tmp_path, whole):
     narrow = {"learning_rate": RATES[1:], "env_params": {"slip": [0.0, 0.3]}}
-    jaxdqn.sweep(small(), seeds=[6, 1, 3], out=tmp_path, say=None, **narrow)
+    run_until(tmp_path, None, grid(small(), [6, 1, 3], narrow))
     said = []
-    wide = jaxdqn.sweep(small(), seeds=8, out=tmp_path, say=said.append, **SWEPT)
+    wide, _ = run_until(tmp_path, None, say=said.append)
     assert f"{AGENTS} agents, {AGENTS - 6} of them still to be trained" in said[0]
-    assert_same_bits(wide.metrics, whole.metrics)
+    assert_same_bits(wide.results.sweep().metrics, whole.metrics)
 
 
 def test_a_chunk_under_way_is_saved_at_the_evaluations_that_are_due(tmp_path, monkeypatch):
@@ -108,9 +146,8 @@ def test_a_full_disk_ends_in_one_sentence_with_what_was_finished_kept(tmp_path, 
 @pytest.mark.parametrize("spoil", ["cut", "other format", "foreign folder", "unwritable"])
 def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil):
     out, words = tmp_path / "s", ""
-    tiny = {"seeds": 1, "say": None}
     if spoil in ("cut", "other format"):
-        jaxdqn.sweep(small(), out=out, **tiny)
+        run_until(out, None, grid(small(), 1, {}))
         (path,) = (out / "chunks").iterdir()
     if spoil == "cut":
         path.write_bytes(path.read_bytes()[:-30])
@@ -127,7 +164,7 @@ def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil)
         out = "/proc/no/sweep"
         words = r"out \('/proc/no/sweep'\) can't be written \(.*\): choose another folder"
     with pytest.raises(ConfigError, match=words) as refusal:
-        jaxdqn.sweep(small(), out=out, **tiny)
+        jaxdqn.sweep(small(), seeds=1, out=out, say=None)
     assert "\n" not in str(refusal.value)
 
 

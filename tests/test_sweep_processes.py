@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -46,56 +47,82 @@ def whole(tmp_path_factory):
     """A folder with settings, and what one process makes of the sweep, uninterrupted."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 8_000, evaluations=20)))
-    process = start("sweep", "tiny.toml", *SWEPT, "--out", "whole", cwd=folder, cores=2)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    ended(start("sweep", "tiny.toml", *SWEPT, "--out", "whole", cwd=folder, cores=2))
     return folder
+
+
+def ended(*several):
+    """Wait for processes that must succeed."""
+    for process in several:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not LONG, reason="that of kills ends with two, too")
 @pytest.mark.parametrize("count", [2, 4])
 def test_several_processes_give_the_bits_of_one(whole, count):
-    words = ["sweep", "tiny.toml", *SWEPT, "--out", f"shared{count}"]
-    several = together(words, count, whole)
-    for process in several:
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
+    ended(*together(["sweep", "tiny.toml", *SWEPT, "--out", f"shared{count}"], count, whole))
     assert_same_bits(arrays(whole / f"shared{count}"), arrays(whole / "whole"))
 
 
+LASTING = 8.0
+"""Seconds from the announcement of the sweep to its end, or somewhat less."""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(4) if LONG else [0])
 @pytest.mark.parametrize("count", [1, 2] if LONG else [2])
-def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count):
+def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count, part):
     """Twenty of them with JAXDQN_LONG; of two processes one is killed, and JAX ends the other."""
-    rng, out = random.Random(count), f"killed{count}"
+    rng, out, kills = random.Random(4 * count + part), f"killed{count}.{part}", 0
     words = ["sweep", "tiny.toml", *SWEPT, "--out", out, "--save_every", 0]
-    for _ in range(20 if LONG else 1):
+    while kills < (5 if LONG else 1):
         running = together(words, count, whole) if count > 1 else [
             start(*words, cwd=whole, cores=2)
         ]  # fmt: skip
-        seen = ""
-        while "compiled and warmed up" not in seen and running[0].poll() is None:
-            seen += running[0].stdout.readline()
-        time.sleep(rng.uniform(0.0, 2.0))
-        rng.choice(running).kill()
+        while "agents" not in running[0].stdout.readline():
+            assert running[0].poll() is None
+        time.sleep(rng.uniform(0.0, LASTING))
+        victim = rng.choice(running)
+        kills += victim.poll() is None
+        victim.kill()
         for process in running:
             _, err = process.communicate(timeout=90)
             if count > 1 and process.returncode:
                 assert err.splitlines()[-1] == guard.SENTENCE
-    finished = together(words, count, whole) if count > 1 else [start("resume", out, cwd=whole)]
-    for process in finished:
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
+        if not any(process.returncode for process in running):
+            # It was sooner; the next kills meet a new one.
+            assert_same_bits(arrays(whole / out), arrays(whole / "whole"))
+            shutil.rmtree(whole / out)
+    # On as many processes as before, or as there are now.
+    finishing = count if part % 2 == 0 else 3 - count
+    ended(*(together(["resume", out], 2, whole) if finishing > 1 else
+            [start("resume", out, cwd=whole)]))  # fmt: skip
     assert_same_bits(arrays(whole / out), arrays(whole / "whole"))
 
 
 def test_what_belongs_to_several_processes_is_taken_out_of_the_line():
-    line = ["a.toml", "--process", "1", "--seeds", "3", "--distributed", "--processes", "2"]
-    given, rest = cli.split_distributed(line)
-    assert given == {"--process": "1", "--processes": "2"}
+    line = ["a.toml", "--process", "1", "--seeds", "3", "--distributed", "--processes=2"]
+    there, given, rest = cli.split_distributed(line)
+    assert (there, given) == (True, {"--process": "1", "--processes": "2"})
     assert rest == ["a.toml", "--seeds", "3"]
-    assert cli.split_distributed(["a.toml"]) == (None, ["a.toml"])
+    assert cli.split_distributed(["a.toml"]) == (False, {}, ["a.toml"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["plot", "run", "--distributed"], "--distributed belongs to train, sweep, resume, and no"),
+        (["train", "a.toml", "--process", "1"], "--process (1) is of several processes: write --d"),
+        (["trian", "a.toml"], "command 'trian' is not known: use train, "),
+    ],
+)
+def test_a_line_that_several_processes_have_no_use_for_is_refused(line, words, capsys):
+    assert cli.main(line) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from jaxdqn import plots
+from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config
 from jaxdqn.metrics import to_arrays
-from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
+from jaxdqn.runs import comparison, console, folder, ranking, shelf
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.training import measured
 from jaxdqn.types import ConfigError
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 def _train(path: Path, config: Config, seeds: int) -> Contender:
     began = time.perf_counter()
-    swept = sweeps.sweep(config, seeds, say=partial(console.say, path))
+    swept = sweeping.sweep(config, seeds, say=partial(console.say, path))
     return Contender(_name(path), swept.metrics, range(seeds), time.perf_counter() - began)
 
 

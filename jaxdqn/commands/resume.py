@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 
 from jaxdqn.commands import pretrain, sweep
@@ -34,6 +35,11 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     chosen.keeping.check()
+    if jax.process_count() > 1 and not shelf.is_sweep(chosen.run):
+        raise ConfigError(
+            f"run '{chosen.run}' was trained by one process, whose checkpoint isn't in chunks: "
+            "resume it without --distributed."
+        )
     if (chosen.run / reading.FILE).exists():
         if chosen.total_steps is not None:
             raise ConfigError(
@@ -58,9 +64,9 @@ def _resume_sweep(chosen: Arguments) -> int:
             f"total_steps ({chosen.total_steps}) can't be raised for a sweep, whose finished "
             "agents keep no replay: leave it out, or sweep anew."
         )
+    chosen.keeping.check_chunks()
     found, notes = shelf.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
-    folder.clear(chosen.run, found.config)
     return sweep.watch(chosen.run, found, looking)
 
 

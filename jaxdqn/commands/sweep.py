@@ -9,23 +9,13 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxdqn import plots
+from jaxdqn import sweeping
 from jaxdqn.commands import swept
 from jaxdqn.config import load_config, sweep_table
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
-from jaxdqn.runs import (
-    comparison,
-    console,
-    folder,
-    halving,
-    ranking,
-    sweep_console,
-    sweep_results,
-    sweeps,
-)
+from jaxdqn.runs import comparison, console, halving, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
-from jaxdqn.runs.shelf import Shelf
 from jaxdqn.training import measured
 from jaxdqn.types import ConfigError
 
@@ -34,9 +24,9 @@ from jaxdqn.types import ConfigError
 class Looking:
     """By what settings are ranked, and how often a chunk under way is saved."""
 
-    measure: str = "eval_return"
+    measure: str = sweeping.MEASURE
     """What settings are ranked by, such as success, regret, q_error or held_out_success."""
-    score: Score = "mean"
+    score: Score = sweeping.SCORE
     """What of it counts for a seed: its mean along training, or its final value."""
     halving: bool = False
     """Train all settings with few seeds first, then again and again the better half with twice as
@@ -108,21 +98,18 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
     if not processes.is_first():
         return 0
     if outcome.finished and (numbers := found.run) is not None:
-        _leave_run(out, found, numbers, outcome)
+        summary = sweeping.leave_run(out, numbers, outcome)
+        console.report(summary, out)
+        sweep_console.say_halted(out.name, summary["halted"])
         return 0
-    ranked = ranking.rank(outcome.results, looking.measure, looking.score)
+    measure, score = looking.measure, looking.score
+    ranked = sweeping.leave(out, outcome, measure, score, looking.halving)
     if ranked:
-        # Of halving, those come first that went furthest.
-        ranked.sort(key=lambda one: -len(one.scores) if looking.halving else 0)
-        sweep_results.save(
-            out, outcome.results, ranked, looking.measure, looking.score, outcome.seconds
-        )
-        plots.draw_sweep(out, found.settings, ranked, looking.measure, looking.score)
-        best = ranking.sentence(ranked, looking.measure, looking.score)
+        best = ranking.sentence(ranked, measure, score)
         said = f"{best}; {said}" if said else best
-        sweep_console.report(ranked, said, looking.measure, out, outcome.seconds)
+        sweep_console.report(ranked, said, measure, out, outcome.seconds)
     if not outcome.finished:
-        sweep_console.say_how_to_go_on(out, outcome.results)
+        console.print_line(sweep_console.how_to_go_on(out, outcome.results))
     return 0 if ranked else 130
 
 
@@ -155,18 +142,6 @@ def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, s
             )
         now, missed = later
         kept *= 1 - missed
-
-
-def _leave_run(out: Path, found: Grid, numbers: range, outcome: sweeps.Outcome) -> None:
-    """Leave what ``jaxdqn train`` leaves, of seeds of one setting; networks stay in the chunks."""
-    config = found.config
-    _, metrics = outcome.results.of_cell(0)
-    assert metrics is not None
-    summary = folder.summarise(out.name, config, metrics, numbers, outcome.seconds)
-    folder.save_metrics(out, metrics, summary)
-    params = Shelf(out, found).params_of(0, numbers.start)
-    plots.draw(out, out.name, config, metrics, params, numbers.start)
-    console.report(summary, out)
 
 
 def parse(arguments: list[str]) -> tuple[Arguments, Grid]:

@@ -58,8 +58,8 @@ def main(arguments: list[str]) -> int:
     out = chosen.out or _default_folder(chosen.config_file)
     numbers = range(first, first + count)
     if executor.plan(config, count).most < count or jax.process_count() > 1:
+        chosen.keeping.check_chunks()
         if processes.is_first():
-            folder.make_folder(out)
             console.announce(config, numbers, out)
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         return sweep.watch(out, grid(config, numbers, {}), looking)

@@ -6,7 +6,7 @@ another before the end. Nothing of the training goes through the network.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +17,8 @@ from jaxdqn.types import ConfigError
 HEARTBEAT = 30
 """Seconds after which a process that says nothing counts as dead."""
 _FOREVER_MS = 7 * 24 * 3600 * 1000
+_NONE_LEFT = 2**30
+"""More than there are chunks; JAX counts up to ``2**31``."""
 
 
 def start(given: Mapping[str, str]) -> None:
@@ -60,6 +62,13 @@ def stop() -> None:
         jax.distributed.shutdown()
 
 
+def wait_for_all() -> None:
+    """Wait until all processes are as far; JAX waits for ``HEARTBEAT`` seconds and not longer."""
+    if jax.process_count() > 1:
+        with _together():
+            _client().wait_at_barrier("jaxdqn/end", _FOREVER_MS)
+
+
 def is_first() -> bool:
     """Whether this process tells people what happens, and writes what is for all."""
     return jax.process_index() == 0
@@ -84,7 +93,29 @@ class Shares:
         with _together():
             return int(_client().key_value_increment(f"{self._name}/next", 1)) - 1
 
-    def agree(self, what: str, values: list[int]) -> list[int]:
+    def close(self) -> None:
+        """Hand out no more: the other processes end with what they train now."""
+        if jax.process_count() > 1:
+            with _together():
+                _client().key_value_increment(f"{self._name}/next", _NONE_LEFT)
+
+    def first(self, action: Callable[[], Any]) -> None:
+        """Let process 0 do something for all; what it is refused, all are.
+
+        Raises:
+            ConfigError: the one that process 0 has met.
+        """
+        refused = [""]
+        if is_first():
+            try:
+                action()
+            except ConfigError as error:
+                refused = [str(error)]
+        (said,) = self.agree("first", refused)
+        if said:
+            raise ConfigError(said)
+
+    def agree(self, what: str, values: list[Any]) -> list[Any]:
         """Return what process 0 says of something; memory and devices may differ elsewhere."""
         if jax.process_count() == 1:
             return values

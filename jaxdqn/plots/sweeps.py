@@ -18,10 +18,12 @@ from jaxdqn.runs.ranking import Ranked
 
 NAMED = 40
 """Most settings whose names stand beside the ranking."""
-FINE = 60
+FINE = 120
 """Cells of a smoothed heat map along each axis."""
 WIDTH = 0.08
 """Of the kernel that smooths it, as a share of an axis."""
+FAR = 2.0
+"""Half the square of the widths from any setting beyond which nothing is drawn."""
 
 
 def curves(ranked: list[Ranked], measure: str) -> Figure:
@@ -34,17 +36,20 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
     figure = Figure(figsize=(9.5, 4.6), layout="constrained")
     axes = figure.subplots()
     steps = [np.asarray(one.contender.metrics.env_steps)[0] for one in ranked]
+    others = len(ranked) - len(COLOURS)
     for one, along in zip(ranked[len(COLOURS) :], steps[len(COLOURS) :], strict=True):
         rows = comparison.curves(one.contender, measure)
-        axes.plot(along, _means(rows), color=GREY, linewidth=0.6, alpha=0.35)
+        # Of many, the shade says how many go the same way.
+        faint = min(0.35, max(10 / others, 0.04))
+        axes.plot(along, _means(rows), color=GREY, linewidth=0.8, alpha=faint)
     for one, along, colour in zip(ranked, steps, COLOURS, strict=False):
         rows = comparison.curves(one.contender, measure)
         curve = statistics.sample_efficiency(jax.random.key(0), rows, statistics.mean)
         axes.plot(along, curve.value, color=colour, linewidth=2, label=one.contender.name)
         axes.fill_between(along, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
-    others = len(ranked) - len(COLOURS)
     if others > 0:
-        axes.plot([], [], color=GREY, linewidth=0.6, label=f"{others} others, their means")
+        said = f"{others} others, their means" if others > 1 else "one other, its mean"
+        axes.plot([], [], color=GREY, linewidth=0.8, label=said)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_title(f"{_title(measure)}: means over seeds and their 95 % bootstrap intervals",
                    fontsize=10)  # fmt: skip
@@ -103,7 +108,8 @@ def heat_map(
     """Draw the mean score over two numbers; None where fewer than two were swept.
 
     Of more than two, those are drawn that say most about the score by themselves; the others are
-    averaged over. Drawn settings are dots, and the colour between them is a kernel's average.
+    averaged over. Drawn settings are dots, the best is a star, and the colour between them is a
+    kernel's average; where none is near, there is none.
 
     Args:
         settings: values of the swept fields, in the order of the grid.
@@ -126,15 +132,15 @@ def heat_map(
     # The light end is the good one.
     shades = "viridis_r" if ranking.lower_is_better(measure) else "viridis"
     if len(values[0]) * len(values[1]) <= len(chosen):
-        image = _draw_cells(axes, x, y, means, values, shades)
+        image, best = _draw_cells(axes, x, y, means, values, shades), ""
     else:
-        image = _draw_smoothed(axes, x, y, means, shades)
+        image, best = _draw_smoothed(axes, x, y, means, shades), "; the star is the best"
     axes.set_xlabel(_short(first))
     axes.set_ylabel(_short(second))
     figure.colorbar(image, ax=axes, label=f"{_title(measure)}, {_counted(score)}")
     rest = [_short(name) for name in settings[0] if name not in (first, second)]
     averaged = f", averaged over {', '.join(rest)}" if rest else ""
-    axes.set_title(f"{len(chosen)} settings{averaged}", fontsize=10)
+    axes.set_title(f"{len(chosen)} settings, means over seeds{averaged}{best}", fontsize=10)
     return figure
 
 
@@ -171,12 +177,18 @@ def _draw_smoothed(axes: Axes, x: np.ndarray, y: np.ndarray, means: np.ndarray, 
     smooth = (weights * means).sum(-1) / np.maximum(weights.sum(-1), 1e-12)
     scale = colors.Normalize(means.min(), means.max())
     edges = [_span(column, np.linspace(0, 1, FINE + 1)) for column in (x, y)]
+    smooth[weights.max(-1) < np.exp(-FAR)] = np.nan
     axes.pcolormesh(*edges, smooth, cmap=shades, norm=scale, linewidth=0)
     axes.set_xscale(scales[0])
     axes.set_yscale(scales[1])
-    return axes.scatter(
-        x, y, c=means, cmap=shades, norm=scale, s=28, edgecolors="white", linewidths=0.9
+    axes.scatter(
+        x[:1], y[:1], marker="*", s=170, color="white", edgecolors="black", zorder=3, clip_on=False
     )
+    # Dots at the edges are seen whole.
+    return axes.scatter(
+        x, y, c=means, cmap=shades, norm=scale, s=18, edgecolors="white", linewidths=0.7,
+        clip_on=False,
+    )  # fmt: skip
 
 
 def _places(column: np.ndarray) -> np.ndarray:

@@ -115,14 +115,14 @@ class Progress(signals.Held):
             _CONSOLE.print(f"{share:4.0%}  {speed}  {measures}  ETA {left:.0f} s")
 
 
-def is_terminal() -> bool:
-    """Whether a person watches."""
-    return _CONSOLE.is_terminal
+def is_terminal(errors: bool = False) -> bool:
+    """Whether a person watches, or watches where errors are looked for."""
+    return (_ERRORS if errors else _CONSOLE).is_terminal
 
 
-def print_line(text: str) -> None:
-    """Print a line as it is."""
-    _CONSOLE.print(text, markup=False)
+def print_line(text: str, errors: bool = False) -> None:
+    """Print a line as it is, or where errors are looked for."""
+    (_ERRORS if errors else _CONSOLE).print(text, markup=False)
 
 
 def print_table(table: Table) -> None:
@@ -130,13 +130,16 @@ def print_table(table: Table) -> None:
     _CONSOLE.print(table)
 
 
-def say_interrupted() -> None:
+def say_interrupted(errors: bool = False) -> None:
     """Say that a signal was heard, and what is still done."""
-    _CONSOLE.print("interrupted: finishing this evaluation, then saving …")
+    print_line("interrupted: finishing this evaluation, then saving …", errors)
 
 
-def live_line(*fields: str) -> bars.Progress:
-    """Return a live line of progress: a bar, these fields of its task, and the time."""
+def live_line(*fields: str, errors: bool = False) -> bars.Progress:
+    """Return a live line of progress: a bar, these fields of its task, and the time.
+
+    Where errors are looked for, it leaves what a program prints alone.
+    """
     return bars.Progress(
         bars.BarColumn(bar_width=24),
         bars.TaskProgressColumn(),
@@ -144,7 +147,7 @@ def live_line(*fields: str) -> bars.Progress:
         bars.TimeElapsedColumn(),
         bars.TextColumn("ETA"),
         bars.TimeRemainingColumn(),
-        console=_CONSOLE,
+        console=_ERRORS if errors else _CONSOLE,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from jaxdqn.config import Config
+from jaxdqn.metrics import Metrics
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import comparison
 from jaxdqn.runs.comparison import Contender, Score
@@ -71,12 +73,22 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
         contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)
         values = comparison.scores(contender, measure, score)
         mean, low, high = interval(values)
-        updates = results.grid.of(cell).schedule.updates
-        halted = np.flatnonzero(np.asarray(metrics.updates)[:, -1] < updates)
-        ranked.append(Ranked(cell, contender, values, mean, low, high, [seeds[i] for i in halted]))
+        gone = [seeds[place] for place in halted(results.grid.of(cell), metrics)]
+        ranked.append(Ranked(cell, contender, values, mean, low, high, gone))
     sign = 1 if lower_is_better(measure) else -1
     # What was never measured comes last.
     return sorted(ranked, key=lambda one: (math.isnan(one.mean), sign * one.mean))
+
+
+def halted(config: Config, metrics: Metrics) -> dict[int, int]:
+    """Return which finished agents left the finite numbers: their places, and updates until then.
+
+    Args:
+        config: their settings.
+        metrics: leaves ``[S, T]``.
+    """
+    updates = np.asarray(metrics.updates)[:, -1]
+    return {int(i): int(updates[i]) for i in np.flatnonzero(updates < config.schedule.updates)}
 
 
 def lower_is_better(measure: str) -> bool:

@@ -17,7 +17,7 @@ from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, console, loggers
 from jaxdqn.runs.checkpoint import Checkpoint
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, shown
 
 Callback = Callable[[State, Metrics | None], Any]
 """Called between compiled chunks with the states and one row of metrics, as yielded by
@@ -43,6 +43,16 @@ class Options:
         """Refuse, with a ``ConfigError``, a length of time that is none."""
         if not self.save_every >= 0:
             raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
+
+    def check_chunks(self) -> None:
+        """Refuse, with a ``ConfigError``, what needs all seeds at once, of chunks."""
+        default = Options()
+        for name in ("on_nonfinite", "tensorboard", "wandb"):
+            if (value := getattr(self, name)) != getattr(default, name):
+                raise ConfigError(
+                    f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
+                    "chunks: leave it out."
+                )
 
 
 class Outcome(NamedTuple):

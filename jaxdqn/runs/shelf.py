@@ -74,7 +74,7 @@ class Shelf:
         try:
             self._finished.mkdir(parents=True, exist_ok=True)
             self._under_way.mkdir(exist_ok=True)
-            folder.write_config(out, self._grid.config)
+            folder.clear(out, self._grid.config)
             files.write_text(out / GRID, json.dumps(folder.plain(asked), indent=1) + "\n")
         except OSError as error:
             raise ConfigError(

@@ -1,6 +1,8 @@
 """What a person sees while a sweep runs, and at its end."""
 
 import time
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -25,10 +27,29 @@ class SweepProgress(signals.Held):
     is kept; a second one stops at once.
     """
 
-    def __init__(self, measure: str, score: Score) -> None:
-        """Name the best setting so far by this measure; only process 0 does."""
-        self._bar = console.live_line("where", "best")
-        super().__init__(console.say_interrupted, self._bar.stop)
+    def __init__(
+        self,
+        measure: str,
+        score: Score,
+        *,
+        holds: bool = True,
+        shows: bool = True,
+        errors: bool = False,
+    ) -> None:
+        """Name the best setting so far by this measure; only process 0 does.
+
+        Args:
+            measure: what settings are ranked by.
+            score: what of it counts for a seed.
+            holds: whether signals are held back.
+            shows: whether anything is shown.
+            errors: show it where errors are looked for.
+        """
+        self._bar = console.live_line("where", "best", errors=errors)
+        self._errors, self._live = errors, console.is_terminal(errors)
+        self._shows = shows and processes.is_first()
+        ends = [self._bar.stop] if self._shows else []
+        super().__init__(partial(console.say_interrupted, errors), *ends, holds=holds)
         self._measure, self._score = measure, score
         self._task: bars.TaskID | None = None
         self._called = self._began = time.monotonic()
@@ -38,7 +59,7 @@ class SweepProgress(signals.Held):
 
     def show(self, moment: Moment) -> bool:
         """Show where the sweep is; return whether it shall stop."""
-        if moment.row is None and processes.is_first():
+        if moment.row is None and self._shows:
             self._start(moment)
         if self._task is not None and moment.row is not None:
             self._bar.update(self._task, advance=1)
@@ -49,8 +70,8 @@ class SweepProgress(signals.Held):
         now = time.monotonic()
         if self._task is None:
             compiling = now - self._called
-            console.print_line(f"compiled and warmed up in {compiling:.1f} s; training")
-            if console.is_terminal():
+            self._print(f"compiled and warmed up in {compiling:.1f} s; training")
+            if self._live:
                 self._bar.start()
             total = moment.chunks * moment.chunk.config.schedule.evaluations
             self._task = self._bar.add_task("", total=total, where="", best="")
@@ -59,7 +80,7 @@ class SweepProgress(signals.Held):
             first = now - self._began
             shares = -(-moment.chunks // jax.process_count())
             whole = self._compiling * moment.programs + first * shares
-            console.print_line(
+            self._print(
                 f"the first chunk took {lasting(first)}: all {moment.chunks} of them take about "
                 f"{lasting(whole)}"
             )
@@ -76,9 +97,12 @@ class SweepProgress(signals.Held):
             return
         best = ranked[0]
         self._best = f"best so far: {best.contender.name}: {best.value}"
-        if not console.is_terminal() and moment.done % max(moment.chunks // MOST_LINES, 1) == 0:
+        if not self._live and moment.done % max(moment.chunks // MOST_LINES, 1) == 0:
             share = moment.done / moment.chunks
-            console.print_line(f"{share:4.0%}  {moment.done} of {moment.chunks}  {self._best}")
+            self._print(f"{share:4.0%}  {moment.done} of {moment.chunks}  {self._best}")
+
+    def _print(self, text: str) -> None:
+        console.print_line(text, self._errors)
 
 
 def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: float) -> None:
@@ -94,21 +118,24 @@ def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: fl
     if len(ranked) > len(shown):
         console.print_line(f"and {len(ranked) - len(shown)} more, in settings.csv")
     for one in ranked:
-        if one.halted:
-            console.print_line(
-                f"{one.contender.name}: loss or network of seed {', '.join(map(str, one.halted))} "
-                "left the finite numbers; it kept its last finite network"
-            )
+        say_halted(one.contender.name, one.halted)
     console.print_line(f"{said}.")
     console.print_line(f"{lasting(seconds)} of training; everything is in {out}")
 
 
-def say_how_to_go_on(out: Path, results: Results) -> None:
-    """Say what was kept of a sweep that was stopped, and how it is resumed."""
+def say_halted(name: str, seeds: Collection[int]) -> None:
+    """Say which seeds of a setting left the finite numbers, if any did."""
+    if seeds:
+        console.print_line(
+            f"{name}: loss or network of seed {', '.join(map(str, seeds))} left the finite "
+            "numbers; it kept its last finite network"
+        )
+
+
+def how_to_go_on(out: Path, results: Results) -> str:
+    """Return what was kept of a sweep that was stopped, and how it is resumed."""
     done = sum(int(part.sum()) for part in results.done)
-    console.print_line(
-        f"stopped after {done} of {results.grid.agents} agents; go on with: jaxdqn resume {out}"
-    )
+    return f"stopped after {done} of {results.grid.agents} agents; go on with: jaxdqn resume {out}"
 
 
 def lasting(seconds: float) -> str:

@@ -1,19 +1,18 @@
 """A sweep, trained chunk by chunk: watched, kept in a folder where one is given, carried on."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdqn.config import Config
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import processes, sweeps
-from jaxdqn.parallel.grid import Grid, grid
-from jaxdqn.parallel.sweeps import Chunk, Results, Sweep
+from jaxdqn.parallel.grid import Grid
+from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs import console
 from jaxdqn.runs.shelf import Begun, Shelf
 from jaxdqn.types import ConfigError
@@ -61,48 +60,6 @@ class Outcome(NamedTuple):
     finished: bool
 
 
-def sweep(
-    config: Config,
-    seeds: int | Sequence[int] = 16,
-    *,
-    zipped: bool = False,
-    out: str | Path | None = None,
-    say: Callable[[str], Any] | None = print,
-    **swept: Any,
-) -> Sweep:
-    """Train every setting with every seed; programs are compiled once for each structure.
-
-    >>> result = jaxdqn.sweep(config, seeds=64, learning_rate=[1e-4, 3e-4])
-    >>> result.metrics.eval_return.shape  # learning rates, seeds, evaluations
-    (2, 64, 20)
-
-    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
-    spread over all devices, and over all processes of ``jax.distributed``, in chunks that are
-    trained one after the other; no device talks to another before the end.
-
-    Args:
-        config: the settings that are not swept.
-        seeds: how many, from 0 on, or their numbers.
-        zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
-        out: a folder in which every finished chunk is kept. Where it holds some already, only
-            what is missing is trained, also of more values or more seeds than before.
-        say: told what is going to be run before it starts; None for silence.
-        **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of
-            the environment, ``env_kwargs`` likewise its structure.
-
-    Returns:
-        Results with named axes. In several processes all of them get all results.
-
-    Raises:
-        ConfigError: a setting that can't be honoured, one agent that doesn't fit into memory, or a
-            folder that can't be written to.
-    """
-    found = grid(config, seeds, swept, zipped)
-    outcome = run(found, None if out is None else Path(out), say=say)
-    outcome.results.gather()
-    return outcome.results.sweep()
-
-
 def run(
     found: Grid,
     out: Path | None = None,
@@ -134,9 +91,7 @@ def run(
     shelf = None if out is None else Shelf(out, found)
     seconds, begun = 0.0, []
     if shelf:
-        if processes.is_first():
-            shelf.open(notes or {})
-        shares.meet("opened")
+        shares.first(lambda: shelf.open(notes or {}))
         seconds, begun = shelf.read(results), shelf.begun(results)
         shares.meet("read")
     waiting = [begin.chunk for begin in begun]
@@ -144,24 +99,31 @@ def run(
     if say is not None:
         say(sweeps.announcement(found, waiting))
     programs, trained = len({chunk.group for chunk in waiting}), 0
-    while (index := shares.take()) < len(waiting):
-        chunk = waiting[index]
-        session = _Session(chunk, begun[index] if index < len(begun) else None, shelf, save_every)
+    try:
+        while (index := shares.take()) < len(waiting):
+            chunk = waiting[index]
+            session = _Session(
+                chunk, begun[index] if index < len(begun) else None, shelf, save_every
+            )
 
-        def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
-            moment = Moment(results, chunk, index, len(waiting), programs, row)
-            return bool(watch(moment)) if watch else False
+            def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
+                moment = Moment(results, chunk, index, len(waiting), programs, row)
+                return bool(watch(moment)) if watch else False
 
-        done = session.train(show)
-        seconds += session.seconds
-        if not done:
-            break
-        trained += 1
-        results.put(chunk.group, chunk.rows, *session.results)
-    if shelf:
+            done = session.train(show)
+            seconds += session.seconds
+            if not done:
+                shares.close()
+                break
+            trained += 1
+            results.put(chunk.group, chunk.rows, *session.results)
+    except ConfigError:
+        shares.close()
         shares.meet("trained")
-        if jax.process_count() > 1:
-            seconds = shelf.read(results)
+        raise
+    shares.meet("trained")
+    if shelf and jax.process_count() > 1:
+        seconds = shelf.read(results)
     finished = all(results.done[chunk.group][chunk.rows].all() for chunk in waiting)
     return Outcome(results, seconds, trained, finished)
 
