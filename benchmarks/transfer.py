@@ -8,7 +8,9 @@ from scratch, from pre-training, from fine-tuning, that with its trunk frozen, f
 mazes whose cells are permuted (weights of the same scale that know nothing of mazes), and the
 residual network. Each arm's learning rate is the best of a few on seeds of its own. The run folders
 are those of ``jaxdqn pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain
-configs/language.toml --permuted True``; without them ``--quick`` makes tiny ones.
+configs/language.toml --permuted True``; without them ``--quick`` makes tiny ones. Linear probes say
+what each trunk knows of a maze before a Q-network begins with it; a second figure adds the seconds
+that reading took.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from jaxdqn import Config, load_config, statistics  # noqa: E402
 from jaxdqn.language import config as language  # noqa: E402
-from jaxdqn.language import training  # noqa: E402
+from jaxdqn.language import probing, training  # noqa: E402
 from jaxdqn.metrics import concatenate  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
 from jaxdqn.runs import reading  # noqa: E402
@@ -41,6 +43,11 @@ COLOURS = {
     "scratch": "#555555", "pre-trained": "#56b4e9", "fine-tuned": "#0072b2", "frozen": "#009e73",
     "permuted": "#cc79a7", "residual": "#d55e00",
 }  # fmt: skip
+READ = {
+    "scratch": (), "pre-trained": ("pretrained",), "fine-tuned": ("pretrained", "finetuned"),
+    "frozen": ("pretrained", "finetuned"), "permuted": ("permuted",), "residual": (),
+}  # fmt: skip
+"""What was read before, by arm."""
 TUNING_SEEDS = range(1_000, 1_002)
 
 
@@ -76,6 +83,7 @@ def tiny(folder: Path, base: Config) -> dict[str, str]:
     found["permuted"] = (mixed, training.pretrain(mixed, key)[0])
     for name, (config, state) in found.items():
         begun = reading.begin(folder / name, config, state)
+        reading.save(folder / name, begun)
         reading.write_weights(folder / name, begun.state.params)
     return {name: str(folder / name) for name in found}
 
@@ -126,19 +134,34 @@ def compare(
     return results
 
 
-def draw(results: Mapping[str, Any], count: int) -> Figure:
-    """Draw success on unseen mazes along training, one line for each arm."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
+def probe(folders: Mapping[str, str]) -> dict[str, Any]:
+    """Return what linear probes find in each trunk, and in one that has read nothing."""
+    key = jax.random.key(0)
+    runs = {name: reading.restore(Path(where)) for name, where in folders.items()}
+    found = {name: (run.config, run.state.params) for name, run in runs.items()}
+    config = runs["pretrained"].config
+    found["scratch"] = (config, training.init(config, key).params)
+    return {name: probing.probe(*model, key) for name, model in found.items()}
+
+
+def draw(results: Mapping[str, Any], cost: Mapping[str, float], count: int) -> Figure:
+    """Draw success on unseen mazes by steps, and by seconds with those of reading before."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
     for name, found in results.items():
         low, middle, high = ([row[part] for row in found["curve"]]
                              for part in ("low", "mean", "high"))  # fmt: skip
-        axes.plot(found["steps"], middle, color=COLOURS[name], label=name)
-        axes.fill_between(found["steps"], low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("unseen mazes solved")
-    axes.legend(frameon=False)
-    axes.set_title(f"mean of {count} seeds and its 95 % bootstrap interval", fontsize=10)
+        steps = np.asarray(found["steps"])
+        before = sum(cost.get(read, 0.0) for read in READ[name])
+        seconds = before + found["seconds"] * steps / steps[-1]
+        for axes, along in ((by_steps, steps), (by_seconds, seconds)):
+            axes.plot(along, middle, color=COLOURS[name], label=name)
+            axes.fill_between(along, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
+    by_steps.set_xlabel("environment steps")
+    by_seconds.set_xlabel("seconds for all seeds, after those of reading")
+    by_steps.set_ylabel("unseen mazes solved")
+    by_steps.legend(frameon=False)
+    figure.suptitle(f"mean of {count} seeds and its 95 % bootstrap interval", fontsize=10)
     return figure
 
 
@@ -171,14 +194,15 @@ def main() -> None:
         chosen = {"scratch", *(options.arms or which)}
         which = {name: config for name, config in which.items() if name in chosen}
         results = compare(which, options.rates, tuning, range(options.seeds))
+        probes = probe(folders)
     cost = {name: json.loads((Path(where) / "summary.json").read_text())["seconds"]
             for name, where in folders.items() if not options.quick}  # fmt: skip
     path = harness.save(
         "transfer",
-        {"seeds": options.seeds, "arms": results, "seconds_of_reading": cost},
+        {"seeds": options.seeds, "arms": results, "probes": probes, "seconds_of_reading": cost},
         options.out,
     )
-    draw(results, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
+    draw(results, cost, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
     print(path)
 
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_same_bits, breadth_first, compiles_nothing, small
+from conftest import MOVES, assert_same_bits, breadth_first, compiles_nothing, small
 from flax import serialization
 
 import jaxdqn
 from jaxdqn import ConfigError, assembly, maze, training
-from jaxdqn.language import corpus, exact, generation
+from jaxdqn.language import corpus, exact, generation, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
 from jaxdqn.maze import text
@@ -492,3 +492,52 @@ def test_any_row_of_names_can_be_read_without_training_before():
     assert training.outline(config).agent.params["params"]["trunk"]["places"].shape == (25, 8)
     with pytest.raises(ConfigError, match="belongs to network 'transformer'"):
         small(pretrained="runs/lm")
+
+
+def test_a_probe_reads_what_lies_on_a_line_and_nothing_of_what_does_not():
+    draws = np.random.default_rng(0)
+    x, slope = draws.normal(size=(2, 500, 4)), draws.normal(size=(4, 3))
+    np.testing.assert_allclose(
+        probing.line(x[0], x[0] @ slope + 1, x[1]), x[1] @ slope + 1, atol=0.02
+    )
+    guess = probing.line(x[0], draws.normal(size=(500, 1)), x[1])
+    assert np.abs(guess).max() < 0.5
+
+
+def test_probes_find_in_a_trunk_what_was_put_there(monkeypatch):
+    """The walls themselves, and the moves that lead nearer: told right on mazes never seen."""
+    real = probing._known
+    config, key = little(mazes=100), jax.random.key(3)
+    params = language.init(config, KEY).params
+    untrained = probing.probe(config, params, key, 64)
+
+    def told(*arguments):
+        _, labels = real(*arguments)
+        return jnp.concatenate([jnp.float32(values) for values in labels.values()], axis=1), labels
+
+    monkeypatch.setattr(probing, "_known", told)
+    found = probing.probe(config, params, key, 64)
+    assert found["walls"]["probe"] == found["step"]["probe"] == 1
+    assert found["distance"]["probe"] > 0.99
+    for name, scores in found.items():
+        assert untrained[name]["probe"] < scores["probe"]
+        assert untrained[name]["known"] == scores["known"] < 0.9
+
+
+def test_labels_of_probes_are_those_of_the_maze_that_is_read():
+    config = little(mazes=100)
+    params = language.init(config, KEY).params
+    _, bank = corpus.banks(config)
+    written = for_finetuning(config)
+    _, labels = probing._known(written, params, bank, KEY, jnp.arange(20))
+    texts = draw(written, bank, jnp.arange(20), KEY)
+    for row, tokens in enumerate(np.asarray(texts.tokens)):
+        level, path = text.read(text.decode(tokens[:LENGTH], 25), 5, 5)
+        distances = breadth_first(level.walls, level.goal)
+        np.testing.assert_array_equal(labels["walls"][row], level.walls.reshape(-1))
+        assert labels["distance"][row, 0] == distances[level.start] == texts.moves[row]
+        assert path == []
+        step = int(tokens[LENGTH]) - len(text.WORDS)
+        move = divmod(step, 5)[0] - level.start // 5, step % 5 - level.start % 5
+        assert labels["step"][row, MOVES.index(move)]
+        assert labels["step"][row].sum() == 1, "in a perfect maze one move leads nearer"

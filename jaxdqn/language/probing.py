@@ -1,0 +1,111 @@
+"""What a trunk knows of a maze, as far as a straight line through its numbers can tell.
+
+Linear probes (Alain and Bengio, 2017, arXiv:1610.01644) of what is known after the last token of a
+maze, its goal and its agent: what a Q-network's head is given. All labels are exact.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdqn.language import corpus
+from jaxdqn.language.config import LanguageConfig, for_finetuning
+from jaxdqn.language.training import AT_ONCE
+from jaxdqn.maze import Levels, solve, text
+from jaxdqn.types import Array, Params, PRNGKey
+
+COUNT = 2_048
+"""Texts that probes are fitted to, and others that they are tried on, unless told otherwise."""
+RIDGE = 1e-3
+"""Penalty of a probe's weights, in mean variances of what it reads."""
+
+
+def probe(
+    config: LanguageConfig, params: Params, key: PRNGKey, count: int = COUNT
+) -> dict[str, dict[str, float]]:
+    """Fit probes to texts of the corpus, and try them on held-out mazes.
+
+    Args:
+        config: of the model; where it has read mazes whose cells were permuted, these aren't.
+        params: its weights.
+        key: consumed.
+        count: texts of either kind.
+
+    Returns:
+        Of ``walls`` the share of cells that are told right, of those that aren't always the same;
+        of ``step`` the share of agents for which the move named leads nearer to the goal; of
+        ``distance`` the share of its variance that is explained. Beside each, as ``known``, what
+        who has seen only the labels of the corpus reaches.
+    """
+    written = for_finetuning(config).replace(permuted=False)
+    held_out, bank = corpus.banks(config)
+    fitted, tried = (
+        _read(written, params, levels, part, count)
+        for levels, part in zip((bank, held_out), jax.random.split(key), strict=True)
+    )
+    found = {name: line(fitted[0], fitted[1][name], tried[0]) for name in fitted[1]}
+    mean = {name: labels.mean(axis=0) for name, labels in fitted[1].items()}
+    truth = tried[1]
+    varied = (mean["walls"] > 0) & (mean["walls"] < 1)
+
+    def told(guess: np.ndarray) -> float:
+        return float(((guess > 0.5) == truth["walls"])[:, varied].mean())
+
+    def led(guess: np.ndarray) -> float:
+        chosen = np.broadcast_to(guess.argmax(axis=-1), len(truth["step"]))
+        return float(truth["step"][np.arange(len(chosen)), chosen].mean())
+
+    def explained(guess: np.ndarray) -> float:
+        left = ((truth["distance"] - guess) ** 2).mean()
+        return float(1 - left / truth["distance"].var())
+
+    return {
+        name: {"probe": score(found[name]), "known": score(mean[name])}
+        for name, score in (("walls", told), ("step", led), ("distance", explained))
+    }
+
+
+def line(seen: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return what a ridge regression on ``seen [N, D]``, ``labels [N, K]`` says of others."""
+    centre, mean = seen.mean(axis=0), labels.mean(axis=0)
+    x = seen - centre
+    penalty = RIDGE * len(x) * x.var(axis=0).mean() * np.eye(x.shape[1])
+    weights = np.linalg.solve(x.T @ x + penalty, x.T @ (labels - mean))
+    return (others - centre) @ weights + mean
+
+
+def _read(
+    config: LanguageConfig, params: Params, levels: Levels, key: PRNGKey, count: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    known, labels = _known(config, params, levels, key, jnp.arange(count) % len(levels))
+    return np.asarray(known, np.float64), {
+        name: np.asarray(values, np.float64) for name, values in labels.items()
+    }
+
+
+@jax.jit
+def _known(
+    config: LanguageConfig, params: Any, levels: Levels, key: PRNGKey, indices: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Return what is known after each text's prompt, ``[N, D]``, and its labels ``[N, K]``."""
+    trunk, cells = config.model().trunk, config.cells
+    height = int(config.env_kwargs.get("height", 10))
+    texts = corpus.draw(config, levels, indices, key)
+
+    def of_text(tokens: Array) -> tuple[Array, dict[str, Array]]:
+        prompt = tokens[: text.prompt_length(cells)]
+        walls = prompt[1 : cells + 1] == text.TOKENS.index("wall")
+        goal, agent = (prompt[place] - len(text.WORDS) for place in (-3, -1))
+        distances = solve.distances(walls.reshape(height, -1), goal)
+        reached = solve.successors(walls.reshape(height, -1))[agent]
+        labels = {
+            "walls": walls,
+            "step": distances[reached] < distances[agent],
+            "distance": distances[agent][None],
+        }
+        known: Any = trunk.apply({"params": params["params"]["trunk"]}, prompt)
+        return known[-1], labels
+
+    return jax.lax.map(of_text, texts.tokens, batch_size=min(len(indices), AT_ONCE))
