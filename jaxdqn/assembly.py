@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxdqn import environment as environments
-from jaxdqn.algorithm import dqn, pqn
+from jaxdqn.algorithm import dqn, ppo, pqn
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method
@@ -12,6 +12,7 @@ from jaxdqn.method import Method
 METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {
     "dqn": dqn.make,
     "pqn": pqn.make,
+    "ppo": ppo.make,
 }
 """How each method of ``config.parts.PARTS`` is made."""
 

@@ -67,6 +67,11 @@ def _on_bank(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
             parts.environment.gymnax, parts.env_params, parts.config.discount,
             partial(returns, params),
         )  # fmt: skip
+    if (policy := parts.method.policy) is not None:
+        exact |= oracle.judge_policy(
+            parts.environment.gymnax, parts.env_params, parts.config.discount,
+            partial(policy, params), parts.config.oracle_levels,
+        )  # fmt: skip
     return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **exact)
 
 

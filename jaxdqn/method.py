@@ -101,13 +101,15 @@ class Method(NamedTuple):
         warmup: ``(state) -> state`` before anything is learned; the identity where nothing is
             collected first.
         iterate: ``(state, tally) -> (state, tally)``, one iteration of acting and learning.
-        epsilon: ``(state) -> []``, probability of a random action at this point.
+        epsilon: ``(state) -> []``, probability of a uniformly random action at this point.
         memory: ``() -> memory`` of a network at the start of an episode.
         act: ``(params, memory, obs, key) -> (action [], memory)`` for one observation, greedily.
         outputs: ``(params, obs) ->`` all that the network gives for one observation.
         q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
         returns: ``(params, obs) -> (returns [A, K], probabilities [A, K])`` for one observation;
             None where no distribution is estimated.
+        policy: ``(params, obs) -> (probabilities [A], value [])`` for one observation, of a policy
+            that acts by chance, and what is learned of its value; None where there is none.
         sized_by: words that decide how much memory an agent takes, what decides most first.
         bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
         side_by_side: most agents to train side by side on one CPU core.
@@ -126,4 +128,5 @@ class Method(NamedTuple):
     bytes_per_transition: int
     sized_by: tuple[str, ...] = ("num_envs",)
     returns: Callable[[Params, Array], tuple[Array, Array]] | None = None
+    policy: Callable[[Params, Array], tuple[Array, Array]] | None = None
     bytes_gathered: int = 0

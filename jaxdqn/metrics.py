@@ -19,7 +19,7 @@ class Progress(struct.PyTreeNode):
         updates: gradient updates so far, int32.
         epsilon: probability of a random action at this point.
         loss: mean loss.
-        q_mean: mean value of the actions learned from.
+        q_mean: mean value of the actions learned from; of the states, where a policy is learned.
         grad_norm: mean global norm of the gradient before clipping.
         episodes: training episodes that ended, int32.
         episode_return: their mean return while exploring; NaN where none ended.
@@ -56,6 +56,10 @@ class Evaluation(struct.PyTreeNode):
         return_distance: Wasserstein-1 distance between the distribution of returns that was learned
             for the start of the first level, and the true one of acting greedily; None where no
             distribution is learned.
+        policy_regret: value lost by acting by a learned policy's own chances, V*(s) - V^pi(s),
+            where ``regret`` looks; None where no policy is learned.
+        value_error: root mean square of V - V^pi over connected cells: what is learned of the value
+            of that policy, beside its exact value.
         held_out: the same measures on the levels that training never sees.
     """
 
@@ -67,6 +71,8 @@ class Evaluation(struct.PyTreeNode):
     q_error: Array | None = None
     q_bias: Array | None = None
     return_distance: Array | None = None
+    policy_regret: Array | None = None
+    value_error: Array | None = None
     held_out: "Evaluation | None" = None
 
 

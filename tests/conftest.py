@@ -97,7 +97,7 @@ SMALL_ROLLOUT = {"total_steps": 8 * 4 * 8, "rollout_steps": 8, "epochs": 2, "min
 
 def small(**changes) -> Config:
     """Return settings of a training that takes a moment: a 4×4 empty maze, 4 environments."""
-    of_method = SMALL_ROLLOUT if str(changes.get("method")) == "pqn" else SMALL
+    of_method = SMALL_ROLLOUT if str(changes.get("method")) in ("pqn", "ppo") else SMALL
     settings = {
         "env_kwargs": {"height": 4, "width": 4, "generator": "empty"},
         "env_params": {"max_steps_in_episode": 20},

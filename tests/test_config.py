@@ -402,9 +402,27 @@ def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words
     refuse(lambda: check(small(method="pqn").replace(**words)), *fragments)
 
 
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn', and"]),
+        ({"td_lambda": 0.5}, ["td_lambda (0.5) belongs to method 'pqn', and method is 'ppo'"]),
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'ppo'"]),
+        ({"head": "expected"}, ["head ('expected') has no part in method 'ppo'"]),
+        ({"clip_range": -0.1}, ["clip_range (-0.1)", "0 or more"]),
+        ({"gae_lambda": 2.0}, ["gae_lambda (2.0)", "from 0 to 1"]),
+        ({"normalise_advantages": "yes"}, ["normalise_advantages ('yes')", "true or false"]),
+        ({"dueling": True}, ["dueling (True) splits action values", "set dueling = false"]),
+        ({"noisy": True}, ["noisy (True) explores by", "set noisy = false"]),
+    ],
+)
+def test_ppo_refuses_what_a_policy_has_no_use_for(words, fragments):
+    refuse(lambda: jaxdqn.train(small(method="ppo", **words), KEY), *fragments)
+
+
 def test_words_of_other_methods_are_refused_with_double_dqn():
     refuse(lambda: small(td_lambda=0.5), "td_lambda (0.5) belongs to method 'pqn'", "is 'dqn'")
-    refuse(lambda: small(rollout_steps=4), "rollout_steps (4) belongs to method 'pqn'")
+    refuse(lambda: small(rollout_steps=4), "rollout_steps (4) belongs to method 'pqn' or 'ppo'")
 
 
 def test_another_method_keeps_what_both_have_and_brings_layer_normalisation(tmp_path):

@@ -15,9 +15,13 @@ from jaxdqn.parallel import memory
 from jaxdqn.runs import export
 
 KEY = jax.random.key(3)
-NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn"]
-CHEAP = [pytest.param(name, marks=[] if name == "rainbow" else pytest.mark.slow) for name in NAMES]
-"""Rainbow has all parts but three; compiling each method takes seconds."""
+NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo"]
+CHEAP = [
+    pytest.param(name, marks=[] if name == "rainbow" else pytest.mark.slow)
+    for name in NAMES
+    if name != "ppo"
+]
+"""Rainbow has all parts but three; compiling each method takes seconds. PPO has no values."""
 OF_NETWORK = ("dueling", "noisy", "layer_norm")
 
 
@@ -95,12 +99,13 @@ def test_every_number_of_a_method_is_a_leaf(name):
 OTHER = {
     "discount": 0.5, "learning_rate": 1e-2, "learning_rate_end_factor": 0.5, "adam_epsilon": 1e-3,
     "max_grad_norm": 1e-3, "td_lambda": 0.0, "epsilon_start": 0.5, "epsilon_end": 0.5,
-    "epsilon_steps": 10,
+    "epsilon_steps": 10, "gae_lambda": 0.0, "clip_range": 0.0, "entropy_coefficient": 1.0,
+    "value_coefficient": 0.1,
 }  # fmt: skip
 """Another value of each number of the methods that learn from rollouts."""
 
 
-@pytest.mark.parametrize("method", ["pqn"])
+@pytest.mark.parametrize("method", ["pqn", "ppo"])
 def test_rollouts_give_the_same_bits_and_other_numbers_compile_nothing(method):
     config = small(method=method)
     numbers = [name for name, word in config.words.items() if word.is_number]
@@ -120,7 +125,7 @@ def test_rollouts_give_the_same_bits_and_other_numbers_compile_nothing(method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["pqn"])
+@pytest.mark.parametrize("method", ["pqn", "ppo"])
 def test_watching_rollouts_and_sweeping_their_numbers_change_nothing(method):
     config = small(method=method)
     often, rows = jaxdqn.train(config.replace(evaluations=8, eval_episodes=5), KEY)

@@ -112,7 +112,7 @@ def test_absurd_settings_in_python_are_refused_in_one_sentence_or_run():
         names = rng.sample(words, rng.choice([1, 1, 2]))
         changes = {name: rng.choice([*ABSURD, *UNSAYABLE]) for name in names}
         if rng.random() < 0.3:
-            changes = {"method": "pqn", **changes}
+            changes = {"method": rng.choice(["pqn", "ppo"]), **changes}
         if rng.random() < 0.4:
             table = rng.choice(["env_kwargs", "env_params"])
             key = rng.choice(["height", "generator", "layout", "slip", "cell_rewards"])

@@ -30,6 +30,7 @@ SCHEDULES = {
     "dqn": {"target_period": 10, "loss": "squared", "epsilon_end": 1.0, "batch_size": 32,
             "total_steps": 64 + 4 * 2_000},
     "pqn": {"epsilon_end": 1.0, "rollout_steps": 8, "total_steps": 32 * 250},
+    "ppo": {"rollout_steps": 8, "total_steps": 32 * 250},
 }  # fmt: skip
 
 
@@ -81,6 +82,15 @@ def test_rollouts_that_meet_a_time_limit_are_bootstrapped_where_they_end(td_lamb
     """Death at every fifth step would be worth at most 4.1, and 1 at the last one."""
     config = probe("clock", method="pqn", td_lambda=td_lambda, env_params=CUT)
     np.testing.assert_allclose(learned_q(config, jnp.ones((1, 1))), 10.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.95])
+def test_the_value_of_a_policy_is_bootstrapped_at_a_time_limit(gae_lambda):
+    config = probe("clock", method="ppo", gae_lambda=gae_lambda, env_params=CUT)
+    state, _ = trained(config)
+    policy = assemble(config).method.policy
+    _, values = jax.vmap(policy, (0, None))(state.agent.params, jnp.ones(1))
+    np.testing.assert_allclose(values, 10.0, rtol=0.02)
 
 
 @pytest.mark.parametrize("n_step", [3, pytest.param(7, marks=pytest.mark.slow)])

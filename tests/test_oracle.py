@@ -120,6 +120,43 @@ def test_the_value_of_a_policy_solves_its_linear_system(slip):
     np.testing.assert_allclose(solve.policy_value(model, actions), expected, atol=1e-4)
 
 
+def softmax_value(logits, slip, rewards, walls):
+    """The value of a policy by chance, by a dense system in double precision."""
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    model = model_of(walls, 35, jnp.asarray(rewards, jnp.float32), slip, 0.9)
+    basis = jax.vmap(lambda values: solve.backup(model, values), out_axes=-1)(jnp.eye(36))
+    constant = np.asarray(solve.backup(model, jnp.zeros(36)), np.float64)
+    moves = np.asarray(basis, np.float64) - constant[..., None]
+    matrix = np.eye(36) - np.einsum("sa,sat->st", chance, moves)
+    return np.linalg.solve(matrix, (chance * constant).sum(axis=1))
+
+
+@pytest.mark.parametrize("slip", [0.0, 0.3])
+def test_the_value_of_a_policy_by_chance_and_its_gradient_solve_the_linear_system(slip):
+    rng = np.random.default_rng(1)
+    walls = np.asarray(maze.bank("scatter", 6, 6, seed=4).walls[0])
+    rewards, logits = rng.normal(size=36), rng.normal(size=(36, 4))
+
+    def value(logits):
+        model = model_of(walls, 35, jnp.asarray(rewards, jnp.float32), slip, 0.9)
+        return solve.stochastic_value(model, jax.nn.softmax(logits))
+
+    found = value(jnp.asarray(logits, jnp.float32))
+    np.testing.assert_allclose(found, softmax_value(logits, slip, rewards, walls), atol=1e-4)
+    gradient = jax.grad(lambda logits: value(logits)[0])(jnp.asarray(logits, jnp.float32))
+    for cell, action in ((0, 1), (1, 3), (6, 2)):
+        shift = np.zeros((36, 4))
+        shift[cell, action] = 1e-4
+        up, down = (softmax_value(logits + s, slip, rewards, walls)[0] for s in (shift, -shift))
+        assert float(gradient[cell, action]) == pytest.approx((up - down) / 2e-4, abs=1e-4)
+    table = np.asarray(logits).argmax(axis=1)
+    sure = jax.nn.one_hot(table, 4)
+    model = model_of(walls, 35, jnp.asarray(rewards, jnp.float32), slip, 0.9)
+    np.testing.assert_allclose(
+        solve.stochastic_value(model, sure), solve.policy_value(model, table), atol=1e-4
+    )
+
+
 def test_the_optimal_policy_is_worth_the_optimal_values():
     for walls, goal, rewards, slip, discount in random_problems(9, 3):
         model = model_of(walls, goal, jnp.asarray(rewards, jnp.float32), slip, discount)
@@ -192,6 +229,14 @@ def test_the_optimal_table_has_no_regret_and_a_hopeless_one_the_whole_value():
     assert float(maze.regret(detour, table, 0.9)) == pytest.approx(lost)
 
 
+def test_a_policy_by_chance_has_the_value_of_a_random_walk():
+    """In a corridor of one cell and the goal, right takes a step and all else stays."""
+    chance = np.array([[0.25] * 4, [0.25] * 4], np.float32)
+    expected = 10.0 * 0.25 / (1 - 0.9 * 0.75)
+    assert float(maze.policy_value("SG", chance, 0.9)[0]) == pytest.approx(expected, rel=1e-5)
+    assert float(maze.regret("SG", chance, 0.9)) == pytest.approx(10.0 - expected, rel=1e-5)
+
+
 def test_exact_values_are_mapped_over_numbers_actions_and_walls():
     level = maze.draw(DRAWN)
     for name in ("discount", "slip"):
@@ -231,6 +276,9 @@ def test_exact_values_are_mapped_over_numbers_actions_and_walls():
         (lambda: maze.regret(DRAWN, UP + 4, 0.9), "actions contains 4: use 0 up, 1 down"),
         (lambda: maze.policy_value(DRAWN, UP - 1, 0.9), "actions contains -1: use 0 up"),
         (lambda: maze.policy_value(DRAWN, UP * 1.0, 0.9), r"actions \(float64\) .* whole"),
+        (lambda: maze.policy_value(DRAWN, np.ones((12, 3)), 0.9), r"shape \(12, 3\): .*\(12, 4\)"),
+        (lambda: maze.regret(DRAWN, np.full((12, 4), 0.5), 0.9), r"cell 0 \(\[0.5, .* sum 1"),
+        (lambda: maze.policy_value(DRAWN, np.tile([2.0, -1, 0, 0], (12, 1)), 0.9), "0 or more"),
         (lambda: maze.policy_value(DRAWN, "up", 0.9), r"actions \(up\) .* whole numbers"),
     ],
 )  # fmt: skip

@@ -47,6 +47,17 @@ def sometimes_random(bits: Array, action: Array, count: int, epsilon: float | Ar
     return jnp.where(coin < epsilon, random_action(bits, count), action)
 
 
+def drawn(bits: Array, probabilities: Array) -> Array:
+    """Choose an action by its probability ``[A]``, to 24 bits of it; int32 ``[]``.
+
+    Args:
+        bits: uniform and independent, uint32 ``[2]``, of which the first word is used.
+        probabilities: at least 0, their sum 1.
+    """
+    coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
+    return jnp.sum(jnp.cumsum(probabilities)[:-1] <= coin).astype(jnp.int32)
+
+
 def random_action(bits: Array, count: int) -> Array:
     """Choose uniformly among ``count`` actions, int32 ``[]``; see ``sometimes_random``."""
     # The remainder of 32 bits favours no action by more than A / 2³².

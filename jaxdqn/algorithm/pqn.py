@@ -66,11 +66,8 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
         sized_by=("rollout_steps", "num_envs"),
-        bytes_gathered=rollout.bytes_gathered(config, environment, _NUMBER),
+        bytes_gathered=rollout.bytes_gathered(config, environment, 2),
     )
-
-
-_NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
 
 
 def _q_values(network: Network, params: Params, obs: Array, key: PRNGKey | None = None) -> Array:

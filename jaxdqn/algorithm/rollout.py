@@ -147,15 +147,13 @@ def learn(
     return state.replace(agent=agent), tally
 
 
-def bytes_gathered(config: Config, environment: Environment, *others: jax.ShapeDtypeStruct) -> int:
-    """Return the bytes of a rollout's transitions, its samples, and their shuffled copy.
+def bytes_gathered(config: Config, environment: Environment, numbers: int) -> int:
+    """Return the bytes of a rollout's transitions, and of its samples in another order.
 
     Args:
         config: the settings.
         environment: where.
-        others: shapes of what else a sample holds.
+        numbers: that a sample has beside what was seen, of four bytes each.
     """
-    number = jax.ShapeDtypeStruct((), jnp.float32)
-    step = 2 * pytrees.size(environment.obs) + 4 * pytrees.size(number)
-    sample = pytrees.size((environment.obs, number, others))
-    return config.num_envs * config.rollout_steps * (step + 2 * sample)
+    seen = pytrees.size(environment.obs)
+    return config.num_envs * config.rollout_steps * (2 * (seen + 8) + seen + 2 * 4 * numbers)

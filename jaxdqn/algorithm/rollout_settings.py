@@ -88,6 +88,32 @@ class PQNSettings(RolloutSettings):
         check_epsilon(self.epsilon_start, self.epsilon_end)
 
 
+class PPOSettings(RolloutSettings):
+    """PPO: a policy and a value from one network, by a clipped policy gradient."""
+
+    gae_lambda: Float = leaf(0.95, low=0.0, high=1.0)
+    """Decay of generalised advantages: 0 takes one step's error, 1 all rewards there are."""
+    clip_range: Float = leaf(0.2, low=0.0)
+    """How far an action's probability may move, as a share of it, before its gain is cut."""
+    entropy_coefficient: Float = leaf(0.01, low=0.0)
+    """Weight of the policy's entropy, which keeps it exploring."""
+    value_coefficient: Float = leaf(0.5, low=0.0)
+    """Weight of half the squared error of the value."""
+    normalise_advantages: bool = static(True)
+    """Advantages of each minibatch have mean 0 and deviation 1."""
+
+    def check_network(self, network: Any) -> None:
+        """Refuse, with a ``ConfigError``, what only action values have a use for."""
+        for word, why in {
+            "dueling": "splits action values",
+            "noisy": "explores by other weights than those that are learned from",
+        }.items():
+            if getattr(network, word):
+                raise ConfigError(
+                    f"{word} (True) {why}, and method 'ppo' learns a policy: set {word} = false."
+                )
+
+
 def _nearest_divisor(number: int, wanted: int) -> int:
     """Return the divisor of a number that is nearest to another number."""
     small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]

@@ -28,6 +28,8 @@ def check(config: Config) -> None:
     for word in config.chosen:
         if hasattr(part := config.part(word), "check"):
             part.check(config.part(parts.RUN))
+    if hasattr(method := config.part("method"), "check_network"):
+        method.check_network(config.part("network"))
 
 
 def check_words(part: Any) -> None:

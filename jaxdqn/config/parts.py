@@ -12,7 +12,7 @@ from jaxdqn.algorithm.distributions import (
     QuantileSettings,
 )
 from jaxdqn.algorithm.heads import ExpectedSettings
-from jaxdqn.algorithm.rollout_settings import PQNSettings
+from jaxdqn.algorithm.rollout_settings import PPOSettings, PQNSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.residual import ResidualSettings
@@ -26,7 +26,7 @@ RUN = "run"
 """The part that is always there."""
 
 PARTS: dict[str, dict[str, type]] = {
-    "method": {"dqn": DQNSettings, "pqn": PQNSettings},
+    "method": {"dqn": DQNSettings, "pqn": PQNSettings, "ppo": PPOSettings},
     "head": {
         "expected": ExpectedSettings,
         "categorical": CategoricalSettings,
@@ -44,7 +44,7 @@ PARTS: dict[str, dict[str, type]] = {
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""
 
-WITHOUT: dict[str, frozenset[str]] = {"pqn": frozenset({"head", "bootstrap", "replay"})}
+WITHOUT: dict[str, tuple[str, ...]] = dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay"))
 """Method → words of ``PARTS`` that it has no use for: they and theirs are refused."""
 
 IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {

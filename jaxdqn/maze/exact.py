@@ -14,11 +14,12 @@ import numpy as np
 
 from jaxdqn.maze import check, grid, solve
 from jaxdqn.maze.levels import Level, Levels, draw
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.types import Array, ConfigError, shown
 
 Drawn = Level | str | np.ndarray | Array
 
 _compiled = jax.jit(solve.model)
+_of_chances = jax.jit(solve.stochastic_value)
 
 
 class Rules(TypedDict, total=False):
@@ -121,16 +122,19 @@ def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> 
 def policy_value(
     level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
 ) -> Array:
-    """Return the exact value of a table of actions in every cell, float32 ``[H * W]``.
+    """Return the exact value of a policy in every cell, float32 ``[H * W]``.
+
+    Of probabilities it has exact derivatives, those of the solution of Bellman's linear system.
 
     Args:
         level: the maze.
-        actions: what is done in each cell, int ``[H * W]``.
+        actions: what is done in each cell, int ``[H * W]``, or with what probability each action
+            is, float ``[H * W, A]``.
         discount: discount factor.
         rules: ``goal_reward``, ``step_cost``, ``cell_rewards`` and ``slip``, see ``model``.
 
     Raises:
-        ConfigError: as ``model`` does, or actions that are no such table.
+        ConfigError: as ``model`` does, or actions that are neither.
     """
     return _worth(model(level, discount, **rules), actions)
 
@@ -138,13 +142,13 @@ def policy_value(
 def regret(
     level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
 ) -> Array:
-    """Return how much value a table of actions loses at the start, float32 ``[]``.
+    """Return how much value a policy loses at the start, float32 ``[]``.
 
     Of any other cell it is ``optimal_q(...).max(axis=1) - policy_value(...)``.
 
     Args:
         level: the maze.
-        actions: what is done in each cell, int ``[H * W]``.
+        actions: what is done in each cell, as for ``policy_value``.
         discount: discount factor.
         rules: ``goal_reward``, ``step_cost``, ``cell_rewards`` and ``slip``, see ``model``.
 
@@ -190,9 +194,30 @@ def _check_goal(walls: Array, goal: int | Array) -> None:
 
 
 def _worth(problem: solve.Model, actions: Any) -> Array:
-    """Return the value of a table of actions, refusing what is none."""
+    """Return the value of a policy, refusing what is none."""
+    if getattr(actions, "ndim", 0) == 2 and actions.dtype.kind == "f":
+        _check_probabilities(actions, problem.successors.shape[0])
+        return _of_chances(problem, jnp.asarray(actions))
     _check_actions(actions, problem.successors.shape[0])
     return solve.policy_value(problem, jnp.asarray(actions, jnp.int32))
+
+
+def _check_probabilities(chances: Any, cells: int) -> None:
+    if chances.shape != (cells, grid.NUM_ACTIONS):
+        raise ConfigError(
+            f"actions has shape {chances.shape}: give probabilities of each cell's "
+            f"{grid.NUM_ACTIONS} actions, shape ({cells}, {grid.NUM_ACTIONS})."
+        )
+    if isinstance(chances, jax.core.Tracer):
+        return
+    found = np.asarray(chances)
+    sums = found.sum(axis=1)
+    if not (np.all(found >= 0) and np.all(np.abs(sums - 1) < 1e-3)):
+        worst = int(np.argmax(np.where(found.min(axis=1) < 0, np.inf, np.abs(sums - 1))))
+        raise ConfigError(
+            f"actions of cell {worst} ({shown(found[worst].tolist())}) are no probabilities: make "
+            "them 0 or more, their sum 1, as jax.nn.softmax does."
+        )
 
 
 def _check_actions(actions: Any, cells: int) -> None:

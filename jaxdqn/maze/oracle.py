@@ -1,7 +1,7 @@
 """How far what was learned is from what is true, on mazes solved exactly."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -45,14 +45,8 @@ def consult(
     """
 
     def of_level(level: Array) -> dict[str, Array]:
-        cells = params.levels.cells[level]
-        goal = cells[-1]
-        model = maze.model(params, level, goal, discount)
+        model, seen, counts, starts = _look(maze, params, level, discount)
         exact = solve.optimal_q(model)
-        seen = maze.observe_everywhere(params, level, goal)
-        # The goal has no value of its own; padding repeats the goal.
-        counts = jnp.zeros(len(exact), bool).at[cells].set(True).at[goal].set(False)
-        starts = counts if maze.random_start else jnp.arange(len(exact)) == cells[0]
 
         def regret(actions: Array) -> dict[str, Array]:
             lost = exact.max(axis=1) - solve.policy_value(model, actions)
@@ -67,12 +61,63 @@ def consult(
             "q_bias": jnp.mean(learned.max(axis=1) - exact.max(axis=1), where=counts),
         }
 
-    count = min(most, len(params.levels))
-    by_level = jax.lax.map(of_level, jnp.arange(count), batch_size=min(count, AT_ONCE))
-    means = jax.tree.map(jnp.mean, by_level)
+    means: dict[str, Array] = _over_levels(of_level, params, most)
     if q_values is not None:
         means["q_error"] = jnp.sqrt(means["q_error"])
     return means
+
+
+def judge_policy(
+    maze: "Maze",
+    params: "MazeParams",
+    discount: float | Array,
+    policy: Callable[[Array], tuple[Array, Array]],
+    most: int,
+) -> dict[str, Array]:
+    """Compare a policy that acts by chance with the best one, and its learned with its exact value.
+
+    Goals are those of the levels, as for ``consult``.
+
+    Args:
+        maze: the environment.
+        params: its numbers, with the bank of levels.
+        discount: discount factor.
+        policy: ``(obs) -> (probabilities [A], value [])`` for one observation.
+        most: levels to compare on, from the bank's first.
+
+    Returns:
+        ``policy_regret`` and ``value_error``, float32 ``[]`` each; see ``metrics.Evaluation``.
+    """
+
+    def of_level(level: Array) -> tuple[Array, Array]:
+        model, seen, counts, starts = _look(maze, params, level, discount)
+        probabilities, learned = jax.vmap(policy)(seen)
+        worth = solve.stochastic_value(model, probabilities)
+        lost = jnp.mean(solve.optimal_q(model).max(axis=1) - worth, where=starts)
+        return lost, jnp.mean((learned - worth) ** 2, where=counts)
+
+    lost, error = _over_levels(of_level, params, most)
+    return {"policy_regret": lost, "value_error": jnp.sqrt(error)}
+
+
+def _look(
+    maze: "Maze", params: "MazeParams", level: Array, discount: float | Array
+) -> tuple[solve.Model, Array, Array, Array]:
+    """Return a level, what is seen in its cells, which of them count, and which are starts."""
+    cells = params.levels.cells[level]
+    goal = cells[-1]
+    model = maze.model(params, level, goal, discount)
+    # The goal has no value of its own; padding repeats the goal.
+    counts = jnp.zeros(len(model.rewards), bool).at[cells].set(True).at[goal].set(False)
+    starts = counts if maze.random_start else jnp.arange(len(counts)) == cells[0]
+    return model, maze.observe_everywhere(params, level, goal), counts, starts
+
+
+def _over_levels(of_level: Callable[[Array], Any], params: "MazeParams", most: int) -> Any:
+    """Return means over the bank's first levels."""
+    count = min(most, len(params.levels))
+    by_level = jax.lax.map(of_level, jnp.arange(count), batch_size=min(count, AT_ONCE))
+    return jax.tree.map(jnp.mean, by_level)
 
 
 def return_distance(

@@ -113,6 +113,36 @@ def policy_value(model: Model, actions: Array) -> Array:
     return _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
 
 
+def stochastic_value(model: Model, probabilities: Array) -> Array:
+    """Return the exact value of a policy that acts by chance, float32 ``[H * W]``.
+
+    It solves ``v = r + discount * P v`` by sweeps. Derivatives in the probabilities and in the
+    maze's numbers are those of the solution, by sweeps of the transposed system.
+
+    Args:
+        model: the maze.
+        probabilities: of the actions in each cell, ``[H * W, A]``.
+    """
+    unpaid = model._replace(rewards=jnp.zeros_like(model.rewards))
+
+    def mean(q: Array) -> Array:
+        return jnp.sum(probabilities * q, axis=1)
+
+    def solve(system: Callable[[Array], Array], constant: Array) -> Array:
+        # The system is the identity less what is swept.
+        return _repeat(
+            lambda values: constant + values - system(values), constant, _sweeps(model.discount)
+        )
+
+    values: Array = lax.custom_linear_solve(
+        lambda values: values - mean(backup(unpaid, values)),
+        mean(backup(model, jnp.zeros_like(model.rewards))),
+        solve,
+        solve,
+    )
+    return values
+
+
 def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array) -> Array:
     """Return how much a policy's return is expected to fall short of levels, ``[H * W, N]``.
 

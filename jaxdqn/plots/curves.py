@@ -20,10 +20,14 @@ TITLES = {
     "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
     "return_distance": r"distance of learned from true returns, $W_1$ at the start",
     "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
+    "policy_regret": "regret of the policy's own chances",
+    "value_error": r"error of V: RMS of $V_\theta - V^\pi$",
     "loss": "loss",
     "q_mean": "mean Q of the actions learned from",
 }
-_ON_MAZES = ("success", "eval_length", "regret", "q_error", "q_bias", "loss")
+_ON_MAZES = (
+    "success", "eval_length", "regret", "q_error", "q_bias", "policy_regret", "value_error", "loss",
+)  # fmt: skip
 _ELSEWHERE = ("eval_return", "episode_return", "loss", "q_mean")
 
 
@@ -35,7 +39,8 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         metrics: leaves ``[S, T]``.
         title: above all.
     """
-    names = _ON_MAZES if metrics.success is not None else _ELSEWHERE
+    names = [name for name in _ON_MAZES if getattr(metrics, name) is not None]
+    names = names if metrics.success is not None else list(_ELSEWHERE)
     columns = len(names) // 2
     figure = Figure(figsize=(4.4 * columns, 6), layout="constrained")
     steps = np.asarray(metrics.env_steps)[0]

@@ -11,7 +11,8 @@ from jaxdqn.metrics import Metrics, named, to_arrays
 from jaxdqn.types import ConfigError, unknown
 
 LOWER_IS_BETTER = (
-    "eval_length", "regret", "q_error", "q_bias", "return_distance", "loss", "grad_norm",
+    "eval_length", "regret", "q_error", "q_bias", "return_distance", "policy_regret",
+    "value_error", "loss", "grad_norm",
 )  # fmt: skip
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 

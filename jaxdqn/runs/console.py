@@ -26,6 +26,8 @@ _ROWS = {
     "q_error": "RMS of Q - Q*",
     "q_bias": "max Q - max Q*",
     "return_distance": "W1 of returns",
+    "policy_regret": "regret by chance",
+    "value_error": "RMS of V - V^pi",
     "eval_return": "return (greedy)",
     "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",

@@ -1,0 +1,140 @@
+"""PPO: a policy and a value from one network, by a clipped policy gradient.
+
+Schulman et al. (2017, arXiv:1707.06347), with generalised advantages (Schulman et al., 2016,
+arXiv:1506.02438). With ``epochs`` and ``minibatches`` of 1 nothing is ever clipped, and it is an
+actor-critic method; with ``gae_lambda`` of 1, too, REINFORCE with a baseline (Williams, 1992).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdqn.algorithm import descent, exploration, rollout
+from jaxdqn.algorithm.descent import Descent
+from jaxdqn.algorithm.rollout import Choose
+from jaxdqn.config import Config
+from jaxdqn.environment import Environment
+from jaxdqn.method import Method, State, Tally
+from jaxdqn.networks.network import Memory, Network
+from jaxdqn.random import unrolled
+from jaxdqn.types import Array, Params, PRNGKey
+
+Judge = Callable[[Params, Array], tuple[Array, Array]]
+"""``(params, obs) -> (logarithms of probabilities [A], value [])`` for one observation."""
+
+
+class Sample(NamedTuple):
+    """One step to learn from."""
+
+    obs_tm1: Array
+    a_tm1: Array  # int32 []
+    log_probability: Array  # float32 [], of the action, by the network that took it
+    advantage: Array  # float32 []
+    target: Array  # float32 [], of the value
+
+
+class _Parts(NamedTuple):
+    """What the settings chose, put together."""
+
+    config: Config
+    environment: Environment
+    env_params: Any
+    judge: Judge
+    down: Descent
+
+
+def make(config: Config, environment: Environment, env_params: Any) -> Method:
+    """Build the method for an environment's observations and actions."""
+    network = config.part("network").make(environment.num_actions + 1, 1, environment.categories)
+    down = descent.make(config, network)
+    judge = partial(_judge, network)
+    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
+
+    def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
+        return rollout.fresh(network.init(unrolled(key), obs), down), ()
+
+    def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
+        return jnp.argmax(judge(params, obs)[0]), memory
+
+    def policy(params: Params, obs: Array) -> tuple[Array, Array]:
+        log_probabilities, value = judge(params, obs)
+        return jnp.exp(log_probabilities), value
+
+    return Method(
+        init=init,
+        warmup=lambda state: state,
+        iterate=partial(_iterate, _Parts(config, environment, env_params, judge, down)),
+        epsilon=lambda _: jnp.float32(0.0),
+        memory=network.memory,
+        act=act,
+        outputs=judge,
+        q_values=None,
+        side_by_side=network.side_by_side,
+        bytes_per_transition=0,
+        sized_by=("rollout_steps", "num_envs"),
+        policy=policy,
+        bytes_gathered=rollout.bytes_gathered(config, environment, 4),
+    )
+
+
+def _judge(network: Network, params: Params, obs: Array) -> tuple[Array, Array]:
+    outputs: Array = network.apply(params, network.memory(), obs, True, None)[0][:, 0]
+    return jax.nn.log_softmax(outputs[:-1]), outputs[-1]
+
+
+def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+    """Act for a rollout, judge it once by the network that acted, then learn from it."""
+    config, params = parts.config, state.agent.params
+
+    def choose(bits: Array, obs: Array, _: PRNGKey) -> tuple[Array, tuple[Array, Array]]:
+        log_probabilities, value = parts.judge(params, obs)
+        action = exploration.drawn(bits, jnp.exp(log_probabilities))
+        return action, (log_probabilities[action], value)
+
+    def policy(_: State) -> Choose:
+        return choose
+
+    state, tally, (steps, (log_probability, values_tm1)) = rollout.gather(
+        config, parts.environment, parts.env_params, state, tally, policy
+    )
+    values_t = jax.vmap(jax.vmap(lambda obs: parts.judge(params, obs)[1]))(steps.obs_t)
+    # Generalised advantages are λ-returns less the value before the step.
+    targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
+        steps, values_t, config.discount, config.gae_lambda
+    )
+    samples = Sample(steps.obs_tm1, steps.a_tm1, log_probability, targets - values_tm1, targets)
+    batch_loss = partial(loss, config, parts.judge)
+    return rollout.learn(config, parts.down, state, tally, samples, batch_loss)
+
+
+def loss(
+    config: Config, judge: Judge, params: Params, batch: Sample, _: PRNGKey | None = None
+) -> tuple[Array, Array]:
+    """Return what is descended, and the mean value.
+
+    The clipped surrogate of the policy's gain, half the squared error of the value, and entropy,
+    each a mean over samples, the last two by their coefficients.
+
+    Args:
+        config: the settings.
+        judge: what is learned.
+        params: its weights.
+        batch: samples, leaves ``[B, ...]``.
+    """
+    log_probabilities, values = jax.vmap(judge, (None, 0))(params, batch.obs_tm1)
+    # A sum over a mask, not an index: the transpose of an index is a scatter.
+    chosen = jax.nn.one_hot(batch.a_tm1, log_probabilities.shape[1])
+    ratio = jnp.exp(jnp.sum(log_probabilities * chosen, axis=1) - batch.log_probability)
+    advantage = batch.advantage
+    if config.normalise_advantages:
+        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    clipped = jnp.clip(ratio, 1.0 - config.clip_range, 1.0 + config.clip_range)
+    gain = jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    error = jnp.mean(optax.losses.l2_loss(values, batch.target))
+    entropy = -jnp.mean(jnp.sum(jnp.exp(log_probabilities) * log_probabilities, axis=1))
+    found = config.value_coefficient * error - gain - config.entropy_coefficient * entropy
+    return found, jnp.mean(values)
