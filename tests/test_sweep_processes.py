@@ -20,11 +20,11 @@ from jaxdqn.config import to_toml
 SWEPT = ["--learning_rate", "1e-3", "3e-3", "1e-2", "--discount", "0.5", "0.9", "--seeds", "16"]
 
 
-def start(*words, cwd, cores=1):
+def start(*words, cwd, cores=1, **environment):
     command = [sys.executable, "-m", "jaxdqn", "--cores", str(cores), *map(str, words)]
     return subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **{k: str(v) for k, v in environment.items()}},
     )  # fmt: skip
 
 
@@ -35,6 +35,17 @@ def together(words, count, cwd):
         address = f"localhost:{free.getsockname()[1]}"
     flags = ["--distributed", "--coordinator", address, "--processes", count]
     return [start(*words, *flags, "--process", index, cwd=cwd) for index in range(count)]
+
+
+def as_slurm_would(words, count, cwd):
+    """Start a command as ``srun`` does: JAX reads who is who from the environment."""
+    job = random.randrange(1_000, 5_000)  # of which JAX makes the port
+    shared = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": count,
+              "SLURM_STEP_NUM_NODES": 1}  # fmt: skip
+    return [
+        start(*words, "--distributed", cwd=cwd, SLURM_PROCID=i, SLURM_LOCALID=i, **shared)
+        for i in range(count)
+    ]
 
 
 def arrays(folder):
@@ -97,9 +108,20 @@ def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count, pa
             shutil.rmtree(whole / out)
     # On as many processes as before, or as there are now.
     finishing = count if part % 2 == 0 else 3 - count
-    ended(*(together(["resume", out], 2, whole) if finishing > 1 else
+    ended(*(as_slurm_would(["resume", out], 2, whole) if finishing > 1 else
             [start("resume", out, cwd=whole)]))  # fmt: skip
     assert_same_bits(arrays(whole / out), arrays(whole / "whole"))
+
+
+def test_jax_still_has_the_store_that_chunks_are_handed_out_by():
+    """It is no public part of JAX: this says so at an upgrade, sooner than a cluster would."""
+    from jax._src import distributed
+    from jax._src.lib import _jax
+
+    assert hasattr(distributed.global_state, "client")
+    for name in ("key_value_increment", "key_value_set", "blocking_key_value_get",
+                 "wait_at_barrier"):  # fmt: skip
+        assert callable(getattr(_jax.DistributedRuntimeClient, name))
 
 
 def test_what_belongs_to_several_processes_is_taken_out_of_the_line():

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-from jax._src import distributed
 
 from jaxdqn.types import ConfigError
 
@@ -146,4 +145,8 @@ def _together() -> Iterator[None]:
 
 
 def _client() -> Any:
+    # JAX has no public door to its key-value store (0.10 and 0.11); Orbax takes this one, too. One
+    # process never comes here.
+    from jax._src import distributed
+
     return distributed.global_state.client
