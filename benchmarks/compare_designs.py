@@ -10,6 +10,10 @@ needs, only ours is timed.
     python benchmarks/compare_designs.py --seeds 1 --cores 1
 
 times them on one core, where one agent is fastest.
+
+    python benchmarks/compare_designs.py --rainbow --env_steps 24000
+
+compares Rainbow with all its parts written as plainly (``standard_rainbow.py``).
 """
 
 import argparse
@@ -31,9 +35,11 @@ import limits  # noqa: E402
 
 import jaxdqn  # noqa: E402
 
+SHARES = ("share_of_matmul_ceiling", "share_of_bandwidth")
 FLASHBAX = importlib.metadata.version("flashbax") if importlib.util.find_spec("flashbax") else None
 if FLASHBAX:
     import standard_design
+    import standard_rainbow
 
 
 def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, harness.Program]:
@@ -42,7 +48,8 @@ def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, ha
     alone = count == 1
     designs = {"ours": job.ours(config) if alone else job.many(job.ours(config), count)}
     if FLASHBAX:
-        standard = standard_design.make_train(config)
+        rival = standard_rainbow if config.noisy else standard_design
+        standard = rival.make_train(config)
         designs["standard"] = standard if alone else jax.vmap(standard)
         if not alone and len(jax.devices()) > 1:
             designs["standard, spread"] = job.many(standard, count)
@@ -61,8 +68,6 @@ def compare(
     rows = []
     for name, program in compiled.items():
         updates = harness.rate(count * plan.updates, seconds[name])
-        flops = updates["median"] * limits.learning_flops(config)
-        traffic = updates["median"] * limits.state_bytes(config)
         print(f"{config.widths}, {count} seeds, {name}: {harness.say(updates)} updates/s")
         rows.append({
             "seeds": count,
@@ -72,15 +77,23 @@ def compare(
             "design": name,
             "env_steps_per_second": harness.rate(count * plan.env_steps, seconds[name]),
             "updates_per_second": updates,
-            "share_of_matmul_ceiling": flops / ceilings["matmul_flops"],
-            "share_of_float32_matmul_ceiling": flops / ceilings["matmul_flops_float32"],
-            "share_of_bandwidth": traffic / ceilings["bytes_per_second"],
+            **(_shares(config, updates["median"], ceilings) if ceilings else {}),
             "program_bytes": program.bytes,
             "trace_seconds": program.trace_seconds,
             "compile_seconds": program.compile_seconds,
             "seconds": seconds[name],
         })  # fmt: skip
     return rows
+
+
+def _shares(config: jaxdqn.Config, updates: float, ceilings: dict[str, Any]) -> dict[str, float]:
+    """Return how much of what the machine can do that many updates per second take."""
+    flops = updates * limits.learning_flops(config)
+    return {
+        "share_of_matmul_ceiling": flops / ceilings["matmul_flops"],
+        "share_of_float32_matmul_ceiling": flops / ceilings["matmul_flops_float32"],
+        "share_of_bandwidth": updates * limits.state_bytes(config) / ceilings["bytes_per_second"],
+    }
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -95,8 +108,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             row["design"],
             harness.say(row["env_steps_per_second"]),
             f"{mine / its:.2f} ×",
-            f"{row['share_of_matmul_ceiling']:.1%}",
-            f"{row['share_of_bandwidth']:.1%}",
+            *(f"{row[share]:.1%}" if share in row else "" for share in SHARES),
             f"{row['program_bytes'] / 2**20:,.0f} MiB",
             f"{row['trace_seconds']:.1f} + {row['compile_seconds']:.1f} s",
         ])  # fmt: skip
@@ -106,23 +118,25 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Print the table; write ``compare_designs_cpu.json``, ``..._gpu``, or ``..._one_core``."""
+    """Print the table; write ``compare_designs_cpu.json``, or ``..._gpu``, ``..._one_core``, ..."""
     designs = ["ours", "standard", "standard, spread"]
     PARSER.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
     PARSER.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
     PARSER.add_argument("--env_steps", type=int, help="of each seed; else as job.NETWORKS says")
     PARSER.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
+    PARSER.add_argument("--rainbow", action="store_true", help="with all that Rainbow adds")
     PARSER.add_argument("--designs", nargs="+", default=designs, choices=designs)
     options = PARSER.parse_args()
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1
     if FLASHBAX is None:
         print("flashbax is missing, so the standard design can't run: only ours is timed.")
-    ceilings = limits.measure(options.quick)
+    # What Double DQN's products need is counted; Rainbow's aren't.
+    ceilings = {} if options.rainbow else limits.measure(options.quick)
     rows = []
     for network in options.networks:
         for count in options.seeds:
-            changes = {"capacity": options.capacity}
+            changes = {"capacity": options.capacity, **(job.RAINBOW if options.rainbow else {})}
             if options.env_steps:
                 changes["total_steps"] = options.env_steps
             config = job.config(network, **changes)
@@ -131,6 +145,7 @@ def main() -> None:
                       "rows": rows}  # fmt: skip
             # Written after every cell: a lent machine may be taken back at any time.
             where = "one_core" if options.cores == 1 else jax.default_backend()
+            where = f"rainbow_{where}" if options.rainbow else where
             path = harness.save(f"compare_designs_{where}", result, options.out)
     show(rows)
     print(path)

@@ -39,9 +39,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def options(doc: str, repeats: int = 5) -> argparse.ArgumentParser:
-    """Return a parser with what every benchmark takes."""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+def options(doc: str, repeats: int = 5, **more: Any) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark takes, made with further arguments."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0], **more)
     parser.add_argument("--repeats", type=int, default=repeats, help="timed runs of each program")
     parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON file")

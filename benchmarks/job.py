@@ -18,6 +18,11 @@ NETWORKS = {
     "small": {"widths": (64, 64), "batch_size": 64, "total_steps": 200_000},
     "large": {"widths": (256, 256), "batch_size": 256, "total_steps": 8_000},
 }
+RAINBOW = {
+    "n_step": 3, "replay": "prioritised", "dueling": True, "noisy": True, "head": "categorical",
+    "v_min": 0.0, "v_max": 10.0,
+}  # fmt: skip
+"""What Rainbow adds to Double DQN; MetaMaze's goal is worth 10."""
 
 
 def config(network: str = "small", **changes: Any) -> jaxdqn.Config:

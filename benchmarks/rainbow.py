@@ -1,23 +1,29 @@
 """What does each step from Double DQN to Rainbow bring? One added, and one left out, at a time.
 
     python benchmarks/rainbow.py
+    python benchmarks/rainbow.py --minutes 9  # begin no more after nine; the same again goes on
 
 Trains Double DQN, it with each addition alone, Rainbow, and Rainbow without each (Hessel et al.,
 2018, arXiv:1710.02298) on four mazes and on CartPole, with the same seeds. Additions are compared
-with Double DQN and omissions with Rainbow, seed by seed: the score is the mean along training of
-success (on CartPole, of the greedy return over 500), with the 95 % bootstrap interval of the mean
-difference.
+with Double DQN and omissions with Rainbow, seed by seed, by means along training: of the score,
+which is success (on CartPole the greedy return over 500), and on mazes of regret and of bias.
+
+What is trained is kept in ``--raw``, a file for each task, method and block of seeds, and trained
+once: it is asked for by its settings, so that changed ones train anew.
 """
 
 import argparse
+import hashlib
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from jaxdqn.metrics import Metrics, concatenate
 from jaxdqn.parallel import devices
 
-devices.use_cores()
+CORES = argparse.ArgumentParser(add_help=False)
+CORES.add_argument("--cores", type=int, help="CPU cores to use, all by default")
+devices.use_cores(CORES.parse_known_args()[0].cores)
 
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
@@ -27,8 +33,8 @@ import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 import jaxdqn  # noqa: E402
-from jaxdqn import Config, statistics  # noqa: E402
-from jaxdqn.config import scaled  # noqa: E402
+from jaxdqn import Config, metrics, statistics  # noqa: E402
+from jaxdqn.config import scaled, to_toml  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
 
 matplotlib.use("Agg")
@@ -45,11 +51,11 @@ G........
 TASKS: dict[str, dict[str, Any]] = {
     "maze": {},
     "serpentine": {"env_kwargs": {"generator": "layout", "layout": SERPENTINE}},
-    "noisy rewards": {"env_params": {"reward_noise": 2.0}},
+    "noisy rewards": {"env_params": {"reward_noise": 0.5}},
     "slippery": {"env_params": {"slip": 0.2}},
     "CartPole": {},
 }
-RETURNS = {"noisy rewards": (-10.0, 20.0), "CartPole": (0.0, 100.0)}
+RETURNS = {"noisy rewards": (-5.0, 15.0), "CartPole": (0.0, 100.0)}
 """Least and greatest of categorical heads, where these aren't 0 and 10."""
 ADDITIONS: dict[str, dict[str, Any]] = {
     "n-step": {"n_step": 3},
@@ -60,11 +66,14 @@ ADDITIONS: dict[str, dict[str, Any]] = {
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "quantile": {"head": "quantile"},
-    "implicit quantile": {"head": "implicit_quantile"},
+    # As many as its authors found to be enough; 32 take four times as long.
+    "implicit quantile": {"head": "implicit_quantile", "fractions": 8},
     "Munchausen": {"bootstrap": "munchausen", "double": False},
 }
 """Steps that Rainbow doesn't take."""
-MEASURES = ("success", "regret", "q_bias", "eval_return")
+MEASURES = {"score": "score", "regret": "regret", "q_bias": "bias of values"}
+BLOCK = 8
+"""Seeds of one file."""
 
 
 def methods() -> dict[str, tuple[dict[str, Any], str]]:
@@ -94,112 +103,205 @@ def settings(task: str, words: dict[str, Any], scale: float, quick: bool) -> Con
     return config
 
 
-def train(config: Config, count: int) -> Metrics:
-    """Return the metrics of all seeds, leaves ``[S, T]``."""
-    rows = [row for _, row in seeds.train_in_periods(config, range(count)) if row is not None]
-    return concatenate(rows)
+def cell(config: Config, block: range, raw: Path, wait: bool) -> dict[str, np.ndarray] | None:
+    """Return the measures of a block of seeds, ``[S, T]`` each, and processor time ``[]``.
+
+    Args:
+        config: the settings.
+        block: the seeds.
+        raw: folder of what is trained already.
+        wait: train it if it isn't; else None is returned.
+    """
+    asked = f"{to_toml(config)}\n{block}"
+    path = raw / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return dict(kept)
+    if not wait:
+        return None
+    began = time.process_time()
+    rows = [row for _, row in seeds.train_in_periods(config, block) if row is not None]
+    found = metrics.to_arrays(metrics.concatenate(rows))
+    along = found["eval_return"] / 500 if "success" not in found else found["success"]
+    kept = {name: found[name] for name in (*MEASURES, "env_steps") if name in found}
+    kept |= {"score": along, "seconds": np.float32(time.process_time() - began)}
+    raw.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=raw, suffix=".tmp", delete=False) as draft:
+        np.savez(draft, **kept)
+    Path(draft.name).replace(path)
+    return kept
 
 
-def score(metrics: Metrics) -> np.ndarray:
-    """Return one number for each seed, ``[S]``, from 0 to 1."""
-    along = metrics.eval_return / 500 if metrics.success is None else metrics.success
-    return np.asarray(along).mean(axis=1)
+def collect(options: argparse.Namespace, raw: Path) -> dict[tuple[str, str], Any]:
+    """Train what is missing until time is up; return what is whole, by task and method."""
+    end = time.perf_counter() + 60 * options.minutes
+    blocks = [
+        range(first, min(first + BLOCK, options.seeds)) for first in range(0, options.seeds, BLOCK)
+    ]
+    parts: dict[tuple[str, str], list[Any]] = {
+        (task, name): [] for task in options.tasks for name in options.methods
+    }
+    for block in blocks:
+        for name in options.methods:
+            for task in options.tasks:
+                config = settings(task, methods()[name][0], options.scale, options.quick)
+                part = cell(config, block, raw, time.perf_counter() < end)
+                if part is not None:
+                    parts[task, name].append(part)
+                    print(f"{block}, {task}, {name}: {part['seconds']:.0f} s", flush=True)
+    if missing := sum(len(blocks) - len(found) for found in parts.values()):
+        print(f"{missing} pieces are missing: the same command goes on.")
+    return {key: _joined(found) for key, found in parts.items() if len(found) == len(blocks)}
 
 
-def study(task: str, names: list[str], count: int, scale: float, quick: bool) -> dict[str, Any]:
-    """Train all methods on one task and compare them."""
-    scores, rows = {}, {}
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    seconds = float(sum(part["seconds"] for part in parts))
+    names = set(parts[0]) - {"seconds"}
+    return {name: np.concatenate([part[name] for part in parts]) for name in names} | {
+        "seconds": seconds
+    }
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Return the mean of one number per seed, ``[S]``, and its 95 % bootstrap interval."""
+    low, high = statistics.bootstrap_interval(jax.random.key(0), jnp.asarray(values))
+    found = {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    return {name: round(value, 5) for name, value in found.items()}
+
+
+def study(task: str, names: list[str], cells: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    """Compare all methods on one task."""
+    rows = {}
     for name in names:
-        words, versus = methods()[name]
-        began = time.perf_counter()
-        metrics = train(settings(task, words, scale, quick), count)
-        scores[name] = score(metrics)
+        versus = methods()[name][1]
+        found, other = cells.get((task, name)), cells.get((task, versus))
+        if found is None:
+            continue
+        measured = [measure for measure in MEASURES if measure in found]
+        along = {measure: found[measure].mean(axis=1) for measure in measured}
         rows[name] = {
-            "versus": versus if versus in names else "",
-            "seconds": time.perf_counter() - began,
-            "score": statistics.summarise(scores[name]),
-            "final": {
-                measure: statistics.summarise(np.asarray(values)[:, -1])
-                for measure in MEASURES
-                if (values := getattr(metrics, measure)) is not None
-            },
+            "versus": versus if other else "",
+            "seconds": found["seconds"],
+            "along": {measure: interval(values) for measure, values in along.items()},
+            "final": {measure: interval(found[measure][:, -1]) for measure in measured},
+            "curve": [interval(column) for column in found["score"].T],
         }
-        if rows[name]["versus"]:
-            each = scores[name] - scores[versus]
-            low, high = statistics.bootstrap_interval(jax.random.key(0), jnp.asarray(each))
+        if other:
             rows[name]["difference"] = {
-                "mean": float(each.mean()), "low": float(low), "high": float(high),
-            }  # fmt: skip
-        print(f"{task}: {name}, {rows[name]['seconds']:.0f} s", flush=True)
-    return {"task": task, "methods": rows}
+                measure: interval(values - other[measure].mean(axis=1))
+                for measure, values in along.items()
+            }
+    steps = next(found["env_steps"][0] for (of, _), found in cells.items() if of == task)
+    return {"task": task, "steps": steps.tolist(), "methods": rows}
+
+
+COLOURS = {"": "#0072b2", "Double DQN": "#0072b2", "Rainbow": "#d55e00"}
 
 
 def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
-    """Draw the differences with their intervals, one panel for each task."""
-    compared = [name for name, row in tasks[0]["methods"].items() if row["versus"]]
-    figure = Figure(figsize=(2.2 + 2.6 * len(tasks), 0.34 * len(compared) + 1.4),
+    """Draw scores along training, and below them differences with their intervals."""
+    there = {name for task in tasks for name, row in task["methods"].items() if row["versus"]}
+    compared = [name for name in methods() if name in there]
+    figure = Figure(figsize=(1.6 + 2.7 * len(tasks), 2.6 + 3 * (0.2 * len(compared) + 0.7)),
                     layout="constrained")  # fmt: skip
-    panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
-    for axes, task in zip(panels, tasks, strict=True):
-        for place, name in enumerate(compared):
-            row = task["methods"][name]
-            found = row["difference"]
-            colour = "#0072b2" if row["versus"] == "Double DQN" else "#d55e00"
-            axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=6,
-                      alpha=0.4, solid_capstyle="butt")  # fmt: skip
-            axes.plot([found["mean"]], [place], "o", color=colour, markersize=4)
-        axes.axvline(0.0, color="black", linewidth=0.8)
-        axes.set_title(task["task"], fontsize=10)
-        axes.set_xlabel("difference of scores", fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(compared)), compared)
-    panels[0].set_ylim(len(compared) - 0.5, -0.5)
-    figure.suptitle(
-        f"+ beside Double DQN, − beside Rainbow: {count} paired seeds, 95 % intervals", fontsize=10
+    heights = [2.3, *[0.2 * len(compared) + 0.5] * len(MEASURES)]
+    panels = figure.subplots(
+        1 + len(MEASURES), len(tasks), squeeze=False, sharey="row", height_ratios=heights
     )
+    for task, column in zip(tasks, panels.T, strict=True):
+        _draw_curves(column[0], task)
+        for axes, measure in zip(column[1:], MEASURES, strict=True):
+            _draw_differences(axes, task, compared, measure)
+    panels[0, 0].set_ylabel("score")
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    for axes in panels[1:, 0]:
+        axes.set_yticks(range(len(compared)), compared, fontsize=8)
+        axes.set_ylim(len(compared) - 0.5, -0.5)
+    figure.suptitle(
+        "score (success; on CartPole return / 500), and means along training: + beside Double DQN, "
+        f"− beside Rainbow; {count} paired seeds, 95 % intervals", fontsize=10,
+    )  # fmt: skip
     return figure
+
+
+def _draw_curves(axes: Any, task: dict[str, Any]) -> None:
+    for name, row in task["methods"].items():
+        middle = [point["mean"] for point in row["curve"]]
+        bold = {"Double DQN": COLOURS["Double DQN"], "Rainbow": COLOURS["Rainbow"]}.get(name)
+        axes.plot(task["steps"], middle, color=bold or "#bbbbbb", linewidth=2 if bold else 0.8,
+                  zorder=2 if bold else 1, label=name if bold else None)  # fmt: skip
+        if bold:
+            low, high = ([point[end] for point in row["curve"]] for end in ("low", "high"))
+            axes.fill_between(task["steps"], low, high, color=bold, alpha=0.25, linewidth=0)
+    axes.set_title(task["task"], fontsize=10)
+    axes.set_xlabel("environment steps", fontsize=8)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g} k" if x else "0")
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_differences(axes: Any, task: dict[str, Any], names: list[str], measure: str) -> None:
+    rows = {place: task["methods"].get(name) for place, name in enumerate(names)}
+    shown = {place: row for place, row in rows.items() if row and "difference" in row}
+    if not any(measure in row["difference"] for row in shown.values()):
+        axes.set_visible(False)
+        return
+    for place, row in shown.items():
+        found, colour = row["difference"][measure], COLOURS[row["versus"]]
+        axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=5,
+                  alpha=0.4, solid_capstyle="butt")  # fmt: skip
+        axes.plot([found["mean"]], [place], "o", color=colour, markersize=3.5)
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_xlabel(f"difference of {MEASURES[measure]}", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def show(task: dict[str, Any]) -> None:
     """Print the table of one task."""
-    rows = []
-    for name, row in task["methods"].items():
-        found = row.get("difference")
-        said = "established" if found and (found["low"] > 0 or found["high"] < 0) else ""
-        rows.append([
-            name,
-            f"{row['score']['mean']:.3f} [{row['score']['low']:.3f}, {row['score']['high']:.3f}]",
-            f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else "",
-            said,
-            *(f"{row['final'][m]['mean']:.3g}" if m in row["final"] else "" for m in MEASURES),
-            f"{row['seconds']:.0f}",
-        ])  # fmt: skip
-    columns = ["method", "score", "difference", "", *(f"final {m}" for m in MEASURES), "s"]
-    harness.show(task["task"], columns, rows)
+
+    def say(found: dict[str, float] | None) -> str:
+        if not found:
+            return ""
+        return f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+    rows = [
+        [name, say(row["along"]["score"])]
+        + [say(row.get("difference", {}).get(measure)) for measure in MEASURES]
+        + [say(row["final"]["score"]), f"{row['seconds']:.0f}"]
+        for name, row in task["methods"].items()
+    ]
+    differences = [f"difference of {said}" for said in MEASURES.values()]
+    harness.show(task["task"], ["method", "score", *differences, "final score", "s"], rows)
 
 
 def main() -> None:
     """Print the tables; write ``rainbow.json`` and ``rainbow.png``."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[CORES])
     parser.add_argument("--seeds", type=int, default=32)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--methods", nargs="+", default=list(methods()), choices=list(methods()))
     parser.add_argument("--scale", type=float, default=0.5, help="of the mazes' 100,000 steps")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="then begin no more")
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
+    parser.add_argument("--raw", type=Path, help="folder of what is trained, runs/rainbow")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    began = time.perf_counter()
-    tasks = []
-    for task in options.tasks:
-        how = (options.methods, options.seeds, options.scale, options.quick)
-        tasks.append(study(task, *how))
-        show(tasks[-1])
-    seconds = time.perf_counter() - began
+    devices.keep_programs()
+    usual = options.out / "raw" if options.quick else harness.ROOT / "runs" / "rainbow"
+    cells = collect(options, options.raw or usual)
+    if not cells:
+        return
+    begun = [task for task in options.tasks if any(of == task for of, _ in cells)]
+    tasks = [study(task, options.methods, cells) for task in begun]
+    for task in tasks:
+        show(task)
+    seconds = sum(found["seconds"] for found in cells.values())
     result = {
         "seeds": options.seeds, "scale": options.scale, "seconds": seconds, "tasks": tasks,
     }  # fmt: skip
     path = harness.save("rainbow", result, options.out)
-    draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
+    draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=110)
     print(path)
 
 

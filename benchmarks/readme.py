@@ -3,6 +3,8 @@
     python benchmarks/readme.py          # those results
     python benchmarks/readme.py --family # of the methods from C51 to Rainbow
     python benchmarks/readme.py --search # of a sweep of 256 random settings
+    python benchmarks/readme.py --zoo    # of gymnax's environments
+    python benchmarks/readme.py --bars   # of methods where a known score is to be reached
     python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
@@ -26,9 +28,33 @@ RUNS = {
     "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "cartpole": 8, "four_rooms": 8,
 }  # fmt: skip
 FAMILY = {"c51": 8, "qr_dqn": 8, "iqn": 8, "munchausen": 8, "rainbow": 8}
+ZOO = {
+    "acrobot": 8, "mountain_car": 8, "catch": 8, "deep_sea": 16, "frozen_lake": 8, "freeway": 2,
+    "breakout": 4, "rainbow_breakout": 4,
+}  # fmt: skip
+PAIR = ("breakout", "rainbow_breakout")
+"""Are compared, too, by greedy returns along training."""
+# CartPole's returns, discounted, are at most 100.
+POLE = {
+    "C51": "--head categorical --v_min 0 --v_max 100",
+    "QR-DQN": "--head quantile",
+    "IQN": "--head implicit_quantile --fractions 8",
+    "Munchausen": "--bootstrap munchausen --no-double",
+    "Rainbow": "--head categorical --v_min 0 --v_max 100 --n_step 3 --replay prioritised --dueling "
+    "--noisy",
+}
+BARS = {
+    **{f"cartpole {name}": f"8 {words} --total_steps 250000" for name, words in POLE.items()},
+    "deep_sea noisy": "16 --noisy",
+    "deep_sea n_step": "16 --n_step 3",
+}
+"""Name of a configuration and what it is then; seeds, and options."""
+GROUPS: dict[str, dict[str, Any]] = {"readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS}
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
+    "readme.py --zoo",
+    "readme.py --bars",
     "readme.py --compare",
     "readme.py --search",
     "sweeps.py",
@@ -47,12 +73,14 @@ QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1
          "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
 
 
-def run(name: str, seeds: int, folder: Path, extra: list[str]) -> dict[str, Any]:
+def run(name: str, how: Any, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train one configuration; return its summary and the seconds of the whole command."""
-    command = ["train", f"configs/{name}.toml", "--seeds", str(seeds)]
+    command = ["train", f"configs/{name.split()[0]}.toml", "--seeds", *str(how).split()]
+    before = ["--cores", str(options.cores)] if options.cores else []
+    extra = QUICK if options.quick else []
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "jaxdqn", *command, "--out", str(folder / name), *extra],
+        [sys.executable, "-m", "jaxdqn", *before, *command, "--out", str(folder / name), *extra],
         cwd=harness.ROOT,
         check=True,
     )
@@ -108,17 +136,29 @@ def compare(out: Path, quick: bool) -> None:
     harness.save("comparison", {"seconds": seconds, **found}, out)
 
 
+def compare_pair(folder: Path) -> dict[str, Any]:
+    """Compare two runs by the command line; return what it found."""
+    pair = [str(folder / name) for name in PAIR]
+    command = [sys.executable, "-m", "jaxdqn", "compare", *pair, "--out", str(folder / "both")]
+    subprocess.run(command, cwd=harness.ROOT, check=True)
+    return json.loads((folder / "both" / "comparison.json").read_text(encoding="utf-8"))
+
+
 def _earlier(path: Path) -> dict[str, Any]:
-    """Return the results of configurations that aren't run again."""
-    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+    """Return what was found before, of which not all is run again."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def main() -> None:
     """Run everything; rewrite the READMEs unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, READMEs left alone")
-    parser.add_argument("--only", nargs="+", choices=[*RUNS, *FAMILY])
+    every = [name for group in GROUPS.values() for name in group]
+    parser.add_argument("--only", nargs="+", choices=every)
     parser.add_argument("--family", action="store_true", help="the methods from C51 to Rainbow")
+    parser.add_argument("--zoo", action="store_true", help="gymnax's environments")
+    parser.add_argument("--bars", action="store_true", help="methods, by a score to be reached")
+    parser.add_argument("--cores", type=int, help="CPU cores of each training, all by default")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
     parser.add_argument("--compare", action="store_true", help="only the comparison")
@@ -133,19 +173,24 @@ def main() -> None:
         if not options.quick:
             tables.main()
         return
-    extra = QUICK if options.quick else []
-    name_of_result, seeds = ("family", FAMILY) if options.family else ("readme", RUNS)
-    if strange := set(options.only or ()) - set(seeds):
-        parser.error(f"--only {' '.join(sorted(strange))}: those of --family are by themselves")
-    results = {} if options.quick else _earlier(options.out / f"{name_of_result}.json")
+    group = next((name for name in GROUPS if getattr(options, name, False)), "readme")
+    if strange := set(options.only or ()) - set(GROUPS[group]):
+        parser.error(f"--only {' '.join(sorted(strange))}: no part of what is to be run")
+    before = {} if options.quick else _earlier(options.out / f"{group}.json")
+    found = {name: before[name] for name in ("results", "comparison") if name in before}
+    results = found.setdefault("results", {})
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.only or seeds:
-            results[name] = run(name, 2 if options.quick else seeds[name], Path(folder), extra)
+        for name in options.only or GROUPS[group]:
+            how = 2 if options.quick else GROUPS[group][name]
+            results[name] = run(name, how, Path(folder), options)
             for picture in PICTURES.get(name, ()):
                 source = Path(folder) / name / f"{picture}.png"
                 shutil.copy(source, options.out / f"{name}_{picture}.png")
-    results = {name: results[name] for name in seeds if name in results}
-    harness.save(name_of_result, {"results": results}, options.out)
+            if all((Path(folder) / one).exists() for one in PAIR):
+                found["comparison"] = compare_pair(Path(folder))
+            # After each: whatever is stopped keeps what it has.
+            kept = {name: results[name] for name in GROUPS[group] if name in results}
+            harness.save(group, {**found, "results": kept}, options.out)
     if not options.quick:
         tables.main()
     if options.all:

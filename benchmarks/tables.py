@@ -53,6 +53,50 @@ def configurations(of: str, measures: dict[str, str]) -> str:
     return lead + _markdown(columns, lines, 1) + _measured(result)
 
 
+AIMS = {
+    "acrobot": "−100", "mountain_car": "−140", "catch": "1.00", "deep_sea": "0.99",
+    "frozen_lake": "0.74", "cartpole": "475",
+}  # fmt: skip
+"""Greedy returns that are good; of DeepSea and FrozenLake the best there is."""
+
+
+def zoo() -> str:
+    """Return what the configurations of gymnax's environments come to."""
+    result = _read("zoo")
+    return _by_return(result, ["configuration"]) + _of_pair(result) + _again(result, "zoo")
+
+
+def bars() -> str:
+    """Return what methods come to where a known score is to be reached."""
+    result = _read("bars")
+    return _by_return(result, ["configuration", "with"]) + _again(result, "bars")
+
+
+def _by_return(result: dict[str, Any], columns: list[str]) -> str:
+    lines = []
+    for name, found in result["results"].items():
+        summary = found["summary"]
+        file, *_ = name.split()
+        options = " ".join(found["command"].split()[5:])
+        words = [f"`{file}.toml`", f"`{options}`" if options else ""][: len(columns)]
+        lines.append([*words, str(summary["seed_count"]), f"{summary['env_steps_per_seed']:,}",
+                      AIMS.get(file, ""),
+                      _interval(summary["final"], "eval_return", 2)])  # fmt: skip
+    columns = [*columns, "seeds", "steps per seed", "good is", "greedy return"]
+    return _markdown(columns, lines, len(columns) - 4)
+
+
+def _of_pair(result: dict[str, Any]) -> str:
+    if "comparison" not in result:
+        return ""
+    (first, _), (second, other) = result["comparison"]["settings"].items()
+    middle, low, high = other["difference"]
+    return (
+        f"\n\nGreedy returns of `{second}.toml`, means along training, exceed those of "
+        f"`{first}.toml` by {middle:.2f} [{low:.2f}, {high:.2f}] ({other['seeds']} paired seeds)."
+    )
+
+
 def compare() -> str:
     """Return what ``jaxdqn compare`` found of DQN and Double DQN."""
     result = _read("comparison")
@@ -219,6 +263,73 @@ def design(name: str) -> str:
         "`lax.cond`, metrics of every step, `jax.vmap` over seeds):\n\n"
     )
     return lead + _markdown(columns, lines, 1) + _measured(result)
+
+
+def rainbow_design() -> str:
+    """Return Rainbow against the same written plainly."""
+    result = _read("compare_designs_rainbow_cpu")
+    lines = []
+    for row in result["rows"]:
+        mine = _first(result["rows"], row, ("seeds",))["updates_per_second"]["median"]
+        its = row["updates_per_second"]["median"]
+        lines.append([row["design"], str(row["seeds"]), f"{its:,.0f}", f"{mine / its:.2f} ×"])
+    lead = (
+        "Rainbow on the same job, beside all its parts written as plainly, of flashbax, flax and "
+        "rlax (`benchmarks/standard_rainbow.py`):\n\n"
+    )
+    columns = ["design", "seeds", "updates/s", "ours is"]
+    return lead + _markdown(columns, lines, 1) + _measured(result)
+
+
+def prices() -> str:
+    """Return what an iteration of each method takes, one line for each."""
+    rows = _read("prices")["rows"]
+    counts = list(dict.fromkeys(row["seeds"] for row in rows))
+    at = {(row["method"], row["seeds"]): row for row in rows}
+    lines = [
+        [name]
+        + [f"{at[name, count]['microseconds']:,.0f}" for count in counts]
+        + [f"{at[name, count]['to_double_dqn']:.2f} ×" for count in counts]
+        for name in dict.fromkeys(row["method"] for row in rows)
+    ]
+    columns = ["method", *(f"µs, {count} seeds" for count in counts)]
+    columns += [f"to Double DQN, {count} seeds" for count in counts]
+    lead = (
+        "An iteration of `maze.toml` (16 environments step once, one update of 128-128 with a "
+        "batch of 64), per agent; − is Rainbow without:\n\n"
+    )
+    return lead + _markdown(columns, lines, 1) + _measured(_read("prices"))
+
+
+def rainbow() -> str:
+    """Return what each step to Rainbow brought, one line for each, one column for each task."""
+    result = _read("rainbow")
+    tasks = result["tasks"]
+    names = dict.fromkeys(name for task in tasks for name in task["methods"])
+    lines, count = [], 0
+    for name in names:
+        line = [name]
+        for task in tasks:
+            row = task["methods"].get(name, {})
+            if "difference" not in row:
+                line.append(_difference(row["along"]["score"]) if row else "not run")
+                continue
+            found = row["difference"]["score"]
+            said = f"{found['mean']:+.2f} [{found['low']:+.2f}, {found['high']:+.2f}]"
+            line.append(f"**{said}**" if found["low"] > 0 or found["high"] < 0 else said)
+            count += 1
+        lines.append(line)
+    columns = ["", *(f"{task['task']}, {task['steps'][-1] / 1000:.0f} k steps" for task in tasks)]
+    lead = (
+        f"Scores (mean along training of success; on CartPole of the greedy return / 500) with "
+        f"their 95 % bootstrap intervals, {result['seeds']} paired seeds: first Double DQN's own, "
+        "then differences, of + and Rainbow to Double DQN, of − to Rainbow. Bold excludes 0; of "
+        f"{count} intervals, {count / 20:.0f} or so would by chance:\n\n"
+    )
+    return (
+        lead + _markdown(columns, lines, 1) + _measured(result)
+        + f" It took {result['seconds'] / 60:.0f} minutes of one core."
+    )  # fmt: skip
 
 
 def one_core() -> str:
@@ -439,12 +550,17 @@ TABLES = {
     "highlights": highlights,
     "configurations": lambda: configurations("readme", MEASURES),
     "family": lambda: configurations("family", OF_FAMILY),
+    "zoo": zoo,
+    "bars": bars,
     "corridors_13": corridors_13,
     "compare": compare,
     "search": search,
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,
+    "compare_designs_rainbow_cpu": rainbow_design,
+    "prices": prices,
+    "rainbow": rainbow,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
     "laws_gpu": lambda: laws("laws_gpu"),
     "profile_gpu": lambda: profile("profile_gpu"),
@@ -506,6 +622,11 @@ def _markdown(columns: list[str], rows: list[list[str]], left: int) -> str:
 
 def _measured(result: dict[str, Any]) -> str:
     return "\n\n" + harness.provenance(result["command"], result["machine"])
+
+
+def _again(result: dict[str, Any], group: str) -> str:
+    """Return where a group of trainings was measured, whichever of them came last."""
+    return "\n\n" + harness.provenance(f"benchmarks/readme.py --{group}", result["machine"])
 
 
 if __name__ == "__main__":

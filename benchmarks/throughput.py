@@ -7,13 +7,16 @@ only acts and stores: the difference is the price of learning. ``--prices`` time
 step from Double DQN to Rainbow adds to an iteration of ``maze.toml``.
 """
 
+import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jaxdqn.parallel import devices
 
-devices.use_cores()
+CORES = argparse.ArgumentParser(add_help=False)
+CORES.add_argument("--cores", type=int, help="CPU cores to use, all by default")
+devices.use_cores(CORES.parse_known_args()[0].cores)
 
 import harness  # noqa: E402  (after the devices are set)
 import job  # noqa: E402
@@ -122,7 +125,7 @@ def show(cells: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Print the table and write ``throughput.json``."""
-    parser = harness.options(__doc__)
+    parser = harness.options(__doc__, parents=[CORES])
     configs = ["maze", "residual_maze"]
     parser.add_argument("--configs", nargs="+", default=configs, help="names in configs/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16])
