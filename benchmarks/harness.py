@@ -166,9 +166,9 @@ def replace_in_readme(name: str, text: str) -> list[Path]:
 
 
 def _command() -> str:
-    """Return how this script was called, less the folders, which mean nothing elsewhere."""
+    """Return how this script was called, less folders and time, which mean nothing elsewhere."""
     words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
-    for option in ("--out", "--venvs", "--raw"):
+    for option in ("--out", "--venvs", "--raw", "--minutes"):
         if option in words:
             at = words.index(option)
             del words[at : at + 2]

@@ -297,8 +297,10 @@ def main() -> None:
     for task in tasks:
         show(task)
     seconds = sum(found["seconds"] for found in cells.values())
+    missing = len(options.tasks) * len(options.methods) - len(cells)
     result = {
-        "seeds": options.seeds, "scale": options.scale, "seconds": seconds, "tasks": tasks,
+        "seeds": options.seeds, "scale": options.scale, "seconds": seconds, "missing": missing,
+        "tasks": tasks,
     }  # fmt: skip
     path = harness.save("rainbow", result, options.out)
     draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=110)

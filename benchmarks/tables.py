@@ -267,7 +267,7 @@ def design(name: str) -> str:
 
 def rainbow_design() -> str:
     """Return Rainbow against the same written plainly."""
-    result = _read("compare_designs_rainbow_cpu")
+    result = _read("compare_designs_rainbow_one_core")
     lines = []
     for row in result["rows"]:
         mine = _first(result["rows"], row, ("seeds",))["updates_per_second"]["median"]
@@ -324,12 +324,14 @@ def rainbow() -> str:
         f"Scores (mean along training of success; on CartPole of the greedy return / 500) with "
         f"their 95 % bootstrap intervals, {result['seeds']} paired seeds: first Double DQN's own, "
         "then differences, of + and Rainbow to Double DQN, of − to Rainbow. Bold excludes 0; of "
-        f"{count} intervals, {count / 20:.0f} or so would by chance:\n\n"
+        f"{count} intervals, about {count / 20:.0f} would by chance:\n\n"
     )
-    return (
-        lead + _markdown(columns, lines, 1) + _measured(result)
-        + f" It took {result['seconds'] / 60:.0f} minutes of one core."
-    )  # fmt: skip
+    took = f" It took {result['seconds'] / 60:.0f} minutes of a core, of a machine that was shared."
+    if result["missing"]:
+        took += (
+            f" {result['missing']} of the pairs of task and method that it asks for were not run."
+        )
+    return lead + _markdown(columns, lines, 1) + _measured(result) + took
 
 
 def one_core() -> str:
@@ -558,7 +560,7 @@ TABLES = {
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,
-    "compare_designs_rainbow_cpu": rainbow_design,
+    "compare_designs_rainbow_one_core": rainbow_design,
     "prices": prices,
     "rainbow": rainbow,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
