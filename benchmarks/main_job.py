@@ -24,8 +24,8 @@ def main() -> None:
     for count in options.seeds:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                extra = readme.QUICK if options.quick else []
-                rows.append({"seeds": count, **readme.run("maze", count, Path(folder), extra)})
+                found = readme.run("maze", count, Path(folder), options.quick)
+                rows.append({"seeds": count, **found})
             except subprocess.CalledProcessError as error:
                 failed.append(f"{count} seeds ended with status {error.returncode}")
     path = harness.save(f"job_{jax.default_backend()}", {"jobs": rows}, options.out)

@@ -73,11 +73,11 @@ QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1
          "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
 
 
-def run(name: str, how: Any, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None) -> dict[str, Any]:
     """Train one configuration; return its summary and the seconds of the whole command."""
     command = ["train", f"configs/{name.split()[0]}.toml", "--seeds", *str(how).split()]
-    before = ["--cores", str(options.cores)] if options.cores else []
-    extra = QUICK if options.quick else []
+    before = ["--cores", str(cores)] if cores else []
+    extra = QUICK if quick else []
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "jaxdqn", *before, *command, "--out", str(folder / name), *extra],
@@ -182,7 +182,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only or GROUPS[group]:
             how = 2 if options.quick else GROUPS[group][name]
-            results[name] = run(name, how, Path(folder), options)
+            results[name] = run(name, how, Path(folder), options.quick, options.cores)
             for picture in PICTURES.get(name, ()):
                 source = Path(folder) / name / f"{picture}.png"
                 shutil.copy(source, options.out / f"{name}_{picture}.png")
