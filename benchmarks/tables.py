@@ -266,7 +266,7 @@ def design(name: str) -> str:
 
 
 def rainbow_design() -> str:
-    """Return Rainbow against the same written plainly."""
+    """Return Rainbow against the same written plainly, one agent on one core."""
     result = _read("compare_designs_rainbow_one_core")
     lines = []
     for row in result["rows"]:
@@ -275,7 +275,8 @@ def rainbow_design() -> str:
         lines.append([row["design"], str(row["seeds"]), f"{its:,.0f}", f"{mine / its:.2f} ×"])
     lead = (
         "Rainbow on the same job, beside all its parts written as plainly, of flashbax, flax and "
-        "rlax (`benchmarks/standard_rainbow.py`):\n\n"
+        "rlax (`benchmarks/standard_rainbow.py`; ours draws noise for each acting environment, the "
+        "standard design one for all):\n\n"
     )
     columns = ["design", "seeds", "updates/s", "ours is"]
     return lead + _markdown(columns, lines, 1) + _measured(result)
@@ -292,11 +293,11 @@ def prices() -> str:
         + [f"{at[name, count]['to_double_dqn']:.2f} ×" for count in counts]
         for name in dict.fromkeys(row["method"] for row in rows)
     ]
-    columns = ["method", *(f"µs, {count} seeds" for count in counts)]
-    columns += [f"to Double DQN, {count} seeds" for count in counts]
+    columns = ["method", *(f"µs, seeds: {count}" for count in counts)]
+    columns += [f"to Double DQN, seeds: {count}" for count in counts]
     lead = (
         "An iteration of `maze.toml` (16 environments step once, one update of 128-128 with a "
-        "batch of 64), per agent; − is Rainbow without:\n\n"
+        "batch of 64), per agent; − is Rainbow without, implicit quantiles are at 8 fractions:\n\n"
     )
     return lead + _markdown(columns, lines, 1) + _measured(_read("prices"))
 
@@ -326,11 +327,9 @@ def rainbow() -> str:
         "then differences, of + and Rainbow to Double DQN, of − to Rainbow. Bold excludes 0; of "
         f"{count} intervals, about {count / 20:.0f} would by chance:\n\n"
     )
-    took = f" It took {result['seconds'] / 60:.0f} minutes of a core, of a machine that was shared."
+    took = f" It took {result['seconds'] / 60:.0f} minutes of a core of a shared machine."
     if result["missing"]:
-        took += (
-            f" {result['missing']} of the pairs of task and method that it asks for were not run."
-        )
+        took += f" {result['missing']} of its pairs of a task and a method have not been run."
     return lead + _markdown(columns, lines, 1) + _measured(result) + took
 
 
