@@ -100,6 +100,32 @@ def test_wrong_comparisons_are_refused_before_anything_is_trained(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_measure_that_only_some_methods_have_is_refused(tmp_path):
+    for method in ("dqn", "ppo"):
+        (tmp_path / f"{method}.toml").write_text(to_toml(small(method=method)))
+    paths = [str(tmp_path / f"{method}.toml") for method in ("dqn", "ppo")]
+    with pytest.raises(ConfigError, match="measure 'q_error' is not known in ppo: did you mean"):
+        compare.main([*paths, "--measure", "q_error"])
+
+
+@pytest.mark.slow
+def test_methods_are_compared_on_the_same_maze_with_the_same_seeds(tmp_path, capsys):
+    methods = ("dqn", "pqn", "ppo")
+    for method in methods:
+        (tmp_path / f"{method}.toml").write_text(to_toml(small(method=method)))
+    paths = [str(tmp_path / f"{method}.toml") for method in methods]
+    out = tmp_path / "all"
+    assert compare.main([*paths, "--seeds", "2", "--measure", "regret", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "pqn - dqn" in said
+    assert "ppo - dqn" in said
+    found = json.loads((out / "comparison.json").read_text())["settings"]
+    assert list(found) == list(methods)
+    assert all(entry["seconds"] > 0 and entry["seeds"] == 2 for entry in found.values())
+    with np.load(out / "ppo.npz") as trained:
+        assert trained["policy_regret"].shape == trained["regret"].shape == (2, 4)
+
+
 def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, double in (("double", True), ("single", False)):

@@ -35,6 +35,13 @@ def test_the_residual_network_walks_the_shortest_path():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["pqn", "ppo"])
+def test_methods_without_replay_walk_the_shortest_path(name):
+    _, metrics = train(name, 8)
+    assert (metrics.spl[:, -1] == 1.0).sum() >= 7
+
+
+@pytest.mark.slow
 def test_cartpole_is_solved():
     """One seed in eight or so dips at any one evaluation, so the last four are looked at."""
     config, metrics = train("cartpole", 8)

@@ -101,7 +101,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     state, tally, (steps, (log_probability, values_tm1)) = rollout.gather(
         config, parts.environment, parts.env_params, state, tally, policy
     )
-    values_t = jax.vmap(jax.vmap(lambda obs: parts.judge(params, obs)[1]))(steps.obs_t)
+    values_t = rollout.values_of(config, lambda obs: parts.judge(params, obs)[1], steps.obs_t)
     # Generalised advantages are λ-returns less the value before the step.
     targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
         steps, values_t, config.discount, config.gae_lambda

@@ -98,7 +98,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     state, tally, (steps, _) = rollout.gather(
         config, parts.environment, parts.env_params, state, tally, policy
     )
-    values_t = jax.vmap(jax.vmap(lambda obs: jnp.max(q_values(params, obs))))(steps.obs_t)
+    values_t = rollout.values_of(config, lambda obs: jnp.max(q_values(params, obs)), steps.obs_t)
     targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
         steps, values_t, config.discount, config.td_lambda
     )

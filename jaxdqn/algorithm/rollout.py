@@ -82,6 +82,15 @@ def gather(
     return state, tally, seen
 
 
+def values_of(config: Config, value: Callable[[Array], Array], obs: Array) -> Array:
+    """Return the value ``(obs) -> []`` of each observation of a rollout, ``[T, E]``.
+
+    As many at once as learning takes, so that a long rollout needs no more memory than that.
+    """
+    rows = obs.reshape(-1, *obs.shape[2:])
+    return lax.map(value, rows, batch_size=config.schedule.batch_size).reshape(obs.shape[:2])
+
+
 def lambda_returns(
     steps: Transition, values_t: Array, discount: float | Array, decay: float | Array
 ) -> Array:
@@ -148,12 +157,13 @@ def learn(
 
 
 def bytes_gathered(config: Config, environment: Environment, numbers: int) -> int:
-    """Return the bytes of a rollout's transitions, and of its samples in another order.
+    """Return the bytes of a rollout's transitions, of what is made of them, and of all shuffled.
 
     Args:
         config: the settings.
         environment: where.
-        numbers: that a sample has beside what was seen, of four bytes each.
+        numbers: that a sample has beside what was seen, the action first, of four bytes each.
     """
     seen = pytrees.size(environment.obs)
-    return config.num_envs * config.rollout_steps * (2 * (seen + 8) + seen + 2 * 4 * numbers)
+    transition, sample = 2 * seen + 13, seen + 4 * numbers
+    return config.num_envs * config.rollout_steps * (transition + 4 * (numbers - 1) + sample)
