@@ -112,7 +112,7 @@ def cell(config: Config, block: range, raw: Path, wait: bool) -> dict[str, np.nd
         raw: folder of what is trained already.
         wait: train it if it isn't; else None is returned.
     """
-    asked = f"{to_toml(config)}\n{block}"
+    asked = "\n".join([*sorted(to_toml(config).splitlines()), str(block)])
     path = raw / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         with np.load(path) as kept:

@@ -46,7 +46,7 @@ POLE = {
 BARS = {
     **{f"cartpole {name}": f"8 {words} --total_steps 250000" for name, words in POLE.items()},
     "deep_sea noisy": "16 --noisy",
-    "deep_sea n_step": "16 --n_step 3",
+    "deep_sea n_step": "16 --n_step 10",
 }
 """Name of a configuration and what it is then; seeds, and options."""
 GROUPS: dict[str, dict[str, Any]] = {"readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS}
