@@ -44,7 +44,7 @@ POLE = {
     "--noisy",
 }
 BARS = {
-    **{f"cartpole {name}": f"8 {words} --total_steps 250000" for name, words in POLE.items()},
+    **{f"cartpole {name}": f"8 {words}" for name, words in POLE.items()},
     "deep_sea noisy": "16 --noisy",
     "deep_sea n_step": "16 --n_step 10",
 }
