@@ -98,9 +98,11 @@ def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count, pa
         victim = rng.choice(running)
         kills += victim.poll() is None
         victim.kill()
+        done = (whole / out / "summary.json").exists()
         for process in running:
             _, err = process.communicate(timeout=90)
-            if count > 1 and process.returncode:
+            # One that was killed when all was done may have had its last word.
+            if count > 1 and process.returncode and not (process is victim and done):
                 assert err.splitlines()[-1] == guard.SENTENCE
         if not any(process.returncode for process in running):
             # It was sooner; the next kills meet a new one.
