@@ -56,16 +56,57 @@ class LearnerState(TrainState):
     updates: int
 
 
-def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
-    """Return ``train(key) -> {"state", "metrics"}`` for one seed, metrics of every vector step."""
+def make_environment(config: Config) -> tuple[LogWrapper, Any]:
+    """Return the environment, which logs its episodes, and its parameters."""
     env, env_params = gymnax.make(config.env)
-    env_params = env_params.replace(**config.env_params)
-    env = LogWrapper(env)
-    network = Network(env.action_space(env_params).n, config.widths)
-    optimizer = optax.chain(
+    return LogWrapper(env), env_params.replace(**config.env_params)
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """Return Adam behind a clipped gradient."""
+    return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
         optax.adam(config.learning_rate, eps=config.adam_epsilon),
     )
+
+
+def fresh(network: nn.Module, params: Any, optimizer: optax.GradientTransformation) -> LearnerState:
+    """Return what learning starts from."""
+    return LearnerState.create(
+        apply_fn=network.apply,
+        params=params,
+        target_params=jax.tree.map(jnp.copy, params),
+        tx=optimizer,
+        timesteps=jnp.int32(0),
+        updates=jnp.int32(0),
+    )
+
+
+def copy_to_target(config: Config, state: LearnerState, learning: jax.Array) -> LearnerState:
+    """Copy the network to the target network where that is due."""
+    return jax.lax.cond(
+        learning & (state.updates % config.target_period == 0),
+        lambda state: state.replace(target_params=state.params),
+        lambda state: state,
+        state,
+    )
+
+
+def measure(state: LearnerState, loss: jax.Array, info: dict[str, Any]) -> dict[str, jax.Array]:
+    """Return the row of metrics of a step."""
+    return {
+        "timesteps": state.timesteps,
+        "updates": state.updates,
+        "loss": loss,
+        "returns": info["returned_episode_returns"].mean(),
+    }
+
+
+def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
+    """Return ``train(key) -> {"state", "metrics"}`` for one seed, metrics of every vector step."""
+    env, env_params = make_environment(config)
+    network = Network(env.action_space(env_params).n, config.widths)
+    optimizer = make_optimizer(config)
     buffer = flashbax.make_flat_buffer(
         max_length=config.capacity,
         min_length=config.batch_size,
@@ -122,19 +163,8 @@ def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
             lambda state, *_: (state, jnp.float32(0.0)),
             *(state, buffer_state, key_learn),
         )
-        state = jax.lax.cond(
-            learning & (state.updates % config.target_period == 0),
-            lambda state: state.replace(target_params=state.params),
-            lambda state: state,
-            state,
-        )
-        metrics = {
-            "timesteps": state.timesteps,
-            "updates": state.updates,
-            "loss": loss,
-            "returns": info["returned_episode_returns"].mean(),
-        }
-        return (state, buffer_state, env_state, next_obs, key), metrics
+        state = copy_to_target(config, state, learning)
+        return (state, buffer_state, env_state, next_obs, key), measure(state, loss, info)
 
     def train(key: jax.Array) -> dict[str, Any]:
         key, key_reset, key_network = jax.random.split(key, 3)
@@ -142,14 +172,7 @@ def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
             jax.random.split(key_reset, config.num_envs), env_params
         )
         params = network.init(key_network, obs)
-        state = LearnerState.create(
-            apply_fn=network.apply,
-            params=params,
-            target_params=jax.tree.map(jnp.copy, params),
-            tx=optimizer,
-            timesteps=jnp.int32(0),
-            updates=jnp.int32(0),
-        )
+        state = fresh(network, params, optimizer)
         example = TimeStep(obs[0], jnp.int32(0), jnp.float32(0.0), jnp.bool_(False))
         carry = (state, buffer.init(example), env_state, obs, key)
         carry, metrics = jax.lax.scan(update_step, carry, length=vector_steps)

@@ -12,14 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 import flashbax
-import gymnax
 import jax
 import jax.numpy as jnp
-import optax
 import rlax
 from flax import linen as nn
-from gymnax.wrappers import LogWrapper
-from standard_design import LearnerState, TimeStep
+from standard_design import (
+    LearnerState,
+    TimeStep,
+    copy_to_target,
+    fresh,
+    make_environment,
+    make_optimizer,
+    measure,
+)
 
 from jaxdqn import Config
 
@@ -70,15 +75,10 @@ class Network(nn.Module):
 
 def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
     """Return ``train(key) -> {"state", "metrics"}`` for one seed, metrics of every vector step."""
-    env, env_params = gymnax.make(config.env)
-    env_params = env_params.replace(**config.env_params)
-    env = LogWrapper(env)
+    env, env_params = make_environment(config)
     network = Network(env.action_space(env_params).n, config.atoms, config.widths)
     atoms = jnp.linspace(config.v_min, config.v_max, config.atoms)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.adam(config.learning_rate, eps=config.adam_epsilon),
-    )
+    optimizer = make_optimizer(config)
     buffer = flashbax.make_prioritised_trajectory_buffer(
         add_batch_size=config.num_envs,
         sample_batch_size=config.batch_size,
@@ -149,19 +149,8 @@ def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
             lambda state, buffer_state, _: (state, buffer_state, jnp.float32(0.0)),
             *(state, buffer_state, key_learn),
         )
-        state = jax.lax.cond(
-            learning & (state.updates % config.target_period == 0),
-            lambda state: state.replace(target_params=state.params),
-            lambda state: state,
-            state,
-        )
-        metrics = {
-            "timesteps": state.timesteps,
-            "updates": state.updates,
-            "loss": loss,
-            "returns": info["returned_episode_returns"].mean(),
-        }
-        return (state, buffer_state, env_state, next_obs, key), metrics
+        state = copy_to_target(config, state, learning)
+        return (state, buffer_state, env_state, next_obs, key), measure(state, loss, info)
 
     def train(key: jax.Array) -> dict[str, Any]:
         key, key_reset, key_network, key_noise = jax.random.split(key, 4)
@@ -169,14 +158,7 @@ def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
             jax.random.split(key_reset, config.num_envs), env_params
         )
         params = network.init({"params": key_network, "noise": key_noise}, obs)
-        state = LearnerState.create(
-            apply_fn=network.apply,
-            params=params,
-            target_params=jax.tree.map(jnp.copy, params),
-            tx=optimizer,
-            timesteps=jnp.int32(0),
-            updates=jnp.int32(0),
-        )
+        state = fresh(network, params, optimizer)
         example = TimeStep(obs[0], jnp.int32(0), jnp.float32(0.0), jnp.bool_(False))
         carry = (state, buffer.init(example), env_state, obs, key)
         carry, metrics = jax.lax.scan(update_step, carry, length=vector_steps)

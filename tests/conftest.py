@@ -36,7 +36,7 @@ if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tracing makes many small objects that stay; looking through them all takes a tenth of the time.
+# Tracing makes many small objects that stay; looking through them all takes a twentieth of it.
 gc.set_threshold(100_000, 50, 100)
 
 import gymnax  # noqa: E402  (after the devices are set)

@@ -90,18 +90,17 @@ def _known(
     config: LanguageConfig, params: Any, levels: Levels, key: PRNGKey, indices: Array
 ) -> tuple[Array, dict[str, Array]]:
     """Return what is known after each text's prompt, ``[N, D]``, and its labels ``[N, K]``."""
-    trunk, cells = config.model().trunk, config.cells
-    height = int(config.env_kwargs.get("height", 10))
+    trunk, (_, *shape) = config.model().trunk, levels.walls.shape
     texts = corpus.draw(config, levels, indices, key)
 
     def of_text(tokens: Array) -> tuple[Array, dict[str, Array]]:
-        prompt = tokens[: text.prompt_length(cells)]
-        walls = prompt[1 : cells + 1] == text.TOKENS.index("wall")
+        prompt = tokens[: text.prompt_length(config.cells)]
+        walls = prompt[1 : config.cells + 1].reshape(shape) == text.TOKENS.index("wall")
         goal, agent = (prompt[place] - len(text.WORDS) for place in (-3, -1))
-        distances = solve.distances(walls.reshape(height, -1), goal)
-        reached = solve.successors(walls.reshape(height, -1))[agent]
+        distances = solve.distances(walls, goal)
+        reached = solve.successors(walls)[agent]
         labels = {
-            "walls": walls,
+            "walls": walls.reshape(-1),
             "step": distances[reached] < distances[agent],
             "distance": distances[agent][None],
         }
