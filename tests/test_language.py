@@ -1,6 +1,7 @@
 """Texts of mazes, their exact entropies, and a model that reads and writes them."""
 
 import functools
+import itertools
 import math
 from collections import Counter
 
@@ -260,11 +261,83 @@ def test_sampling_follows_the_models_probabilities():
 def test_padding_changes_nothing():
     config, params = deep()
     tokens = jnp.asarray(texts("alone").tokens[0])
-    losses_of = jax.jit(language.token_losses)
+    losses_of = jax.jit(language.next_losses)
     losses = losses_of(config, params, tokens)
     assert not np.asarray(losses)[np.asarray(tokens) == text.PADDING].any()
     shorter = losses_of(config, params, tokens[: LENGTH + 1])
     np.testing.assert_allclose(losses[: LENGTH + 1], shorter, rtol=1e-5)
+
+
+def test_ways_from_many_starts_are_read_as_if_each_were_a_text_of_its_own():
+    config, params = deep()
+    several = config.replace(starts=3, alone=0.0, walks=0.0)
+    found = draw(several, corpus.banks(config)[1], jnp.arange(4), KEY)
+    shared, losses_of = LENGTH - 2, jax.jit(language.next_losses)
+    for tokens, surprise in zip(found.tokens, found.surprise, strict=True):
+        tails = tokens[shared:].reshape(3, 19)
+        assert len(set(tails[:, 1].tolist())) == 3, "starts are distinct"
+        together = losses_of(several, params, tokens)
+        for number, tail in enumerate(tails):
+            alone = jnp.concatenate([tokens[:shared], tail])
+            level, path = text.read(text.decode(alone, 25), 5, 5)
+            cells = [level.start, *path]
+            steps = {abs(one - other) for one, other in itertools.pairwise(cells)}
+            assert steps <= {1, 5}
+            expected = losses_of(config, params, alone)
+            part = slice(shared + 19 * number, shared + 19 * (number + 1))
+            np.testing.assert_allclose(together[part][1:], expected[shared + 1 :], atol=2e-5)
+            assert surprise[part][1] == pytest.approx(math.log(16))
+            np.testing.assert_allclose(together[:shared], expected[:shared], atol=2e-5)
+            assert number == 0 or together[part][0] == 0, "'agent' is always the same"
+
+
+def test_a_masked_token_is_neither_seen_nor_left_out_of_the_bound():
+    """Where every token is as likely, the bound is the loss itself: in the mean over shares."""
+    config = little(causal=False, layers=2)
+    params = language.init(config, KEY).params
+    tokens = jnp.asarray(texts("shortest").tokens[:1])
+    even = jax.tree.map(jnp.zeros_like, params)
+    many = jnp.tile(tokens, (4_000, 1))
+    losses_of = jax.jit(language.losses_of, static_argnames="at_once")
+    for settings, first in ((config, 1), (for_finetuning(config), LENGTH)):
+        losses = np.asarray(losses_of(settings, even, many, KEY, at_once=4_000))
+        assert not losses[:, :first].any()
+        each = np.log(len(text.vocabulary(25)))
+        error = losses.sum(axis=1).std() / 4_000**0.5
+        assert abs(losses.sum(axis=1).mean() - each * (47 - first)) < 5 * error
+    masked = jax.jit(language.masked_losses)
+    tuned = for_finetuning(config)
+    whole = masked(tuned, params, tokens[0], 1.0, KEY)
+    other = masked(tuned, params, tokens[0].at[LENGTH].set(text.END), 1.0, KEY)
+    np.testing.assert_array_equal(whole[LENGTH + 1 :], other[LENGTH + 1 :])
+    moved = masked(tuned, params, tokens[0].at[3].set(text.PADDING), 1.0, KEY)
+    assert (np.asarray(whole != moved)[LENGTH:]).all()
+    seen = masked(tuned, params, tokens[0], 0.5, KEY)
+    later = masked(tuned, params, tokens[0].at[-1].set(text.END), 0.5, KEY)
+    assert ((seen > 0) & (seen != later)).any(), "an earlier token sees a later one"
+
+
+def test_what_a_masked_model_writes_is_what_it_reads_behind_each_mask():
+    config = little(causal=False, layers=2)
+    params = language.init(config, KEY).params
+    prompts = jnp.asarray(texts("shortest").tokens[:4, :LENGTH])
+    written = np.asarray(jax.jit(generation.generate)(config, params, prompts, 0.0, KEY))
+    for row in written:
+        ended = False
+        for place in range(LENGTH, 47):
+            shown = np.where(np.arange(47) < place, row, text.MASK)
+            best = logits_of(config, params, jnp.asarray(shown))[place].argmax()
+            assert row[place] == (text.PADDING if ended else best)
+            ended |= row[place] == text.END
+
+
+def test_a_model_of_masked_tokens_learns_and_is_begun_with():
+    config = little(causal=False)
+    state, before = language.pretrain(config, KEY)
+    _, after = language.finetune(config, state, KEY)
+    assert after.held_out.path[-1] < after.held_out.path[0] < before.held_out.path[0]
+    assert before.held_out.board[-1] < before.held_out.board[0]
+    assert before.held_out.board[-1] > before.board_floor[-1]
 
 
 def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
@@ -349,6 +422,8 @@ def test_settings_round_trip_through_toml():
         ({"learning_rate": jnp.ones(2)}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
         ({"walks": 0.0, "solutions": 0.0, "alone": 0.0}, ["are all 0", "raise one"]),
         ({"updates": 2**30}, ["updates (1073741824) × batch_size (8)", "lower one"]),
+        ({"starts": 3, "causal": False}, ["starts (3) needs causal = true", "or starts = 1"]),
+        ({"finetune_starts": 26}, ["finetune_starts (26)", "25 cells", "lower it"]),
         ({"precision": "float8"}, ["precision", "float8"]),
         ({"mazes": 153}, ["mazes (153)", "distinct", "lower it"]),
         ({"env_kwargs": {**MAZES, "num_held_out": 0}}, ["num_held_out (0)", "1 or more"]),
@@ -452,13 +527,14 @@ def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
         ({"layers": 2}, ["layers (2) differs", "set layers = 1"]),
         ({"heads": 4}, ["heads (4) differs", "set heads = 2"]),
         ({"width": 16}, ["width (16) differs", "set width = 8"]),
+        ({"causal": False}, ["causal (False) differs", "set causal = True"]),
         (
             {"env_kwargs": {**AGENT["env_kwargs"], "observation": "tokens"}},
-            ["knows 34 tokens", "25 of 4 kinds", "observation = 'text'"],
+            ["knows 35 tokens", "25 of 4 kinds", "observation = 'text'"],
         ),
         (
             {"env_kwargs": {**AGENT["env_kwargs"], "height": 7}},
-            ["knows 34 tokens", "40 of 44 kinds", "size of mazes"],
+            ["knows 35 tokens", "40 of 45 kinds", "size of mazes"],
         ),
         (
             {"env_kwargs": {**AGENT["env_kwargs"], "num_levels": 21}},

@@ -22,7 +22,8 @@ class LanguageConfig(TrunkSettings):
     """Settings of one language model; sizes and names are static, numbers are pytree leaves."""
 
     stage: Literal["pretrain", "finetune"] = static("pretrain")
-    """What is learned: whole texts, or the paths in them alone."""
+    """What is learned: whole texts, or the paths in them alone. A causal model learns each token
+    from those before it, another some of the tokens, which are masked, from all others."""
     env_kwargs: Mapping[str, Any] = static({})
     """The mazes, in the words of the environment's constructor: those that follow its num_levels
     and num_held_out in the bank are the corpus, and the held-out ones are judged on."""
@@ -30,6 +31,8 @@ class LanguageConfig(TrunkSettings):
     """Mazes of the corpus, all distinct; they are read in turn, again once all were read."""
     path_length: int = static(48, low=2)
     """Most tokens after the agent's cell."""
+    starts: int = static(1, low=1)
+    """Cells from which ways to one goal are written after each maze, which is read once for all."""
     longest: Int = leaf(1_000_000, low=1)
     """Most moves from start to goal, no more than path_length less one in any case."""
     alone: Float = leaf(0.2, low=0.0, high=1e6)
@@ -70,6 +73,8 @@ class LanguageConfig(TrunkSettings):
     """Updates of fine-tuning."""
     finetune_learning_rate: Float = leaf(1e-3, low=0.0, high=1e3)
     """AdamW's step size in it."""
+    finetune_starts: int = static(1, low=1)
+    """Cells from which ways are written after each maze in it."""
     finetune_longest: Int = leaf(1_000_000, low=1)
     """Most moves from start to goal in it."""
 
@@ -89,7 +94,7 @@ class LanguageConfig(TrunkSettings):
 
     @property
     def context(self) -> int:
-        """Tokens of a text, padding included."""
+        """Tokens of one text, padding included."""
         return text.prompt_length(self.cells) + self.path_length
 
     @property
@@ -106,7 +111,7 @@ class LanguageConfig(TrunkSettings):
         """Return the model; with ``decode`` the one that reads a token at a time."""
         trunk = Trunk(
             len(text.vocabulary(self.cells)), self.context, self.layers, self.heads, self.width,
-            decode, jnp.dtype(self.precision),
+            self.causal, decode, jnp.dtype(self.precision),
         )  # fmt: skip
         return LanguageModel(trunk)
 
@@ -117,6 +122,7 @@ def for_finetuning(config: LanguageConfig) -> LanguageConfig:
         stage="finetune",
         updates=config.finetune_updates,
         learning_rate=config.finetune_learning_rate,
+        starts=config.finetune_starts,
         longest=config.finetune_longest,
         alone=0.0,
         walks=0.0,
@@ -144,6 +150,17 @@ def check(config: LanguageConfig) -> None:
             f"width ({config.width}) must be a multiple of heads ({config.heads}): use "
             f"{-(-config.width // config.heads) * config.heads}."
         )
+    for name in ("starts", "finetune_starts"):
+        starts = getattr(config, name)
+        if starts > 1 and not config.causal:
+            raise ConfigError(
+                f"{name} ({starts}) needs causal = true, since what many ways share must see none "
+                f"of them: set it, or {name} = 1."
+            )
+        if starts > config.cells:
+            raise ConfigError(
+                f"{name} ({starts}) exceeds the {config.cells} cells of a maze: lower it."
+            )
     if config.updates * config.batch_size >= 2**31:
         raise ConfigError(
             f"updates ({config.updates}) × batch_size ({config.batch_size}) must stay below "

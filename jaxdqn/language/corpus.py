@@ -24,11 +24,12 @@ class Texts(struct.PyTreeNode):
     """Texts of mazes; of one without the leading axis.
 
     Attributes:
-        tokens: int32 ``[B, T]``, padded.
+        tokens: int32 ``[B, T]``, padded; with several starts what is shared by the ways from them,
+            then each from its start on, as long as the first.
         surprise: of each token, float32 ``[B, T]``: the negative logarithm of its probability, in
             nats, for a reader who knows all that came before and how texts are made; 0 for the
             walls, whose own floor is ``exact.board_entropy``.
-        moves: from the start to the goal on the shortest path, int32 ``[B]``.
+        moves: from the (first) start to the goal on the shortest path, int32 ``[B]``.
     """
 
     tokens: Array
@@ -76,7 +77,8 @@ def banks(config: LanguageConfig) -> tuple[Levels, Levels]:
 def draw(config: LanguageConfig, bank: Levels, indices: Array, key: PRNGKey) -> Texts:
     """Write texts about mazes of a bank.
 
-    Goal and start are any two cells that are connected, at most ``longest`` moves apart.
+    Goal and starts are any cells that are connected, at most ``longest`` moves apart; starts are
+    distinct where there are enough.
 
     Args:
         config: how long paths may be and how often each kind of text is written.
@@ -96,22 +98,25 @@ def _draw(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> T
     goal = bank.cells[index, jnp.minimum((lots[-1] * count).astype(jnp.int32), count - 1)]
     distances = solve.distances(walls, goal)
     near = (distances > 0) & (distances < walls.size) & (distances <= config.longest)
-    start = jnp.argmax(jnp.where(near, lots[:-1], -1.0)).astype(jnp.int32)
+    lot, starts = jax.lax.top_k(jnp.where(near, lots[:-1], -1.0), config.starts)
+    starts = jnp.where(lot >= 0, starts, starts[0]).astype(jnp.int32)
     shares = jnp.stack([jnp.float32(share) for share in config.shares])
     kind = jax.random.categorical(key_kind, jnp.log(shares)).astype(jnp.int32)
     wander = jnp.stack([jnp.float32(0), jnp.float32(1), jnp.float32(config.detours)])[kind]
-    uniform = jax.random.uniform(key_path, (config.path_length,))
-    path, path_surprise = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
-    prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
-    tokens = jnp.concatenate([prompt, path])
+    uniform = jax.random.uniform(key_path, (config.starts, config.path_length))
+
+    def of_start(start: Array, uniform: Array) -> tuple[Array, Array]:
+        path, of_path = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
+        prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
+        ends = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
+        return jnp.concatenate([prompt, path]), jnp.concatenate([ends, of_path])
+
+    whole = jax.vmap(of_start)(starts, uniform)
+    shared = text.shared_length(walls.size)
+    tokens, surprise = (jnp.concatenate([x[0], x[1:, shared:].reshape(-1)]) for x in whole)
     if config.permuted:
         tokens = permute(tokens, jax.random.permutation(jax.random.fold_in(key, 3), walls.size))
-    surprise = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
-    return Texts(
-        tokens=tokens,
-        surprise=jnp.concatenate([surprise, path_surprise]),
-        moves=distances[start],
-    )
+    return Texts(tokens=tokens, surprise=surprise, moves=distances[starts[0]])
 
 
 def walk(

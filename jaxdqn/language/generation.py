@@ -39,7 +39,10 @@ class Verdicts(struct.PyTreeNode):
 def generate(
     config: LanguageConfig, params: Params, prompts: Array, temperature: float | Array, key: PRNGKey
 ) -> Array:
-    """Write on after prompts, a token at a time, with keys and values of earlier ones kept.
+    """Write on after prompts, a token at a time.
+
+    A causal model keeps keys and values of earlier tokens; another is shown all that is yet to come
+    as masked, and reads the whole text anew for each token.
 
     Args:
         config: of the model.
@@ -52,11 +55,35 @@ def generate(
         Whole texts, int32 ``[B, T]``; what follows an ``end`` is padding.
     """
     keys = jax.random.split(unrolled(key), len(prompts))
-    one = functools.partial(_generate, config, params, temperature)
+    write = _cached if config.causal else _unmasked
+    one = functools.partial(write, config, params, temperature)
     return jax.vmap(one)(prompts.astype(jnp.int32), keys)
 
 
-def _generate(
+def _drawn(
+    logits: Array, before: Array, temperature: float | Array, place: Array, key: PRNGKey
+) -> Array:
+    """Draw the token at a place by its logits ``[V]``; nothing follows an end."""
+    noise = jax.random.gumbel(jax.random.fold_in(key, place), logits.shape)
+    drawn = jnp.argmax(logits + temperature * noise).astype(jnp.int32)
+    ended = (before == text.END) | (before == text.PADDING)
+    return jnp.where(ended, text.PADDING, drawn)
+
+
+def _unmasked(
+    config: LanguageConfig, params: Params, temperature: float | Array, prompt: Array, key: PRNGKey
+) -> Array:
+    masked = jnp.full(config.context, text.MASK, jnp.int32).at[: len(prompt)].set(prompt)
+
+    def step(tokens: Array, place: Array) -> tuple[Array, None]:
+        logits: Any = config.model().apply(params, tokens)
+        token = _drawn(logits[place], tokens[place - 1], temperature, place, key)
+        return tokens.at[place].set(token), None
+
+    return jax.lax.scan(step, masked, jnp.arange(len(prompt), config.context))[0]
+
+
+def _cached(
     config: LanguageConfig, params: Params, temperature: float | Array, prompt: Array, key: PRNGKey
 ) -> Array:
     model = config.model(decode=True)
@@ -68,10 +95,8 @@ def _generate(
     def step(carry: tuple[Any, Array], place: Array) -> tuple[tuple[Any, Array], Array]:
         cache, before = carry
         logits, changed = model.apply({**params, "cache": cache}, before[None], mutable=["cache"])
-        noise = jax.random.gumbel(jax.random.fold_in(key, place), logits[0].shape)
-        drawn = jnp.argmax(logits[0] + temperature * noise).astype(jnp.int32)
-        ended = (place > len(prompt)) & ((before == text.END) | (before == text.PADDING))
-        token = jnp.where(place < len(prompt), given[place], jnp.where(ended, text.PADDING, drawn))
+        drawn = _drawn(logits[0], before, temperature, place, key)
+        token = jnp.where(place < len(prompt), given[place], drawn)
         return (changed["cache"], token), token
 
     _, written = jax.lax.scan(step, (cache, prompt[0]), jnp.arange(1, config.context))
@@ -97,7 +122,7 @@ def judge(
         temperature: see ``generate``.
         key: consumed.
     """
-    asked = for_finetuning(config).replace(longest=config.path_length)
+    asked = for_finetuning(config).replace(longest=config.path_length, starts=1)
     key_ends, key_write = jax.random.split(key)
     texts = corpus.draw(asked, bank, indices, key_ends)
     length = text.prompt_length(config.cells)

@@ -39,7 +39,7 @@ def probe(
         ``distance`` the share of its variance that is explained. Beside each, as ``known``, what
         who has seen only the labels of the corpus reaches.
     """
-    written = for_finetuning(config).replace(permuted=False)
+    written = for_finetuning(config).replace(permuted=False, starts=1)
     held_out, bank = corpus.banks(config)
     fitted, tried = (
         _read(written, params, levels, part, count)

@@ -1,4 +1,4 @@
-"""Reading as one pure function: next-token prediction in nested scans, before and after
+"""Reading as one pure function: tokens are predicted in nested scans, before and after
 fine-tuning.
 """
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from jaxdqn import pytrees
 from jaxdqn.language import corpus, exact
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
-from jaxdqn.language.corpus import Texts
 from jaxdqn.maze import Levels, text
+from jaxdqn.networks import transformer
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
@@ -43,6 +44,8 @@ class LanguageState(struct.PyTreeNode):
 
 class Losses(struct.PyTreeNode):
     """Means over texts, in nats per text, float32; NaN where nothing is known.
+
+    Of a model that isn't causal these are upper bounds, see ``masked_losses``.
 
     Attributes:
         board: loss on the walls, given the kind of the text.
@@ -183,15 +186,70 @@ def run(
     return _run(config, held_out, bank, state, length)
 
 
-def token_losses(config: LanguageConfig, params: Params, tokens: Array) -> Array:
+def next_losses(config: LanguageConfig, params: Params, tokens: Array) -> Array:
     """Return the loss on each token of a text given those before it, float32 ``[T]``.
 
-    The first token, which is the kind of the text, and padding have none.
+    The first token, which is the kind of the text, and padding have none, nor has the word before
+    the second and later starts, which is always the same.
     """
-    logits: Any = config.model().apply(params, tokens[:-1])
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[1:])
-    counted = tokens[1:] != text.PADDING
+    logits: Any = config.model().apply(
+        params, tokens, text.shared_length(config.cells), config.starts
+    )
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[1:])
+    places, _ = _laid(config, len(tokens))
+    counted = (tokens[1:] != text.PADDING) & (places[1:] == places[:-1] + 1)
     return jnp.concatenate([jnp.zeros(1), jnp.where(counted, losses, 0.0)])
+
+
+def masked_losses(
+    config: LanguageConfig, params: Params, tokens: Array, share: Array, key: PRNGKey
+) -> Array:
+    """Return the loss on those tokens of a text that were masked given all others, ``[T]``.
+
+    Divided by the share that is masked, so that with shares drawn uniformly from 0 to 1 the sum's
+    mean is an upper bound of the text's loss (Shi et al., 2024, arXiv:2406.04329; Sahoo et al.,
+    2024, arXiv:2406.07524; on mazes Nolte et al., 2024, arXiv:2412.05117). Padding is learned, too:
+    how long a path is isn't given away.
+
+    Args:
+        config: the settings.
+        params: of the model.
+        tokens: int32 ``[T]``.
+        share: of tokens that are masked, ``[]``.
+        key: consumed.
+    """
+    masked = (jax.random.uniform(key, tokens.shape) < share) & _learned(config, len(tokens))
+    logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens))
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens)
+    return jnp.where(masked, losses / share, 0.0)
+
+
+def losses_of(
+    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int
+) -> Array:
+    """Return the losses on texts ``[B, T]``, of whichever kind the model learns, ``[B, T]``.
+
+    Args:
+        config: the settings.
+        params: of the model.
+        tokens: int32 ``[B, T]``.
+        key: consumed.
+        at_once: texts that are read together.
+    """
+    count = len(tokens)
+    key_share, key = jax.random.split(unrolled(key))
+    # Spread evenly: one of each B-th part of what may be drawn.
+    shares = (jnp.arange(count) + jax.random.uniform(key_share, minval=0.01)) / count
+
+    def of_text(text: tuple[Array, Array, PRNGKey]) -> Array:
+        if config.causal:
+            return next_losses(config, params, text[0])
+        return masked_losses(config, params, *text)
+
+    texts = (tokens, shares, jax.random.split(key, count))
+    if at_once >= count:
+        return jax.vmap(of_text)(texts)
+    return jax.lax.map(of_text, texts, batch_size=at_once)
 
 
 def indices_of(config: LanguageConfig, mazes: int, updates: Array) -> Array:
@@ -219,10 +277,14 @@ def _optimizer(config: LanguageConfig) -> optax.GradientTransformation:
     )
 
 
-def _counted(config: LanguageConfig) -> Array:
-    """Return which tokens are learned, ``[T]``: all, or those of the path alone."""
-    learned = jnp.arange(config.context) >= text.prompt_length(config.cells)
-    return learned | (config.stage == "pretrain")
+def _laid(config: LanguageConfig, length: int) -> tuple[np.ndarray, np.ndarray]:
+    return transformer.lay(length, text.shared_length(config.cells), config.starts)
+
+
+def _learned(config: LanguageConfig, length: int) -> np.ndarray:
+    """Return which tokens are learned, ``[T]``: all but the kind, or those of paths alone."""
+    first = 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
+    return _laid(config, length)[0] >= first
 
 
 @functools.partial(jax.jit, static_argnames="length")
@@ -230,6 +292,7 @@ def _run(
     config: LanguageConfig, held_out: Levels, bank: Levels, state: LanguageState, length: int
 ) -> tuple[LanguageState, LanguageMetrics]:
     floor = math.nan if config.permuted else exact.board_floor(config.env_kwargs)
+    judged = config.replace(starts=1)
 
     def period(state: LanguageState, _: None) -> tuple[LanguageState, LanguageMetrics]:
         update = functools.partial(_update, config, bank)
@@ -240,7 +303,7 @@ def _run(
             learning_rate=learning_rate(config, state.updates - 1),
             loss=jnp.mean(losses),
             grad_norm=jnp.mean(norms),
-            held_out=_measure(config, state.params, _held_out_texts(config, held_out, state)),
+            held_out=_measure(judged, held_out, state),
             board_floor=jnp.float32(floor),
         )
 
@@ -253,13 +316,14 @@ def _update(
     """Read one batch, the next mazes of the corpus."""
     indices = indices_of(config, len(bank), state.updates)
     key = jax.random.fold_in(unrolled(state.key_texts), state.updates)
-    texts = corpus.draw(config, bank, indices, key)
-    counted = _counted(config)[None] & (texts.tokens != text.PADDING)
-    total = counted.at[:, 0].set(False).sum()
+    key_texts, key_masks = jax.random.split(key)
+    texts = corpus.draw(config, bank, indices, key_texts)
+    learned = _learned(config, texts.tokens.shape[1])[None]
+    total = jnp.sum(learned & (texts.tokens != text.PADDING))
 
     def loss(params: Params) -> Array:
-        losses = jax.vmap(token_losses, (None, None, 0))(config, params, texts.tokens)
-        return jnp.sum(jnp.where(counted, losses, 0.0)) / total
+        losses = losses_of(config, params, texts.tokens, key_masks, config.batch_size)
+        return jnp.sum(losses, where=learned) / total
 
     found, grads = jax.value_and_grad(loss)(state.params)
     direction, opt_state = _optimizer(config).update(grads, state.opt_state, state.params)
@@ -269,18 +333,12 @@ def _update(
     return state, (found, optax.tree.norm(grads))
 
 
-def _held_out_texts(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Texts:
+def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Losses:
+    """Return the losses on texts of held-out mazes, by what they are about."""
     indices = jnp.arange(config.eval_texts) % len(held_out)
-    return corpus.draw(config, held_out, indices, state.key_eval)
-
-
-def _measure(config: LanguageConfig, params: Params, texts: Texts) -> Losses:
-    """Return the losses on texts, by what they are about."""
-
-    def of_text(tokens: Array) -> Array:
-        return token_losses(config, params, tokens)
-
-    losses = jax.lax.map(of_text, texts.tokens, batch_size=min(len(texts.tokens), AT_ONCE))
+    key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
+    texts = corpus.draw(config, held_out, indices, key_texts)
+    losses = losses_of(config, state.params, texts.tokens, key_masks, AT_ONCE)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
     def mean(values: Array, first: int, last: int | None) -> Array:

@@ -30,10 +30,10 @@ without."""
 
 SOLUTION = KINDS.index("solution")
 
-WORDS = (*TOKENS, *KINDS, "end", "padding")
+WORDS = (*TOKENS, *KINDS, "end", "padding", "mask")
 """The vocabulary but for the names of cells, which follow; a token is its place."""
 
-END, PADDING = WORDS.index("end"), WORDS.index("padding")
+END, PADDING, MASK = WORDS.index("end"), WORDS.index("padding"), WORDS.index("mask")
 
 
 def vocabulary(cells: int) -> tuple[str, ...]:
@@ -43,7 +43,12 @@ def vocabulary(cells: int) -> tuple[str, ...]:
 
 def prompt_length(cells: int) -> int:
     """Return how many tokens come before the path."""
-    return cells + 5
+    return shared_length(cells) + 2
+
+
+def shared_length(cells: int) -> int:
+    """Return how many tokens come before the agent: they are the same wherever it is."""
+    return cells + 3
 
 
 def prompt(

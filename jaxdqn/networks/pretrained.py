@@ -35,22 +35,22 @@ def trunk(folder: str, obs: Array) -> Params:
     return jax.tree.map(jnp.asarray, cut)
 
 
-def check(folder: str, sizes: Mapping[str, int], seen: Seen) -> None:
+def check(folder: str, shape: Mapping[str, int], seen: Seen) -> None:
     """Refuse a trunk that doesn't fit, or one that has read mazes that an agent is judged on.
 
     Args:
         folder: the run folder.
-        sizes: settings of the network that its weights depend on.
+        shape: settings of the network that its weights depend on.
         seen: what is to be read.
 
     Raises:
         ConfigError: naming what differs.
     """
     run = _load(folder)
-    for name, size in sizes.items():
-        if run.settings[name] != size:
+    for name, value in shape.items():
+        if run.settings[name] != value:
             raise ConfigError(
-                f"{name} ({size}) differs from that of pretrained {folder!r} "
+                f"{name} ({value}) differs from that of pretrained {folder!r} "
                 f"({run.settings[name]}): set {name} = {run.settings[name]}."
             )
     places, tokens = (run.params["trunk"][name] for name in ("places", "tokens"))
@@ -111,7 +111,7 @@ def _read(path: Path, changed: int) -> _Run:
     del changed  # a part of the key
     settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
     params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
-    for name in ("layers", "heads", "width", "env_kwargs"):
+    for name in ("layers", "heads", "width", "causal", "env_kwargs"):
         settings[name]
     params["trunk"]["places"], params["trunk"]["tokens"]["embedding"]
     return _Run(settings, params)

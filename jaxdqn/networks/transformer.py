@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import struct
 
@@ -19,6 +20,24 @@ WIDER = 4
 """Width of the layer within a block, in widths of the trunk."""
 
 SMALL = nn.initializers.normal(0.02)
+
+
+def lay(length: int, shared: int, tails: int) -> tuple[np.ndarray, np.ndarray]:
+    """Say where in its text each token is, when several that begin alike are read at once.
+
+    Args:
+        length: tokens in all: ``shared`` ones, then as many of each text.
+        shared: how many the texts have in common.
+        tails: texts.
+
+    Returns:
+        Place in its text, and which text it belongs to, -1 where to all; int ``[length]`` each.
+    """
+    index = np.arange(length)
+    after = index - shared
+    each = (length - shared) // tails
+    common = after < 0
+    return np.where(common, index, shared + after % each), np.where(common, -1, after // each)
 
 
 class Block(nn.Module):
@@ -59,6 +78,7 @@ class Trunk(nn.Module):
         layers: blocks.
         heads: of attention.
         width: numbers per token (D).
+        causal: whether a token sees only those before it.
         decode: read one token at a time, attending to those before through a cache, which
             ``init`` on a text of the length to come makes.
         dtype: of the activations; weights are float32.
@@ -69,12 +89,17 @@ class Trunk(nn.Module):
     layers: int
     heads: int
     width: int
+    causal: bool = True
     decode: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens: Array) -> Array:
-        """Map tokens ``[T]`` to ``[T, D]``; row t depends on tokens up to t alone."""
+    def __call__(self, tokens: Array, shared: int = 0, tails: int = 1) -> Array:
+        """Map tokens ``[T]`` to ``[T, D]``; if causal, row t depends on tokens up to t alone.
+
+        With ``tails``, of several texts that begin alike, laid as ``lay`` says: what they share is
+        read once, and no tail sees another.
+        """
         embed = nn.Embed(self.vocabulary, self.width, embedding_init=SMALL, name="tokens")
         places = self.param("places", SMALL, (self.context or len(tokens), self.width))
         if self.decode:
@@ -85,7 +110,11 @@ class Trunk(nn.Module):
             place.value += len(tokens) if made else 0
             mask = None
         else:
-            here, mask = places[: len(tokens)], nn.make_causal_mask(tokens)
+            place_of, text_of = lay(len(tokens), shared, tails)
+            here = places[place_of]
+            mask = nn.make_causal_mask(tokens, dtype=bool) if self.causal else None
+            if tails > 1:
+                mask &= ((text_of == -1) | (text_of == text_of[:, None]))[None]
         x = (embed(tokens.astype(jnp.int32)) + here).astype(self.dtype)
         for layer in range(self.layers):
             block = Block(self.heads, self.layers, self.decode, self.dtype, name=f"block_{layer}")
@@ -99,10 +128,13 @@ class LanguageModel(nn.Module):
     trunk: Trunk
 
     @nn.compact
-    def __call__(self, tokens: Array) -> Array:
-        """Map tokens ``[T]`` to logits of the next ones, float32 ``[T, V]``."""
+    def __call__(self, tokens: Array, shared: int = 0, tails: int = 1) -> Array:
+        """Map tokens ``[T]``, laid as the trunk says, to logits, float32 ``[T, V]``.
+
+        They are those of the next tokens where the trunk is causal, else of the tokens themselves.
+        """
         logits = nn.Dense(self.trunk.vocabulary, kernel_init=SMALL, name="output")
-        return logits(self.trunk(tokens).astype(jnp.float32))
+        return logits(self.trunk(tokens, shared, tails).astype(jnp.float32))
 
 
 class Reader(nn.Module):
@@ -125,6 +157,8 @@ class TrunkSettings(struct.PyTreeNode):
     """Heads of attention in a block."""
     width: int = static(64, low=1)
     """Numbers per token, a multiple of heads."""
+    causal: bool = static(True)
+    """Whether a token sees only those before it; else all of them."""
 
 
 class TransformerSettings(TrunkSettings, DenseSettings):
@@ -156,14 +190,15 @@ class TransformerSettings(TrunkSettings, DenseSettings):
                 f"{-(-self.width // self.heads) * self.heads}."
             )
         if self.pretrained:
-            sizes = {"layers": self.layers, "heads": self.heads, "width": self.width}
-            pretrained.check(self.pretrained, sizes, seen)
+            shape = {"layers": self.layers, "heads": self.heads, "width": self.width,
+                     "causal": self.causal}  # fmt: skip
+            pretrained.check(self.pretrained, shape, seen)
 
     def make(
         self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
     ) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
-        trunk = Trunk(categories or 1, None, self.layers, self.heads, self.width)
+        trunk = Trunk(categories or 1, None, self.layers, self.heads, self.width, self.causal)
         reader = Reader(trunk, self.layers_to(num_actions, width, at_fractions))
         network = feedforward(reader, 1, streams.perturb)
 

@@ -147,7 +147,7 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
         "sampled": measures.summarise(sampled, bounds),
         "versions": checkpoint.versions(),
     }
-    if config.stage == "pretrain" and not np.isnan(final["board_floor"]):
+    if config.stage == "pretrain" and config.causal and not np.isnan(final["board_floor"]):
         walls = held_out.walls[:JUDGED]
         far = measures.divergence(config, params, walls, text.SOLUTION)
         summary["board_divergence"] = {"sum": float(far.sum()), "cells": far.tolist()}
