@@ -97,6 +97,56 @@ def _of_pair(result: dict[str, Any]) -> str:
     )
 
 
+OF_READING = {
+    "causal": "each token from those before it",
+    "masked": "masked tokens from all others",
+    "permuted": "causal, cells of each text permuted",
+    "loops": "causal, mazes with loops",
+}
+
+
+def language() -> str:
+    """Return what language models come to, before and after fine-tuning."""
+    result = _read("language")
+    lines, by_moves = [], []
+    for name, found in result["arms"].items():
+        losses = found["losses"]
+        floor = losses["board_floor"]["mean"]
+        above = found.get("divergence")
+        walls = "" if above is None else (
+            f"{_difference(above)}, {above['mean'] / floor:.1%}"
+        )  # fmt: skip
+        seconds = " + ".join(f"{min(found['seconds'][stage]):,.0f}" for stage in found["seconds"])
+        shares = [_difference(found["greedy"][share])
+                  for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip
+        lines.append([OF_READING[name], str(found["seeds"]), walls, *shares,
+                      _difference(found["sampled"]["shortest"]), f"{seconds} s"])  # fmt: skip
+        by_moves.append([OF_READING[name]] + [
+            f"{share['mean']:.2f}" for share in found["by_moves"].values()
+        ])  # fmt: skip
+    columns = [
+        "what is learned",
+        "seeds",
+        "KL of walls, nats",
+        "exactly shortest",
+        "solved",
+        "wrong end",
+        "invalid token",
+        "shortest, sampled",
+        "pre-training + fine-tuning",
+    ]
+    widest = max(by_moves, key=len)
+    moves = max((found["by_moves"] for found in result["arms"].values()), key=len)
+    short = [row + [""] * (len(widest) - len(row)) for row in by_moves]
+    return (
+        _markdown(columns, lines, 1)
+        + "\n\nExactly shortest by the moves that are needed:\n\n"
+        + _markdown(["what is learned", *moves], short, 1)
+        + "\n\n"
+        + harness.provenance("benchmarks/language.py", result["machine"])
+    )
+
+
 def compare() -> str:
     """Return what ``jaxdqn compare`` found of DQN and Double DQN."""
     result = _read("comparison")
@@ -119,6 +169,54 @@ def search() -> str:
         f"`{result['words']}` trains {found['trained']:,} agents of 100,000 steps in "
         f"{minutes:.1f} minutes: {found['established']}.{_measured(result)}"
     )
+
+
+def transfer() -> str:
+    """Return what reading before does for a Q-network."""
+    result = _read("transfer")
+    lines = []
+    for name, found in result["arms"].items():
+        gain = found["more_than_scratch"]
+        lines.append([
+            name, f"{found['learning_rate']:g}", _difference(found["curve"][-1]),
+            "" if name == "scratch" else f"{gain[0]:+.2f} [{gain[1]:.2f}, {gain[2]:.2f}]",
+            *(_steps(found[share]) for share in ("steps_to_half", "steps_to_nine_tenths")),
+            f"{found['seconds'] / result['seeds']:,.0f} s",
+        ])  # fmt: skip
+    columns = [
+        "trunk",
+        "learning rate",
+        "unseen mazes solved, at the end",
+        "more than from scratch, along training",
+        "steps to 50 %",
+        "to 90 %",
+        "seconds per agent",
+    ]
+    probes = [
+        [name, *(f"{scores['probe']:.2f} ({scores['known']:.2f})" for scores in found.values())]
+        for name, found in result["probes"].items()
+    ]
+    reading = "; ".join(f"{name} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
+                        for name, cost in result["cost_of_reading"].items())  # fmt: skip
+    return (
+        f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
+        "the environment each:\n\n"
+        + _markdown(columns, lines, 1)
+        + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
+        "brackets what is known without reading (share of walls told right; of steps that lead "
+        "nearer; of the variance of the distance):\n\n"
+        + _markdown(["trunk", "walls", "step", "distance"], probes, 1)
+        + "\n\n"
+        + harness.provenance("benchmarks/transfer.py", result["machine"])
+    )
+
+
+def _steps(reached: list[float | None]) -> str:
+    """Return the median of steps, and how many seeds have got there."""
+    there = sorted(steps for steps in reached if steps is not None)
+    if not there:
+        return f"0 of {len(reached)} seeds"
+    return f"{statistics.median(there):,.0f}, {len(there)} of {len(reached)}"
 
 
 def overestimation() -> str:
@@ -551,6 +649,8 @@ TABLES = {
     "corridors_13": corridors_13,
     "compare": compare,
     "search": search,
+    "language": language,
+    "transfer": transfer,
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,

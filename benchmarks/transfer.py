@@ -9,15 +9,15 @@ mazes whose cells are permuted (weights of the same scale that know nothing of m
 residual network. Each arm's learning rate is the best of a few on seeds of its own. The run folders
 are those of ``jaxdqn pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain
 configs/language.toml --permuted True``; without them ``--quick`` makes tiny ones. Linear probes say
-what each trunk knows of a maze before a Q-network begins with it; a second figure adds the seconds
-that reading took.
+what each trunk knows of a maze before a Q-network begins with it; two more panels add the seconds
+and the operations that reading took.
 """
 
 import argparse
-import json
+import functools
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,21 @@ devices.use_cores()
 
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from jaxdqn import Config, load_config, statistics  # noqa: E402
+from jaxdqn import Config, init, load_config, scaled, statistics  # noqa: E402
+from jaxdqn.assembly import assemble  # noqa: E402
 from jaxdqn.language import config as language  # noqa: E402
 from jaxdqn.language import probing, training  # noqa: E402
+from jaxdqn.language.config import LanguageConfig  # noqa: E402
+from jaxdqn.maze import text  # noqa: E402
 from jaxdqn.metrics import concatenate  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
 from jaxdqn.runs import reading  # noqa: E402
+from jaxdqn.types import Array, Params  # noqa: E402
 
 matplotlib.use("Agg")
 COLOURS = {
@@ -49,6 +54,8 @@ READ = {
 }  # fmt: skip
 """What was read before, by arm."""
 TUNING_SEEDS = range(1_000, 1_002)
+TUNING = 0.25
+"""Share of the steps in which learning rates are chosen."""
 
 
 def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
@@ -69,7 +76,7 @@ def tiny(folder: Path, base: Config) -> dict[str, str]:
     """Read for a moment in three run folders, for tests."""
     kwargs = {name: base.env_kwargs[name] for name in ("generator", "height", "width",
               "num_levels", "num_held_out")}  # fmt: skip
-    settings = language.LanguageConfig(
+    settings = LanguageConfig(
         layers=base.layers, heads=base.heads, width=base.width, env_kwargs=kwargs, mazes=64,
         path_length=24, batch_size=4, updates=2, evaluations=1, eval_texts=4, finetune_updates=2,
     )  # fmt: skip
@@ -99,6 +106,33 @@ def train(config: Config, numbers: range) -> tuple[np.ndarray, np.ndarray, float
     return steps, success, time.perf_counter() - began
 
 
+def operations(config: Config) -> float:
+    """Return the floating-point operations of a whole training, but for evaluations.
+
+    One pass for each acting environment; in an update three of each transition (two networks on the
+    next observation, one on this), and two more for the gradient.
+    """
+    parts = assemble(config)
+    obs = parts.environment.reset(jax.random.key(0), parts.env_params)[0]
+    params = jax.eval_shape(lambda key: init(config, key), jax.random.key(0)).agent.params
+    once = _operations_of(parts.method.q_values, params, obs)
+    plan = config.schedule
+    return once * (plan.env_steps + 5 * plan.updates * config.batch_size)
+
+
+def operations_of_reading(config: LanguageConfig, params: Params) -> float:
+    """Return those of a language model's training: a pass and, twice as much, its gradient."""
+    first = 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
+    tokens = jnp.zeros(config.context + (config.starts - 1) * (config.path_length + 2), jnp.int32)
+    read = functools.partial(training.next_losses, config, first=first)
+    return 3 * _operations_of(read, params, tokens) * config.updates * config.batch_size
+
+
+def _operations_of(function: Callable[..., Array], *arguments: Any) -> float:
+    found: Any = jax.jit(function).lower(*arguments).cost_analysis()
+    return float(found["flops"])
+
+
 def steps_to(steps: np.ndarray, success: np.ndarray, share: float) -> list[float | None]:
     """Return the steps after which each seed first solves this share; None where it never does."""
     return [float(steps[row >= share][0]) if (row >= share).any() else None for row in success]
@@ -106,11 +140,15 @@ def steps_to(steps: np.ndarray, success: np.ndarray, share: float) -> list[float
 
 def compare(
     which: Mapping[str, Config], rates: list[float], tuning: range, numbers: range
-) -> dict[str, Any]:
-    """Choose each arm's learning rate on seeds of its own, then train all on the same ones."""
+) -> Iterator[dict[str, Any]]:
+    """Choose each arm's learning rate on seeds of its own, then train all on the same ones.
+
+    Yields what there is after each arm.
+    """
     results: dict[str, Any] = {}
     for name, config in which.items():
-        tried = {rate: float(train(config.replace(learning_rate=rate), tuning)[1].mean())
+        short = scaled(config, TUNING)
+        tried = {rate: float(train(short.replace(learning_rate=rate), tuning)[1].mean())
                  for rate in rates} if len(rates) > 1 else {}  # fmt: skip
         best = max(tried, key=lambda rate: tried[rate], default=rates[0])
         steps, success, seconds = train(config.replace(learning_rate=best), numbers)
@@ -123,15 +161,15 @@ def compare(
             "steps_to_half": steps_to(steps, success, 0.5),
             "steps_to_nine_tenths": steps_to(steps, success, 0.9),
             "seconds": seconds,
+            "flops": operations(config),
         }
         print(f"{name}: learning rate {best:g}, at the end {success[:, -1].mean():.3f}, "
               f"{seconds:.0f} s", flush=True)  # fmt: skip
-    first = np.asarray(results["scratch"]["success"]).mean(axis=1)
-    for found in results.values():
-        each = np.asarray(found["success"]).mean(axis=1)
+        first = np.asarray(results["scratch"]["success"]).mean(axis=1)
+        each = success.mean(axis=1)
         gain = statistics.difference(jax.random.key(0), each, first, paired=True)
-        found["more_than_scratch"] = [float(x) for x in gain]
-    return results
+        results[name]["more_than_scratch"] = [float(x) for x in gain]
+        yield results
 
 
 def probe(folders: Mapping[str, str]) -> dict[str, Any]:
@@ -144,21 +182,36 @@ def probe(folders: Mapping[str, str]) -> dict[str, Any]:
     return {name: probing.probe(*model, key) for name, model in found.items()}
 
 
-def draw(results: Mapping[str, Any], cost: Mapping[str, float], count: int) -> Figure:
-    """Draw success on unseen mazes by steps, and by seconds with those of reading before."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
+def costs(folders: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return the seconds and the operations of each run folder's reading."""
+    found = {}
+    for name, where in folders.items():
+        run = reading.restore(Path(where))
+        flops = operations_of_reading(run.config, run.state.params)
+        found[name] = {"seconds": run.seconds, "flops": flops}
+    return found
+
+
+def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], count: int) -> Figure:
+    """Draw success on unseen mazes by steps; by seconds and operations, those of reading first."""
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    by_steps, *by_cost = figure.subplots(1, 3, sharey=True)
     for name, found in results.items():
         low, middle, high = ([row[part] for row in found["curve"]]
                              for part in ("low", "mean", "high"))  # fmt: skip
         steps = np.asarray(found["steps"])
-        before = sum(cost.get(read, 0.0) for read in READ[name])
-        seconds = before + found["seconds"] * steps / steps[-1]
-        for axes, along in ((by_steps, steps), (by_seconds, seconds)):
+        one = {"seconds": found["seconds"] / count, "flops": found["flops"] / 1e12}
+        for axes, of in ((by_steps, None), *zip(by_cost, one, strict=True)):
+            along = steps
+            if of:
+                before = sum(cost[read][of] for read in READ[name])
+                before = before / 1e12 if of == "flops" else before
+                along = before + one[of] * steps / steps[-1]
             axes.plot(along, middle, color=COLOURS[name], label=name)
             axes.fill_between(along, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
     by_steps.set_xlabel("environment steps")
-    by_seconds.set_xlabel("seconds for all seeds, after those of reading")
+    by_cost[0].set_xlabel("seconds per agent, after those of reading")
+    by_cost[1].set_xlabel("TFLOP per agent, after those of reading")
     by_steps.set_ylabel("unseen mazes solved")
     by_steps.legend(frameon=False)
     figure.suptitle(f"mean of {count} seeds and its 95 % bootstrap interval", fontsize=10)
@@ -193,16 +246,16 @@ def main() -> None:
         which = arms(base, folders)
         chosen = {"scratch", *(options.arms or which)}
         which = {name: config for name, config in which.items() if name in chosen}
-        results = compare(which, options.rates, tuning, range(options.seeds))
-        probes = probe(folders)
-    cost = {name: json.loads((Path(where) / "summary.json").read_text())["seconds"]
-            for name, where in folders.items() if not options.quick}  # fmt: skip
-    path = harness.save(
-        "transfer",
-        {"seeds": options.seeds, "arms": results, "probes": probes, "seconds_of_reading": cost},
-        options.out,
-    )
-    draw(results, cost, options.seeds).savefig(path.with_suffix(".png"), dpi=130)
+        found = {
+            "seeds": options.seeds,
+            "probes": probe(folders),
+            "cost_of_reading": costs(folders),
+        }
+        # After each arm: whatever is stopped keeps what it has.
+        for results in compare(which, options.rates, tuning, range(options.seeds)):
+            path = harness.save("transfer", {**found, "arms": results}, options.out)
+            figure = draw(results, found["cost_of_reading"], options.seeds)
+            figure.savefig(path.with_suffix(".png"), dpi=130)
     print(path)
 
 

@@ -186,19 +186,18 @@ def run(
     return _run(config, held_out, bank, state, length)
 
 
-def next_losses(config: LanguageConfig, params: Params, tokens: Array) -> Array:
+def next_losses(config: LanguageConfig, params: Params, tokens: Array, first: int = 1) -> Array:
     """Return the loss on each token of a text given those before it, float32 ``[T]``.
 
-    The first token, which is the kind of the text, and padding have none, nor has the word before
-    the second and later starts, which is always the same.
+    Those before ``first`` and padding have none, nor has the word before the second and later
+    starts, which is always the same.
     """
-    logits: Any = config.model().apply(
-        params, tokens, text.shared_length(config.cells), config.starts
-    )
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[1:])
+    before, shared = first - 1, text.shared_length(config.cells)
+    logits: Any = config.model().apply(params, tokens, before, shared, config.starts)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[first:])
     places, _ = _laid(config, len(tokens))
-    counted = (tokens[1:] != text.PADDING) & (places[1:] == places[:-1] + 1)
-    return jnp.concatenate([jnp.zeros(1), jnp.where(counted, losses, 0.0)])
+    counted = (tokens[first:] != text.PADDING) & (places[first:] == places[before:-1] + 1)
+    return jnp.concatenate([jnp.zeros(first), jnp.where(counted, losses, 0.0)])
 
 
 def masked_losses(
@@ -218,14 +217,15 @@ def masked_losses(
         share: of tokens that are masked, ``[]``.
         key: consumed.
     """
-    masked = (jax.random.uniform(key, tokens.shape) < share) & _learned(config, len(tokens))
-    logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens))
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens)
-    return jnp.where(masked, losses / share, 0.0)
+    first = _first(config)
+    masked = (jax.random.uniform(key, tokens.shape) < share) & (jnp.arange(len(tokens)) >= first)
+    logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens), first)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[first:])
+    return jnp.concatenate([jnp.zeros(first), jnp.where(masked[first:], losses / share, 0.0)])
 
 
 def losses_of(
-    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int
+    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int, first: int
 ) -> Array:
     """Return the losses on texts ``[B, T]``, of whichever kind the model learns, ``[B, T]``.
 
@@ -235,6 +235,7 @@ def losses_of(
         tokens: int32 ``[B, T]``.
         key: consumed.
         at_once: texts that are read together.
+        first: token that has one, where the model is causal.
     """
     count = len(tokens)
     key_share, key = jax.random.split(unrolled(key))
@@ -243,7 +244,7 @@ def losses_of(
 
     def of_text(text: tuple[Array, Array, PRNGKey]) -> Array:
         if config.causal:
-            return next_losses(config, params, text[0])
+            return next_losses(config, params, text[0], first)
         return masked_losses(config, params, *text)
 
     texts = (tokens, shares, jax.random.split(key, count))
@@ -281,10 +282,9 @@ def _laid(config: LanguageConfig, length: int) -> tuple[np.ndarray, np.ndarray]:
     return transformer.lay(length, text.shared_length(config.cells), config.starts)
 
 
-def _learned(config: LanguageConfig, length: int) -> np.ndarray:
-    """Return which tokens are learned, ``[T]``: all but the kind, or those of paths alone."""
-    first = 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
-    return _laid(config, length)[0] >= first
+def _first(config: LanguageConfig) -> int:
+    """Return the first place in a text that is learned: all but the kind, or the path alone."""
+    return 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
 
 
 @functools.partial(jax.jit, static_argnames="length")
@@ -318,11 +318,12 @@ def _update(
     key = jax.random.fold_in(unrolled(state.key_texts), state.updates)
     key_texts, key_masks = jax.random.split(key)
     texts = corpus.draw(config, bank, indices, key_texts)
-    learned = _learned(config, texts.tokens.shape[1])[None]
+    first, length = _first(config), texts.tokens.shape[1]
+    learned = (_laid(config, length)[0] >= first)[None]
     total = jnp.sum(learned & (texts.tokens != text.PADDING))
 
     def loss(params: Params) -> Array:
-        losses = losses_of(config, params, texts.tokens, key_masks, config.batch_size)
+        losses = losses_of(config, params, texts.tokens, key_masks, config.batch_size, first)
         return jnp.sum(losses, where=learned) / total
 
     found, grads = jax.value_and_grad(loss)(state.params)
@@ -338,7 +339,7 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     indices = jnp.arange(config.eval_texts) % len(held_out)
     key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
     texts = corpus.draw(config, held_out, indices, key_texts)
-    losses = losses_of(config, state.params, texts.tokens, key_masks, AT_ONCE)
+    losses = losses_of(config, state.params, texts.tokens, key_masks, AT_ONCE, first=1)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
     def mean(values: Array, first: int, last: int | None) -> Array:

@@ -52,8 +52,8 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array | None) -> Array:
-        """Map ``[T, D]`` to ``[T, D]``."""
+    def __call__(self, x: Array, mask: Array | None, first: int = 0) -> Array:
+        """Map ``[T, D]`` to ``[T - first, D]``: those before ``first`` are only looked at."""
         # What is added to the trunk starts the smaller the more of it there is (GPT-2).
         last = nn.initializers.normal(0.02 / (2 * self.depth) ** 0.5)
         size = x.shape[-1]
@@ -62,7 +62,9 @@ class Block(nn.Module):
             decode=self.decode, name="attention",
         )  # fmt: skip
         # The weights are kept for whoever asks for intermediates, and no one else.
-        x = x + attention(nn.LayerNorm(dtype=self.dtype)(x), mask=mask, sow_weights=True)
+        seen = nn.LayerNorm(dtype=self.dtype)(x)
+        mask = mask if mask is None else mask[:, first:]
+        x = x[first:] + attention(seen[first:], seen, mask=mask, sow_weights=True)
         y = nn.Dense(WIDER * size, dtype=self.dtype, kernel_init=SMALL, name="widen")(
             nn.LayerNorm(dtype=self.dtype)(x)
         )
@@ -94,11 +96,12 @@ class Trunk(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens: Array, shared: int = 0, tails: int = 1) -> Array:
-        """Map tokens ``[T]`` to ``[T, D]``; if causal, row t depends on tokens up to t alone.
+    def __call__(self, tokens: Array, first: int = 0, shared: int = 0, tails: int = 1) -> Array:
+        """Map tokens ``[T]`` to ``[T - first, D]``, what is known after each from ``first`` on.
 
-        With ``tails``, of several texts that begin alike, laid as ``lay`` says: what they share is
-        read once, and no tail sees another.
+        If causal, that depends on no later token. With ``tails`` the tokens are those of several
+        texts that begin alike, laid as ``lay`` says: what they share is read once, and no tail sees
+        another.
         """
         embed = nn.Embed(self.vocabulary, self.width, embedding_init=SMALL, name="tokens")
         places = self.param("places", SMALL, (self.context or len(tokens), self.width))
@@ -118,7 +121,7 @@ class Trunk(nn.Module):
         x = (embed(tokens.astype(jnp.int32)) + here).astype(self.dtype)
         for layer in range(self.layers):
             block = Block(self.heads, self.layers, self.decode, self.dtype, name=f"block_{layer}")
-            x = block(x, mask)
+            x = block(x, mask, first if layer == self.layers - 1 else 0)
         return nn.LayerNorm(dtype=self.dtype, name="norm")(x)
 
 
@@ -128,13 +131,13 @@ class LanguageModel(nn.Module):
     trunk: Trunk
 
     @nn.compact
-    def __call__(self, tokens: Array, shared: int = 0, tails: int = 1) -> Array:
-        """Map tokens ``[T]``, laid as the trunk says, to logits, float32 ``[T, V]``.
+    def __call__(self, tokens: Array, first: int = 0, shared: int = 0, tails: int = 1) -> Array:
+        """Map tokens ``[T]``, as the trunk reads them, to logits, float32 ``[T - first, V]``.
 
         They are those of the next tokens where the trunk is causal, else of the tokens themselves.
         """
         logits = nn.Dense(self.trunk.vocabulary, kernel_init=SMALL, name="output")
-        return logits(self.trunk(tokens, shared, tails).astype(jnp.float32))
+        return logits(self.trunk(tokens, first, shared, tails).astype(jnp.float32))
 
 
 class Reader(nn.Module):
@@ -145,7 +148,7 @@ class Reader(nn.Module):
 
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation, names ``[T]``, to outputs ``[A, K]``."""
-        return self.dense(self.trunk(obs)[-1], key)
+        return self.dense(self.trunk(obs, len(obs) - 1)[-1], key)
 
 
 class TrunkSettings(struct.PyTreeNode):
