@@ -28,9 +28,9 @@ from jaxdqn.language.measures import SHARES
 
 ARMS = {
     "causal": "",
-    "masked": "--causal False --finetune_starts 1",
-    "permuted": "--permuted True",
+    "masked": "--no-causal --finetune_starts 1",
     "loops": "--env_kwargs.generator braid",
+    "short": "--longest 12 --finetune_longest 12",
 }
 """Options of ``jaxdqn pretrain``."""
 QUICK = ["--updates", "2", "--evaluations", "1", "--finetune_updates", "2", "--eval_texts", "8",
@@ -65,12 +65,13 @@ def read(folder: Path, arm: str, seed: int, cores: int | None, quick: bool) -> d
 
 
 def summarise(arm: str, models: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return means over seeds, with intervals where there are several."""
+    """Return means over seeds with their intervals; of one seed's shares that over its paths."""
 
     def over_seeds(values: list[float]) -> dict[str, float]:
-        if len(values) == 1:
-            return {"mean": values[0], "low": values[0], "high": values[0]}
-        return statistics.summarise(np.asarray(values))
+        return statistics.summarise(np.asarray(values)) if len(values) > 1 else {"mean": values[0]}
+
+    def share(of: list[dict[str, float]]) -> dict[str, float]:
+        return over_seeds([one["mean"] for one in of]) if len(of) > 1 else of[0]
 
     read, tuned = ([model[stage] for model in models] for stage in ("pretrain", "finetune"))
     found: dict[str, Any] = {
@@ -85,12 +86,10 @@ def summarise(arm: str, models: list[dict[str, Any]]) -> dict[str, Any]:
     if "board_divergence" in read[0]:
         found["divergence"] = over_seeds([one["board_divergence"]["sum"] for one in read])
     for way in ("greedy", "sampled"):
-        found[way] = {name: over_seeds([one[way][name]["mean"] for one in tuned])
-                      for name in SHARES}  # fmt: skip
+        found[way] = {name: share([one[way][name] for one in tuned]) for name in SHARES}
     found["by_moves"] = {
         moves: {"paths": sum(one["greedy"]["by_moves"][moves]["paths"] for one in tuned),
-                **over_seeds([one["greedy"]["by_moves"][moves]["shortest"]["mean"]
-                              for one in tuned])}
+                **share([one["greedy"]["by_moves"][moves]["shortest"] for one in tuned])}
         for moves in tuned[0]["greedy"]["by_moves"]
         if all(moves in one["greedy"]["by_moves"] for one in tuned)
     }  # fmt: skip

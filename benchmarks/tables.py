@@ -100,8 +100,8 @@ def _of_pair(result: dict[str, Any]) -> str:
 OF_READING = {
     "causal": "each token from those before it",
     "masked": "masked tokens from all others",
-    "permuted": "causal, cells of each text permuted",
     "loops": "causal, mazes with loops",
+    "short": "causal, paths of up to 12 moves",
 }
 
 
@@ -113,9 +113,7 @@ def language() -> str:
         losses = found["losses"]
         floor = losses["board_floor"]["mean"]
         above = found.get("divergence")
-        walls = "" if above is None else (
-            f"{_difference(above)}, {above['mean'] / floor:.1%}"
-        )  # fmt: skip
+        walls = "" if above is None else f"{above['mean']:.2f}, {above['mean'] / floor:.1%}"
         seconds = " + ".join(f"{min(found['seconds'][stage]):,.0f}" for stage in found["seconds"])
         shares = [_difference(found["greedy"][share])
                   for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip

@@ -8,13 +8,14 @@ from scratch, from pre-training, from fine-tuning, that with its trunk frozen, f
 mazes whose cells are permuted (weights of the same scale that know nothing of mazes), and the
 residual network. Each arm's learning rate is the best of a few on seeds of its own. The run folders
 are those of ``jaxdqn pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain
-configs/language.toml --permuted True``; without them ``--quick`` makes tiny ones. Linear probes say
+configs/language.toml --permuted``; without them ``--quick`` makes tiny ones. Linear probes say
 what each trunk knows of a maze before a Q-network begins with it; two more panels add the seconds
 and the operations that reading took.
 """
 
 import argparse
 import functools
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,8 +33,9 @@ import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from jaxdqn import Config, init, load_config, scaled, statistics  # noqa: E402
+from jaxdqn import Config, init, load_config, statistics  # noqa: E402
 from jaxdqn.assembly import assemble  # noqa: E402
+from jaxdqn.config import scaled  # noqa: E402
 from jaxdqn.language import config as language  # noqa: E402
 from jaxdqn.language import probing, training  # noqa: E402
 from jaxdqn.language.config import LanguageConfig  # noqa: E402
@@ -106,6 +108,14 @@ def train(config: Config, numbers: range) -> tuple[np.ndarray, np.ndarray, float
     return steps, success, time.perf_counter() - began
 
 
+def earlier(path: Path, count: int) -> dict[str, Any]:
+    """Return arms that were trained before, with as many seeds."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["arms"] if found["seeds"] == count else {}
+
+
 def operations(config: Config) -> float:
     """Return the floating-point operations of a whole training, but for evaluations.
 
@@ -139,13 +149,16 @@ def steps_to(steps: np.ndarray, success: np.ndarray, share: float) -> list[float
 
 
 def compare(
-    which: Mapping[str, Config], rates: list[float], tuning: range, numbers: range
+    which: Mapping[str, Config],
+    rates: list[float],
+    tuning: range,
+    numbers: range,
+    results: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Choose each arm's learning rate on seeds of its own, then train all on the same ones.
 
-    Yields what there is after each arm.
+    Yields what there is after each arm, beside the results that there were.
     """
-    results: dict[str, Any] = {}
     for name, config in which.items():
         short = scaled(config, TUNING)
         tried = {rate: float(train(short.replace(learning_rate=rate), tuning)[1].mean())
@@ -224,7 +237,9 @@ def main() -> None:
     for name in ("pretrained", "finetuned", "permuted"):
         parser.add_argument(f"--{name}", default="", help="run folder of the language model")
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--arms", nargs="+", choices=list(COLOURS), help="and scratch; else all")
+    parser.add_argument(
+        "--arms", nargs="+", choices=list(COLOURS), help="train these alone; else all"
+    )
     parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3])
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
@@ -244,7 +259,8 @@ def main() -> None:
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
         which = arms(base, folders)
-        chosen = {"scratch", *(options.arms or which)}
+        before = earlier(options.out / "transfer.json", options.seeds)
+        chosen = set(options.arms or which) | {"scratch"} - set(before)
         which = {name: config for name, config in which.items() if name in chosen}
         found = {
             "seeds": options.seeds,
@@ -252,7 +268,8 @@ def main() -> None:
             "cost_of_reading": costs(folders),
         }
         # After each arm: whatever is stopped keeps what it has.
-        for results in compare(which, options.rates, tuning, range(options.seeds)):
+        numbers = range(options.seeds)
+        for results in compare(which, options.rates, tuning, numbers, before):
             path = harness.save("transfer", {**found, "arms": results}, options.out)
             figure = draw(results, found["cost_of_reading"], options.seeds)
             figure.savefig(path.with_suffix(".png"), dpi=130)

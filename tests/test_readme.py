@@ -207,6 +207,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
         "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3 --arms frozen residual",
+        "benchmarks/language.py --quick --only causal --seeds 1",
         "benchmarks/rainbow.py --quick --seeds 2 --tasks serpentine --methods 'Double DQN' Rainbow",
     ],
 )
