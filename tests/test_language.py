@@ -209,6 +209,19 @@ def test_permuted_texts_are_the_same_mazes_with_cells_out_of_place():
     assert_same_bits(corpus.permute(tokens, jnp.arange(25)), tokens)
 
 
+def test_a_model_of_permuted_texts_is_judged_on_mazes_as_they_are():
+    config, params = deep()
+    held_out, _ = corpus.banks(config)
+    both = [
+        generation.judge(config.replace(permuted=mixed), params, held_out, jnp.arange(8), 0.0, KEY)
+        for mixed in (False, True)
+    ]
+    assert_same_bits(*both)
+    for row in both[1].tokens:
+        level, _ = text.read(text.decode(row[:LENGTH], 25), 5, 5)
+        assert any(np.array_equal(level.walls, walls) for walls in held_out.walls)
+
+
 def test_the_loss_of_a_token_depends_on_no_token_after_it():
     """The gradient by what later tokens are embedded as is exactly zero."""
     config, params = deep()

@@ -115,14 +115,15 @@ def judge(
     """Let a model write the shortest path in mazes, from and to cells drawn at random.
 
     Args:
-        config: of the model; ends are as far apart as there is room for.
+        config: of the model; ends are as far apart as there is room for. Where it has read mazes
+            whose cells were permuted, these aren't.
         params: its weights.
         bank: the mazes; held-out ones are ``corpus.banks(config)[0]``.
         indices: which of them, int ``[B]``.
         temperature: see ``generate``.
         key: consumed.
     """
-    asked = for_finetuning(config).replace(longest=config.path_length, starts=1)
+    asked = for_finetuning(config).replace(longest=config.path_length, starts=1, permuted=False)
     key_ends, key_write = jax.random.split(key)
     texts = corpus.draw(asked, bank, indices, key_ends)
     length = text.prompt_length(config.cells)
