@@ -56,7 +56,9 @@ READ = {
 }  # fmt: skip
 """What was read before, by arm."""
 TUNING_SEEDS = range(1_000, 1_002)
-TUNING = 0.25
+SLOWER = 0.3
+"""Step size of a trunk that has read, as a share of its head's."""
+TUNING = 0.5
 """Share of the steps in which learning rates are chosen."""
 
 
@@ -64,12 +66,16 @@ def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
     """Return what each arm trains, but for the learning rate."""
     planes = {**base.env_kwargs, "observation": "planes"}
     residual = base.replace(network="residual", env_kwargs=planes, widths=(128,), channels=16)
+
+    def begun(name: str, rate: float = SLOWER) -> Config:
+        return base.replace(pretrained=folders[name], trunk_rate=rate)
+
     return {
         "scratch": base,
-        "pre-trained": base.replace(pretrained=folders["pretrained"]),
-        "fine-tuned": base.replace(pretrained=folders["finetuned"]),
-        "frozen": base.replace(pretrained=folders["finetuned"], trunk_rate=0.0),
-        "permuted": base.replace(pretrained=folders["permuted"]),
+        "pre-trained": begun("pretrained"),
+        "fine-tuned": begun("finetuned"),
+        "frozen": begun("finetuned", 0.0),
+        "permuted": begun("permuted"),
         "residual": residual,
     }
 
@@ -240,7 +246,7 @@ def main() -> None:
     parser.add_argument(
         "--arms", nargs="+", choices=list(COLOURS), help="train these alone; else all"
     )
-    parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3])
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
