@@ -201,9 +201,9 @@ def transfer() -> str:
         "the environment each:\n\n"
         + _markdown(columns, lines, 1)
         + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
-        "brackets what is known without reading (share of walls told right; of steps that lead "
-        "nearer; of the variance of the distance):\n\n"
-        + _markdown(["trunk", "walls", "step", "distance"], probes, 1)
+        "brackets what is known without reading (share of walls told right; of next cells and of "
+        "moves that lead nearer; of the variance of the distance):\n\n"
+        + _markdown(["trunk", "walls", "next cell", "move", "distance"], probes, 1)
         + "\n\n"
         + harness.provenance("benchmarks/transfer.py", result["machine"])
     )

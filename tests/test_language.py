@@ -607,7 +607,7 @@ def test_probes_find_in_a_trunk_what_was_put_there(monkeypatch):
 
     monkeypatch.setattr(probing, "_known", told)
     found = probing.probe(config, params, key, 64)
-    assert found["walls"]["probe"] == found["step"]["probe"] == 1
+    assert found["walls"]["probe"] == found["step"]["probe"] == found["next"]["probe"] == 1
     assert found["distance"]["probe"] > 0.99
     for name, scores in found.items():
         assert untrained[name]["probe"] < scores["probe"]
@@ -631,3 +631,4 @@ def test_labels_of_probes_are_those_of_the_maze_that_is_read():
         move = divmod(step, 5)[0] - level.start // 5, step % 5 - level.start % 5
         assert labels["step"][row, MOVES.index(move)]
         assert labels["step"][row].sum() == 1, "in a perfect maze one move leads nearer"
+        assert np.flatnonzero(labels["next"][row]).tolist() == [step]

@@ -4,6 +4,7 @@ Linear probes (Alain and Bengio, 2017, arXiv:1610.01644) of what is known after 
 maze, its goal and its agent: what a Q-network's head is given. All labels are exact.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,9 +36,9 @@ def probe(
 
     Returns:
         Of ``walls`` the share of cells that are told right, of those that aren't always the same;
-        of ``step`` the share of agents for which the move named leads nearer to the goal; of
-        ``distance`` the share of its variance that is explained. Beside each, as ``known``, what
-        who has seen only the labels of the corpus reaches.
+        of ``next`` and ``step`` the share of agents for which the cell, or the move, that is named
+        leads nearer to the goal; of ``distance`` the share of its variance that is explained.
+        Beside each, as ``known``, what who has seen only the labels of the corpus reaches.
     """
     written = for_finetuning(config).replace(permuted=False, starts=1)
     held_out, bank = corpus.banks(config)
@@ -53,17 +54,23 @@ def probe(
     def told(guess: np.ndarray) -> float:
         return float(((guess > 0.5) == truth["walls"])[:, varied].mean())
 
-    def led(guess: np.ndarray) -> float:
-        chosen = np.broadcast_to(guess.argmax(axis=-1), len(truth["step"]))
-        return float(truth["step"][np.arange(len(chosen)), chosen].mean())
+    def led(name: str, guess: np.ndarray) -> float:
+        chosen = np.broadcast_to(guess.argmax(axis=-1), len(truth[name]))
+        return float(truth[name][np.arange(len(chosen)), chosen].mean())
 
     def explained(guess: np.ndarray) -> float:
         left = ((truth["distance"] - guess) ** 2).mean()
         return float(1 - left / truth["distance"].var())
 
+    scores = {
+        "walls": told,
+        "next": partial(led, "next"),
+        "step": partial(led, "step"),
+        "distance": explained,
+    }
     return {
         name: {"probe": score(found[name]), "known": score(mean[name])}
-        for name, score in (("walls", told), ("step", led), ("distance", explained))
+        for name, score in scores.items()
     }
 
 
@@ -99,9 +106,11 @@ def _known(
         goal, agent = (prompt[place] - len(text.WORDS) for place in (-3, -1))
         distances = solve.distances(walls, goal)
         reached = solve.successors(walls)[agent]
+        nearer = distances[reached] < distances[agent]
         labels = {
             "walls": walls.reshape(-1),
-            "step": distances[reached] < distances[agent],
+            "next": jnp.zeros(walls.size, bool).at[reached].max(nearer),
+            "step": nearer,
             "distance": distances[agent][None],
         }
         known: Any = trunk.apply({"params": params["params"]["trunk"]}, prompt)
