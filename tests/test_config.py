@@ -382,7 +382,7 @@ def test_an_unknown_word_and_one_of_a_part_not_chosen_are_refused_when_set(words
         ({"target_period": 3}, ["target_period (3) belongs to method 'dqn', and method is 'pqn'"]),
         ({"batch_size": 3}, ["batch_size (3) belongs to method 'dqn'"]),
         ({"head": "quantile"}, ["head ('quantile') has no part in method 'pqn', which has no head: "
-                                "leave it out, or set another method."]),
+                                "leave it out, or set method = 'dqn'."]),
         ({"replay": "uniform"}, ["replay ('uniform') has no part in method 'pqn'"]),
         ({"atoms": 7}, ["atoms (7) has no part in method 'pqn', which has no head"]),
         ({"loss": "huber"}, ["loss ('huber') has no part in method 'pqn'"]),
@@ -428,7 +428,7 @@ def test_words_of_other_methods_are_refused_with_double_dqn():
 def test_another_method_keeps_what_both_have_and_brings_layer_normalisation(tmp_path):
     config = jaxdqn.load_config(ROOT / "configs" / "maze.toml", num_envs=8)
     other = config.replace(method="pqn")
-    assert set(other.chosen) == {"method", "network"}
+    assert set(other.chosen) == {"method", "network", "memory"}
     assert (other.learning_rate, other.num_envs, other.widths) == (1e-3, 8, (128, 128))
     assert other.layer_norm
     assert not other.replace(layer_norm=False).replace(method="pqn").layer_norm

@@ -15,6 +15,7 @@ from jaxdqn.algorithm.heads import ExpectedSettings
 from jaxdqn.algorithm.rollout_settings import PPOSettings, PQNSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
+from jaxdqn.networks.memory import GRUSettings, NoMemorySettings
 from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
@@ -40,11 +41,15 @@ PARTS: dict[str, dict[str, type]] = {
         "residual": ResidualSettings,
         "transformer": TransformerSettings,
     },
+    "memory": {"none": NoMemorySettings, "gru": GRUSettings},
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""
 
-WITHOUT: dict[str, tuple[str, ...]] = dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay"))
+WITHOUT: dict[str, tuple[str, ...]] = {
+    "dqn": ("memory",),
+    **dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay")),
+}
 """Method → words of ``PARTS`` that it has no use for: they and theirs are refused."""
 
 IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
@@ -139,9 +144,12 @@ def check_word(
         owners = [owner for owner, part in names.items() if name in settings.words(part)]
         if word not in chosen and (name == word or owners):
             method = chosen["method"]
+            with_it = " or ".join(
+                repr(other) for other in PARTS["method"] if word not in WITHOUT.get(other, ())
+            )
             raise ConfigError(
                 f"{name} ({shown(value)}) has no part in method {method!r}, which has no {word}"
-                f"{where}: leave it out, or set another method."
+                f"{where}: leave it out, or set method = {with_it}."
             )
         if owners:
             raise ConfigError(
