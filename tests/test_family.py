@@ -21,8 +21,8 @@ CHEAP = [
     for name in NAMES
     if name not in ("ppo", "t_maze")
 ]
-"""Rainbow has all parts but three; compiling each method takes seconds. PPO has no values, and those
-of a network with a memory are of no cell."""
+"""Rainbow has all parts but three; compiling each method takes seconds. PPO has no values, and
+those of a network with a memory are of no cell."""
 OF_NETWORK = ("dueling", "noisy", "layer_norm")
 
 

@@ -191,7 +191,10 @@ def test_no_table_of_what_is_seen_turns_right_in_a_t_maze_more_often_than_half_t
     np.testing.assert_array_equal(right[ahead], [True, False])
     np.testing.assert_array_equal(
         obs[ahead, :, :4].astype(int),
-        [[(0, 1, 1), (1, 0, 1), (1, 0, 1), (0, 1, 0)], [(1, 1, 0), (1, 0, 1), (1, 0, 1), (0, 1, 0)]],
+        [
+            [(0, 1, 1), (1, 0, 1), (1, 0, 1), (0, 1, 0)],
+            [(1, 1, 0), (1, 0, 1), (1, 0, 1), (0, 1, 0)],
+        ],
     )
     stuck = next(i for i, table in enumerate(np.asarray(tables)) if tuple(table) == (0, 2, 3, 0, 0))
     np.testing.assert_allclose(reward[stuck], -0.1, rtol=1e-6, err_msg="bumps cost")

@@ -12,6 +12,7 @@ from jaxdqn.algorithm.distributions import (
     QuantileSettings,
 )
 from jaxdqn.algorithm.heads import ExpectedSettings
+from jaxdqn.algorithm.r2d2_settings import R2D2Settings
 from jaxdqn.algorithm.rollout_settings import PPOSettings, PQNSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
@@ -27,7 +28,12 @@ RUN = "run"
 """The part that is always there."""
 
 PARTS: dict[str, dict[str, type]] = {
-    "method": {"dqn": DQNSettings, "pqn": PQNSettings, "ppo": PPOSettings},
+    "method": {
+        "dqn": DQNSettings,
+        "pqn": PQNSettings,
+        "ppo": PPOSettings,
+        "r2d2": R2D2Settings,
+    },
     "head": {
         "expected": ExpectedSettings,
         "categorical": CategoricalSettings,
@@ -57,7 +63,7 @@ IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
         True: {"epsilon_start": 0.0, "epsilon_end": 0.0},
         False: {"epsilon_start": 1.0, "epsilon_end": 0.05},
     },
-    "method": {"pqn": {"layer_norm": True}},
+    "method": {"pqn": {"layer_norm": True}, "r2d2": {"memory": "gru"}},
 }
 """Switch, off by default, or choice → state → what turning it there sets, unless that is set at
 once."""
@@ -72,8 +78,13 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
     for word, value in wanted.items():
         if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
             raise _unknown_choice(word, value)
-    every = {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
-    unused = WITHOUT.get(every["method"], ())
+    method = wanted.get("method", next(iter(PARTS["method"])))
+    brought = IMPLIED["method"].get(method, {})
+    every = {
+        word: wanted.get(word, brought.get(word, next(iter(names))))
+        for word, names in PARTS.items()
+    }
+    unused = WITHOUT.get(method, ())
     return {word: name for word, name in every.items() if word not in unused}
 
 

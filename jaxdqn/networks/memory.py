@@ -169,7 +169,12 @@ def recurrent(module: nn.Module, fresh: Memory, side_by_side: int) -> Network:
 
 
 def unroll(
-    network: Network, params: Params, memory: Memory, obs: Array, first: Array
+    network: Network,
+    params: Params,
+    memory: Memory,
+    obs: Array,
+    first: Array,
+    key: PRNGKey | None = None,
 ) -> tuple[Array, Memory]:
     """Read the observations of one environment in line.
 
@@ -179,14 +184,16 @@ def unroll(
         memory: before the first observation.
         obs: ``[T, ...]``.
         first: where an episode starts, so that all before is forgotten, ``[T]``.
+        key: for all chance in the network; None for what it does without.
 
     Returns:
         Outputs ``[T, A, K]``, and memories after each observation, leaves ``[T, ...]``.
     """
 
-    def step(memory: Memory, seen: tuple[Array, Array]) -> tuple[Memory, tuple[Array, Memory]]:
-        outputs, memory = network.apply(params, memory, *seen, None)
+    def step(memory: Memory, seen: tuple[Any, ...]) -> tuple[Memory, tuple[Array, Memory]]:
+        outputs, memory = network.apply(params, memory, *seen)
         return memory, (outputs, memory)
 
-    found: tuple[Array, Memory] = jax.lax.scan(step, memory, (obs, first))[1]
+    keys = None if key is None else jax.random.split(key, len(first))
+    found: tuple[Array, Memory] = jax.lax.scan(step, memory, (obs, first, keys))[1]
     return found
