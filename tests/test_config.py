@@ -378,11 +378,11 @@ def test_an_unknown_word_and_one_of_a_part_not_chosen_are_refused_when_set(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'pqn': set"]),
-        ({"target_period": 3}, ["target_period (3) belongs to method 'dqn', and method is 'pqn'"]),
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'pqn'"]),
+        ({"target_period": 3}, ["target_period (3) belongs to method 'dqn' or 'r2d2', and method"]),
         ({"batch_size": 3}, ["batch_size (3) belongs to method 'dqn'"]),
         ({"head": "quantile"}, ["head ('quantile') has no part in method 'pqn', which has no head: "
-                                "leave it out, or set method = 'dqn'."]),
+                                "leave it out, or set method = 'dqn' or 'r2d2'."]),
         ({"replay": "uniform"}, ["replay ('uniform') has no part in method 'pqn'"]),
         ({"atoms": 7}, ["atoms (7) has no part in method 'pqn', which has no head"]),
         ({"loss": "huber"}, ["loss ('huber') has no part in method 'pqn'"]),
@@ -405,9 +405,9 @@ def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn', and"]),
+        ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn'"]),
         ({"td_lambda": 0.5}, ["td_lambda (0.5) belongs to method 'pqn', and method is 'ppo'"]),
-        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'ppo'"]),
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'ppo'"]),
         ({"head": "expected"}, ["head ('expected') has no part in method 'ppo'"]),
         ({"clip_range": -0.1}, ["clip_range (-0.1)", "0 or more"]),
         ({"gae_lambda": 2.0}, ["gae_lambda (2.0)", "from 0 to 1"]),

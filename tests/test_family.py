@@ -15,11 +15,11 @@ from jaxdqn.parallel import memory
 from jaxdqn.runs import export
 
 KEY = jax.random.key(3)
-NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo", "t_maze"]
+NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo", "t_maze", "r2d2_t_maze"]
 CHEAP = [
     pytest.param(name, marks=[] if name == "rainbow" else pytest.mark.slow)
     for name in NAMES
-    if name not in ("ppo", "t_maze")
+    if name not in ("ppo", "t_maze", "r2d2_t_maze")
 ]
 """Rainbow has all parts but three; compiling each method takes seconds. PPO has no values, and
 those of a network with a memory are of no cell."""
