@@ -5,6 +5,7 @@
     python benchmarks/readme.py --search # of a sweep of 256 random settings
     python benchmarks/readme.py --zoo    # of gymnax's environments
     python benchmarks/readme.py --bars   # of methods where a known score is to be reached
+    python benchmarks/readme.py --memory # of networks that remember, and of those that don't
     python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
@@ -32,8 +33,11 @@ ZOO = {
     "acrobot": 8, "mountain_car": 8, "catch": 8, "deep_sea": 16, "frozen_lake": 8, "freeway": 2,
     "breakout": 4, "rainbow_breakout": 4,
 }  # fmt: skip
-PAIR = ("breakout", "rainbow_breakout")
-"""Are compared, too, by greedy returns along training."""
+PAIRS = {
+    "zoo": ("breakout", "rainbow_breakout", "eval_return"),
+    "memory": ("view_maze none", "view_maze", "held_out_success"),
+}
+"""Group → the second of these is compared with the first, too, by a measure along training."""
 # CartPole's returns, discounted, are at most 100.
 POLE = {
     "C51": "--head categorical --v_min 0 --v_max 100",
@@ -49,12 +53,19 @@ BARS = {
     "deep_sea n_step": "16 --n_step 10",
 }
 """Name of a configuration and what it is then; seeds, and options."""
-GROUPS: dict[str, dict[str, Any]] = {"readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS}
+NONE = "--memory none"
+MEMORY = {
+    "t_maze": 8, "t_maze none": f"8 {NONE}", "r2d2_t_maze": 8, "view_maze": 3, "view_maze none": f"3 {NONE}",
+}  # fmt: skip
+GROUPS: dict[str, dict[str, Any]] = {
+    "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY,
+}  # fmt: skip
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
     "readme.py --zoo",
     "readme.py --bars",
+    "readme.py --memory",
     "readme.py --compare",
     "readme.py --search",
     "sweeps.py",
@@ -136,11 +147,11 @@ def compare(out: Path, quick: bool) -> None:
     harness.save("comparison", {"seconds": seconds, **found}, out)
 
 
-def compare_pair(folder: Path) -> dict[str, Any]:
-    """Compare two runs by the command line; return what it found."""
-    pair = [str(folder / name) for name in PAIR]
-    command = [sys.executable, "-m", "jaxdqn", "compare", *pair, "--out", str(folder / "both")]
-    subprocess.run(command, cwd=harness.ROOT, check=True)
+def compare_pair(folder: Path, first: str, second: str, measure: str) -> dict[str, Any]:
+    """Compare the second of two runs with the first by the command line; return what it found."""
+    pair = [str(folder / name) for name in (first, second)]
+    command = [sys.executable, "-m", "jaxdqn", "compare", *pair, "--measure", measure]
+    subprocess.run([*command, "--out", str(folder / "both")], cwd=harness.ROOT, check=True)
     return json.loads((folder / "both" / "comparison.json").read_text(encoding="utf-8"))
 
 
@@ -158,6 +169,7 @@ def main() -> None:
     parser.add_argument("--family", action="store_true", help="the methods from C51 to Rainbow")
     parser.add_argument("--zoo", action="store_true", help="gymnax's environments")
     parser.add_argument("--bars", action="store_true", help="methods, by a score to be reached")
+    parser.add_argument("--memory", action="store_true", help="networks that remember, or don't")
     parser.add_argument("--cores", type=int, help="CPU cores of each training, all by default")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")
@@ -186,8 +198,9 @@ def main() -> None:
             for picture in PICTURES.get(name, ()):
                 source = Path(folder) / name / f"{picture}.png"
                 shutil.copy(source, options.out / f"{name}_{picture}.png")
-            if all((Path(folder) / one).exists() for one in PAIR):
-                found["comparison"] = compare_pair(Path(folder))
+            *pair, measure = PAIRS.get(group, ("", "", ""))
+            if name in pair and all((Path(folder) / one).exists() for one in pair):
+                found["comparison"] = compare_pair(Path(folder), *pair, measure)
             # After each: whatever is stopped keeps what it has.
             kept = {name: results[name] for name in GROUPS[group] if name in results}
             harness.save(group, {**found, "results": kept}, options.out)

@@ -72,6 +72,33 @@ def bars() -> str:
     return _by_return(result, ["configuration", "with"]) + _again(result, "bars")
 
 
+def memory() -> str:
+    """Return what networks with and without a memory come to, and how far they differ."""
+    result = _read("memory")
+    lines = []
+    for found in result["results"].values():
+        summary, (_, _, path, _, _, *options) = found["summary"], found["command"].split()
+        lines.append([f"`{path.rpartition('/')[2]}`", f"`{' '.join(options)}`" if options else "",
+                      str(summary["seed_count"]), f"{summary['env_steps_per_seed']:,}",
+                      _interval(summary["final"], "eval_return", 2),
+                      _interval(summary["final"], "held_out_success", 2)])  # fmt: skip
+    columns = ["configuration", "with", "seeds", "steps per seed", "greedy return",
+               "unseen mazes solved"]  # fmt: skip
+    said = "Means over seeds at the end of training, with 95 % bootstrap intervals:\n\n"
+    return said + _markdown(columns, lines, 2) + _of_views(result) + _again(result, "memory")
+
+
+def _of_views(result: dict[str, Any]) -> str:
+    if "comparison" not in result:
+        return ""
+    _, other = result["comparison"]["settings"].values()
+    middle, low, high = other["difference"]
+    return (
+        f"\n\nOf unseen mazes of `view_maze.toml`, along training, {middle:.2f} [{low:.2f}, "
+        f"{high:.2f}] more are solved with the memory ({other['seeds']} paired seeds)."
+    )
+
+
 def _by_return(result: dict[str, Any], columns: list[str]) -> str:
     lines = []
     for name, found in result["results"].items():
@@ -644,6 +671,7 @@ TABLES = {
     "family": lambda: configurations("family", OF_FAMILY),
     "zoo": zoo,
     "bars": bars,
+    "memory": memory,
     "corridors_13": corridors_13,
     "compare": compare,
     "search": search,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxdqn import environment as environments
-from jaxdqn.algorithm import dqn, ppo, pqn
+from jaxdqn.algorithm import dqn, ppo, pqn, r2d2
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method
@@ -13,6 +13,7 @@ METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {
     "dqn": dqn.make,
     "pqn": pqn.make,
     "ppo": ppo.make,
+    "r2d2": r2d2.make,
 }
 """How each method of ``config.parts.PARTS`` is made."""
 

@@ -64,7 +64,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     """
     environment, default_params = _make(config.env, config.env_kwargs)
     params = _override(config.env, default_params, config.env_params)
-    if environment.is_maze:
+    if hasattr(environment.gymnax, "check_params"):
         environment.gymnax.check_params(params)
     config.part("network").check_reads(
         Seen(

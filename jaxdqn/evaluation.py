@@ -49,10 +49,18 @@ def measure(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
 
 
 def _on_bank(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
-    """Measure on the levels of one bank, also against the exact values."""
+    """Measure on the levels of one bank, where it can be also against the exact values."""
     result, first, episodes = _walk(parts, params, key)
     shortest = jax.vmap(_shortest_path, (None, 0))(parts.env_params, first)
     efficiency = episodes.terminated * shortest / jnp.maximum(episodes.lengths, shortest)
+    # Where a network remembers, what a cell is worth depends on how it was reached.
+    remembers = jax.tree.leaves(parts.method.memory())
+    exact = {} if remembers else _against_exact(parts, params, key)
+    return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **exact)
+
+
+def _against_exact(parts: Parts, params: Params, key: PRNGKey) -> dict[str, Array]:
+    """Compare what the network gives in each cell with exact values."""
     of_params = parts.method.q_values
     exact = oracle.consult(
         parts.environment.gymnax,
@@ -72,7 +80,7 @@ def _on_bank(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
             parts.environment.gymnax, parts.env_params, parts.config.discount,
             partial(policy, params), parts.config.oracle_levels,
         )  # fmt: skip
-    return result.replace(success=jnp.mean(episodes.terminated), spl=jnp.mean(efficiency), **exact)
+    return exact
 
 
 def _walk(parts: Parts, params: Params, key: PRNGKey) -> tuple[Evaluation, Any, rollouts.Episodes]:

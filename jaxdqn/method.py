@@ -35,6 +35,7 @@ class State(struct.PyTreeNode):
         env_state: states of the environments, leaves ``[E, ...]``.
         obs: what the agent sees, ``[E, ...]``.
         episode_return: return of each episode under way, float32 ``[E]``.
+        memory: what the network remembers of it, leaves ``[E, ...]``; ``()`` where it does not.
         keys: one for each purpose.
         vector_steps: steps of all environments so far, warm-up included, int32 ``[]``.
         evaluations: evaluations so far, int32 ``[]``.
@@ -45,6 +46,7 @@ class State(struct.PyTreeNode):
     env_state: Any
     obs: Array
     episode_return: Array
+    memory: Memory
     keys: Keys
     vector_steps: Array = shared()
     evaluations: Array = shared()
@@ -105,11 +107,13 @@ class Method(NamedTuple):
         memory: ``() -> memory`` of a network at the start of an episode.
         act: ``(params, memory, obs, key) -> (action [], memory)`` for one observation, greedily.
         outputs: ``(params, obs) ->`` all that the network gives for one observation.
-        q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them.
+        q_values: ``(params, obs) -> [A]`` for one observation; None where nothing estimates them,
+            or where they depend on what is remembered, too.
         returns: ``(params, obs) -> (returns [A, K], probabilities [A, K])`` for one observation;
             None where no distribution is estimated.
         policy: ``(params, obs) -> (probabilities [A], value [])`` for one observation, of a policy
-            that acts by chance, and what is learned of its value; None where there is none.
+            that acts by chance, and what is learned of its value; None where there is none, or
+            where it depends on what is remembered, too.
         sized_by: words that decide how much memory an agent takes, what decides most first.
         bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
         side_by_side: most agents to train side by side on one CPU core.

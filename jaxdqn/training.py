@@ -127,6 +127,9 @@ def _init(config: Config, env_params: Any, key: PRNGKey) -> State:
         env_state=env_state,
         obs=obs,
         episode_return=jnp.zeros(config.num_envs),
+        memory=jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (config.num_envs, *x.shape)), parts.method.memory()
+        ),
         keys=Keys(*rest),
         vector_steps=jnp.int32(0),
         evaluations=jnp.int32(0),

@@ -93,11 +93,16 @@ SMALL = {
 }
 SMALL_ROLLOUT = {"total_steps": 8 * 4 * 8, "rollout_steps": 8, "epochs": 2, "minibatches": 4}
 """Of every method without replay: 8 iterations, each of 8 updates by 8 observations."""
+SMALL_OF = {
+    "pqn": SMALL_ROLLOUT,
+    "ppo": SMALL_ROLLOUT,
+    "r2d2": {**SMALL, "burn_in": 2, "unroll": 4},
+}
 
 
 def small(**changes) -> Config:
     """Return settings of a training that takes a moment: a 4×4 empty maze, 4 environments."""
-    of_method = SMALL_ROLLOUT if str(changes.get("method")) in ("pqn", "ppo") else SMALL
+    of_method = SMALL_OF.get(str(changes.get("method")), SMALL)
     settings = {
         "env_kwargs": {"height": 4, "width": 4, "generator": "empty"},
         "env_params": {"max_steps_in_episode": 20},

@@ -13,7 +13,7 @@ FLOORS = [
     {"types"},
     {"settings", "random", "pytrees"},
     {"maze", "networks", "statistics", "algorithm.settings", "algorithm.bootstrap"},
-    {"algorithm.heads", "algorithm.rollout_settings", "replay.sums"},
+    {"algorithm.heads", "algorithm.rollout_settings", "algorithm.r2d2_settings", "replay.sums"},
     {"replay.ring"},
     {"replay.prioritised"},
     {"algorithm.distributions"},

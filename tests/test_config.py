@@ -378,11 +378,11 @@ def test_an_unknown_word_and_one_of_a_part_not_chosen_are_refused_when_set(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'pqn': set"]),
-        ({"target_period": 3}, ["target_period (3) belongs to method 'dqn', and method is 'pqn'"]),
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'pqn'"]),
+        ({"target_period": 3}, ["target_period (3) belongs to method 'dqn' or 'r2d2', and method"]),
         ({"batch_size": 3}, ["batch_size (3) belongs to method 'dqn'"]),
         ({"head": "quantile"}, ["head ('quantile') has no part in method 'pqn', which has no head: "
-                                "leave it out, or set another method."]),
+                                "leave it out, or set method = 'dqn' or 'r2d2'."]),
         ({"replay": "uniform"}, ["replay ('uniform') has no part in method 'pqn'"]),
         ({"atoms": 7}, ["atoms (7) has no part in method 'pqn', which has no head"]),
         ({"loss": "huber"}, ["loss ('huber') has no part in method 'pqn'"]),
@@ -405,9 +405,9 @@ def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn', and"]),
+        ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn'"]),
         ({"td_lambda": 0.5}, ["td_lambda (0.5) belongs to method 'pqn', and method is 'ppo'"]),
-        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn', and method is 'ppo'"]),
+        ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'ppo'"]),
         ({"head": "expected"}, ["head ('expected') has no part in method 'ppo'"]),
         ({"clip_range": -0.1}, ["clip_range (-0.1)", "0 or more"]),
         ({"gae_lambda": 2.0}, ["gae_lambda (2.0)", "from 0 to 1"]),
@@ -428,7 +428,7 @@ def test_words_of_other_methods_are_refused_with_double_dqn():
 def test_another_method_keeps_what_both_have_and_brings_layer_normalisation(tmp_path):
     config = jaxdqn.load_config(ROOT / "configs" / "maze.toml", num_envs=8)
     other = config.replace(method="pqn")
-    assert set(other.chosen) == {"method", "network"}
+    assert set(other.chosen) == {"method", "network", "memory"}
     assert (other.learning_rate, other.num_envs, other.widths) == (1e-3, 8, (128, 128))
     assert other.layer_norm
     assert not other.replace(layer_norm=False).replace(method="pqn").layer_norm

@@ -15,20 +15,21 @@ from jaxdqn.parallel import memory
 from jaxdqn.runs import export
 
 KEY = jax.random.key(3)
-NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo"]
+NAMES = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo", "t_maze", "r2d2_t_maze"]
 CHEAP = [
     pytest.param(name, marks=[] if name == "rainbow" else pytest.mark.slow)
     for name in NAMES
-    if name != "ppo"
+    if name not in ("ppo", "t_maze", "r2d2_t_maze")
 ]
-"""Rainbow has all parts but three; compiling each method takes seconds. PPO has no values."""
+"""Rainbow has all parts but three; compiling each method takes seconds. PPO has no values, and
+those of a network with a memory are of no cell."""
 OF_NETWORK = ("dueling", "noisy", "layer_norm")
 
 
 def preset(name: str, **changes) -> jaxdqn.Config:
     """Return a shipped method with the smallest schedule, network and maze."""
     shipped = jaxdqn.load_config(ROOT / "configs" / f"{name}.toml")
-    parts = {"head", "bootstrap", "replay"} & set(shipped.chosen)
+    parts = {"head", "bootstrap", "replay", "memory"} & set(shipped.chosen)
     names = [name for part in parts for name in (part, *vars(shipped.part(part)))]
     names += ["method", *OF_NETWORK, *{"double", "n_step", "td_lambda"} & set(shipped.words)]
     words = {name: getattr(shipped, name) for name in names}

@@ -8,7 +8,7 @@ from conftest import small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, maze, walks
+from jaxdqn import ConfigError, maze, plots, training, walks
 from jaxdqn import environment as environments
 from jaxdqn.commands import plot
 from jaxdqn.maze import render
@@ -111,3 +111,11 @@ def test_an_animation_has_a_frame_for_each_cell_of_the_path():
     assert frames[0].size == (90, 90)
     assert frames[0].getpixel((15, 15)) == frames[4].getpixel((75, 75)), "the agent moved"
     assert frames[0].getpixel((75, 75)) != frames[4].getpixel((75, 75))
+
+
+def test_curves_of_a_network_that_remembers_leave_no_place_empty():
+    """It isn't compared with exact values: success, steps, loss and return are what there is."""
+    config = small(method="pqn", memory="gru", env_kwargs=LEVELS)
+    measured = jax.tree.map(lambda x: np.ones((2, *x.shape), x.dtype), training.measured(config))
+    figure = plots.curves(config, measured, "with a memory")
+    assert [axes.has_data() for axes in figure.axes] == [True] * 4

@@ -14,6 +14,7 @@ from test_rollout import TINY, Line, generalised_advantages, iteration, row
 import jaxdqn
 from jaxdqn import assembly, maze
 from jaxdqn.algorithm import exploration, ppo, rollout
+from jaxdqn.algorithm.rollout import Row
 from jaxdqn.method import Tally
 from jaxdqn.training import init
 
@@ -24,9 +25,10 @@ PLAIN = {"epochs": 1, "minibatches": 1, "normalise_advantages": False}
 """With which PPO is an actor-critic method, and with lambda of 1 REINFORCE with a baseline."""
 
 
-def table(params, obs):
+def table(params, row):
     """A policy and a value of numbers of their own in each cell, ``[cells, A + 1]``."""
-    return jax.nn.log_softmax(params[obs, :-1]), params[obs, -1]
+    here = params[row.sample.obs_tm1]
+    return jax.nn.log_softmax(here[:-1]), here[-1]
 
 
 def of_policy(config):
@@ -55,10 +57,10 @@ def test_the_mean_of_reinforces_gradient_is_the_gradient_of_the_exact_objective(
     def gradients(params):
         probabilities, worth = jax.nn.softmax(params[:, :-1]), value(params[:, :-1])
 
-        def act(bits, obs, _):
-            return exploration.drawn(bits, probabilities[obs]), ()
+        def act(bits, obs, _, memory):
+            return exploration.drawn(bits, probabilities[obs]), memory, ()
 
-        _, _, (steps, _) = rollout.gather(
+        _, _, (steps, *_) = rollout.gather(
             config, parts.environment, parts.env_params, init(config, KEY), Tally.zero(),
             lambda _: act,
         )  # fmt: skip
@@ -73,7 +75,7 @@ def test_the_mean_of_reinforces_gradient_is_the_gradient_of_the_exact_objective(
 
         def of_episode(sample):
             return jax.grad(partial(ppo.loss, of_policy(config), table), has_aux=True)(
-                params, sample
+                params, Row(sample)
             )[0]
 
         exact = jax.grad(lambda logits: value(logits)[0])(params[:, :-1])
@@ -104,10 +106,10 @@ def test_the_first_minibatch_has_the_plain_advantage_gradient(normalise):
     """Whatever the range is clipped to, while the policy is the one that acted."""
     params, batch = batch_of(np.ones(64))
     config = of_policy(small(method="ppo", normalise_advantages=normalise, clip_range=0.01))
-    found = jax.jit(jax.grad(partial(ppo.loss, config, table), has_aux=True))(params, batch)[0]
+    found = jax.jit(jax.grad(partial(ppo.loss, config, table), has_aux=True))(params, Row(batch))[0]
 
     def plain(params):
-        log_probabilities, _ = jax.vmap(partial(table, params))(batch.obs_tm1)
+        log_probabilities, _ = jax.vmap(partial(table, params))(Row(batch))
         a = np.asarray(batch.advantage)
         a = (a - a.mean()) / a.std() if normalise else a
         return -jnp.mean(a * log_probabilities[jnp.arange(64), batch.a_tm1])
@@ -128,7 +130,7 @@ def test_the_loss_is_that_of_rlax_with_its_signs_and_coefficients():
     policy = rlax.clipped_surrogate_pg_loss(jnp.float32(ratios), jnp.asarray(batch.advantage), 0.3)
     entropy = stats.entropy(chances, axis=1).mean()
     value = 0.5 * jnp.mean((values - batch.target) ** 2)
-    found, mean = jax.jit(partial(ppo.loss, config, table))(params, batch)
+    found, mean = jax.jit(partial(ppo.loss, config, table))(params, Row(batch))
     assert float(found) == pytest.approx(float(policy + 0.7 * value - 0.05 * entropy), rel=1e-5)
     assert float(mean) == pytest.approx(float(values.mean()), rel=1e-5)
     clipped = (ratios > 1.3) & (batch.advantage > 0) | (ratios < 0.7) & (batch.advantage < 0)
@@ -167,8 +169,8 @@ def walked(config, state):
     parts = assembly.assemble(config)
     policy = partial(parts.method.policy, state.agent.params)
 
-    def act(bits, obs, _):
-        return exploration.drawn(bits, policy(obs)[0]), ()
+    def act(bits, obs, _, memory):
+        return exploration.drawn(bits, policy(obs)[0]), memory, ()
 
     return rollout.gather(
         config, parts.environment, parts.env_params, state, Tally.zero(), lambda _: act

@@ -172,7 +172,7 @@ def gathered(config, state):
     parts = assembly.assemble(config)
 
     def policy(_):
-        return lambda bits, obs, _: (exploration.random_action(bits, 4), obs)
+        return lambda bits, obs, _, memory: (exploration.random_action(bits, 4), memory, obs)
 
     return rollout.gather(config, parts.environment, parts.env_params, state, Tally.zero(), policy)
 
@@ -180,7 +180,7 @@ def gathered(config, state):
 def test_a_rollout_shows_what_was_seen_last_never_a_reset():
     """Numbered cells tell where each observation comes from, ends by goal and clock among them."""
     config = small(method="pqn", rollout_steps=32, epochs=1, minibatches=1, **TINY)
-    state, tally, (steps, kept) = jax.device_get(gathered(config, init(config, KEY)))
+    state, tally, (steps, _, kept) = jax.device_get(gathered(config, init(config, KEY)))
     last, ended = steps.last, steps.discount_t == 0
     assert ended.any()
     assert (last & ~ended).any()
@@ -211,10 +211,10 @@ def shown(agent, loss, value, grads):
 def test_every_sample_is_learned_from_once_in_each_epoch_and_in_another_order():
     config = small(method="pqn", epochs=3)
     state = init(config, KEY).replace(agent=Witness(jnp.zeros(8), jnp.zeros((12, 8)), jnp.int32(0)))
-    samples = jnp.arange(8 * 4.0).reshape(8, 4)
+    rows = rollout.Row(jnp.arange(32.0))
     state, _ = rollout.learn(
-        config, Descent(None, shown), state, Tally.zero(), samples,
-        lambda params, batch, _: (jnp.sum(params * batch), batch[0]),
+        config, Descent(None, shown), state, Tally.zero(), rows,
+        lambda params, batch, _: (jnp.sum(params * batch.sample), batch.sample[0]),
     )  # fmt: skip
     epochs = np.asarray(state.agent.shown).reshape(3, 32)
     assert int(state.agent.updates) == 12

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxdqn.environment import Environment
 from jaxdqn.method import State
 from jaxdqn.random import unrolled
-from jaxdqn.types import Array, PRNGKey, Transition
+from jaxdqn.types import Array, Transition
 
 
 class Stepped(NamedTuple):
@@ -28,14 +28,24 @@ class Stepped(NamedTuple):
     returns: Array
 
 
-def choose(state: State, count: int, by: Callable[[Array, Array, PRNGKey], Any]) -> Any:
-    """Return what ``by(bits [2], obs, key)`` chooses in each of ``count`` environments, ``[E]``."""
+def choose(state: State, count: int, by: Callable[..., Any], *more: Any) -> Any:
+    """Return what ``by(bits [2], obs, key, *more)`` chooses in each of ``count`` environments.
+
+    Args:
+        state: whose observations and keys.
+        count: environments (E).
+        by: the choice in one of them.
+        *more: of what it depends on beside, leaves ``[E, ...]``.
+    """
     key_explore, key_noise = (
         jax.random.fold_in(unrolled(key), state.vector_steps)
         for key in (state.keys.explore, state.keys.noise)
     )
     return jax.vmap(by)(
-        jax.random.bits(key_explore, (count, 2)), state.obs, jax.random.split(key_noise, count)
+        jax.random.bits(key_explore, (count, 2)),
+        state.obs,
+        jax.random.split(key_noise, count),
+        *more,
     )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxdqn.algorithm import acting, exploration, learner
 from jaxdqn.algorithm.acting import Stepped
+from jaxdqn.algorithm.bootstrap import Bootstrap
 from jaxdqn.algorithm.heads import Head
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
@@ -50,7 +51,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         init=lambda key: (how.init(key), replay.init()),
         warmup=partial(_warmup, parts),
         iterate=partial(_iterate, parts),
-        epsilon=partial(_epsilon, parts),
+        epsilon=partial(epsilon, config),
         memory=network.memory,
         act=act,
         outputs=how.outputs,
@@ -68,14 +69,20 @@ def learner_of(config: Config, environment: Environment) -> tuple[Learner, Netwo
     network = config.part("network").make(
         environment.num_actions, head.width, environment.categories, head.at_fractions
     )
-    follows = config.part("bootstrap").make(config.double)
+    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
+    how = learner.make(config, network, head, bootstrap_of(config, head), obs)
+    return how, network, head
+
+
+def bootstrap_of(config: Config, head: Head) -> Bootstrap:
+    """Return what follows a step, or refuse one that a head can't have."""
+    follows: Bootstrap = config.part("bootstrap").make(config.double)
     if follows.adds and not head.adds:
         raise ConfigError(
             f"bootstrap ({config.bootstrap!r}) adds to returns, and head ({config.head!r}) has "
             "probabilities of fixed ones: set head = 'quantile' or bootstrap = 'greedy'."
         )
-    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    return learner.make(config, network, head, follows, obs), network, head
+    return follows
 
 
 def _returns(how: Learner, distribution: Any, params: Params, obs: Array) -> tuple[Array, Array]:
@@ -83,8 +90,8 @@ def _returns(how: Learner, distribution: Any, params: Params, obs: Array) -> tup
     return returns
 
 
-def _epsilon(parts: _Parts, state: State) -> Array:
-    config = parts.config
+def epsilon(config: Config, state: State) -> Array:
+    """Return the probability of a random action, which falls from the end of warm-up on."""
     learning_steps = (state.vector_steps - config.schedule.warmup_iterations) * config.num_envs
     return exploration.linear_epsilon(
         learning_steps, config.epsilon_start, config.epsilon_end, config.epsilon_steps
@@ -109,11 +116,11 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
     def act(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
         state, tally = carry
-        epsilon = _epsilon(parts, state)
+        chance = epsilon(parts.config, state)
 
         def choose(bits: Array, obs: Array, key: PRNGKey) -> Array:
             q = parts.learner.q_values(state.agent.params, obs, key)
-            return exploration.epsilon_greedy(bits, q, epsilon)
+            return exploration.epsilon_greedy(bits, q, chance)
 
         state, seen = _act_and_store(parts, state, choose)
         return (state, tally.ended(seen.episodes, seen.returns)), None

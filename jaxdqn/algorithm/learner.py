@@ -37,6 +37,10 @@ class AgentState(struct.PyTreeNode):
     halted: Array
 
 
+SampleLoss = Callable[[Params, Params, Params, Any, PRNGKey], tuple[Array, Array, Array]]
+"""``(online, target, choosing network, sample, key) -> (loss [], surprise [], value [])``."""
+
+
 class Learner(NamedTuple):
     """Networks and optimiser as pure functions.
 
@@ -46,7 +50,7 @@ class Learner(NamedTuple):
             chance in the network and is None for what it does without.
         q_values: ``(params, obs, key=None) -> [A]``, their means.
         learn: ``(state, batch, weights [B], key) -> (state, info, surprise [B])``, the batch being
-            transitions ``[B, ...]``; one gradient update, unless it isn't finite: then both
+            samples ``[B, ...]``; one gradient update, unless it isn't finite: then both
             networks stay as they were, for good.
     """
 
@@ -66,23 +70,7 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         bootstrap: what a state after the step is worth.
         obs: an observation, for its shape and dtype.
     """
-    down = descent.make(config, network)
-
-    def init(key: PRNGKey) -> AgentState:
-        params = network.init(unrolled(key), obs)
-        return AgentState(
-            params=params,
-            target_params=jax.tree.map(jnp.copy, params),
-            opt_state=down.init(params),
-            updates=jnp.int32(0),
-            halted=jnp.bool_(False),
-        )
-
-    def outputs(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
-        return network.apply(params, network.memory(), obs, True, key)[0]
-
-    def q_values(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
-        return head.mean(outputs(params, obs, key))
+    outputs, q_values = _readings(network, head)
 
     def loss(
         params: Params, target_params: Params, fixed: Params, transition: Transition, key: PRNGKey
@@ -100,6 +88,24 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
             target_tm1=lambda: q_values(target_params, transition.obs_tm1),
         )
         return found, surprise, head.mean(outputs_tm1)[transition.a_tm1]
+
+    return around(config, network, head, obs, loss)
+
+
+def around(config: Config, network: Network, head: Head, obs: Array, loss: SampleLoss) -> Learner:
+    """Put a learner around the loss of one sample; see ``make``."""
+    down = descent.make(config, network)
+    outputs, q_values = _readings(network, head)
+
+    def init(key: PRNGKey) -> AgentState:
+        params = network.init(unrolled(key), obs)
+        return AgentState(
+            params=params,
+            target_params=jax.tree.map(jnp.copy, params),
+            opt_state=down.init(params),
+            updates=jnp.int32(0),
+            halted=jnp.bool_(False),
+        )
 
     def batch_loss(
         params: Params, target_params: Params, batch: Transition, weights: Array, key: PRNGKey
@@ -120,6 +126,18 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
         return _moved(config, state), info, surprise
 
     return Learner(init, outputs, q_values, learn)
+
+
+def _readings(network: Network, head: Head) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    """Return what gives outputs, and what gives action values, of one observation alone."""
+
+    def outputs(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
+        return network.apply(params, network.memory(), obs, True, key)[0]
+
+    def q_values(params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
+        return head.mean(outputs(params, obs, key))
+
+    return outputs, q_values
 
 
 def _perturbed(

@@ -15,7 +15,7 @@ import optax
 
 from jaxdqn.algorithm import descent, exploration, rollout
 from jaxdqn.algorithm.descent import Descent
-from jaxdqn.algorithm.rollout import Choose
+from jaxdqn.algorithm.rollout import Choose, Row
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
@@ -23,8 +23,8 @@ from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
-Judge = Callable[[Params, Array], tuple[Array, Array]]
-"""``(params, obs) -> (logarithms of probabilities [A], value [])`` for one observation."""
+Judge = Callable[[Params, Row], tuple[Array, Array]]
+"""``(params, row) -> (logarithms of probabilities [..., A], values [...])`` of one row's steps."""
 
 
 class Sample(NamedTuple):
@@ -43,76 +43,98 @@ class _Parts(NamedTuple):
     config: Config
     environment: Environment
     env_params: Any
-    judge: Judge
+    network: Network
     down: Descent
 
 
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    network = config.part("network").make(environment.num_actions + 1, 1, environment.categories)
+    network = config.part("memory").make(
+        config.part("network"), environment.num_actions + 1, 1, environment.categories
+    )
     down = descent.make(config, network)
-    judge = partial(_judge, network)
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
 
     def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
         return rollout.fresh(network.init(unrolled(key), obs), down), ()
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
-        return jnp.argmax(judge(params, obs)[0]), memory
+        (log_probabilities, _), memory = _judge(network, params, memory, obs)
+        return jnp.argmax(log_probabilities), memory
+
+    def outputs(params: Params, obs: Array) -> tuple[Array, Array]:
+        return _judge(network, params, network.memory(), obs)[0]
 
     def policy(params: Params, obs: Array) -> tuple[Array, Array]:
-        log_probabilities, value = judge(params, obs)
+        log_probabilities, value = outputs(params, obs)
         return jnp.exp(log_probabilities), value
 
     return Method(
         init=init,
         warmup=lambda state: state,
-        iterate=partial(_iterate, _Parts(config, environment, env_params, judge, down)),
+        iterate=partial(_iterate, _Parts(config, environment, env_params, network, down)),
         epsilon=lambda _: jnp.float32(0.0),
         memory=network.memory,
         act=act,
-        outputs=judge,
+        outputs=outputs,
         q_values=None,
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
         sized_by=("rollout_steps", "num_envs"),
-        policy=policy,
-        bytes_gathered=rollout.bytes_gathered(config, environment, 4),
+        policy=None if network.remembers else policy,
+        bytes_gathered=rollout.bytes_gathered(config, environment, network, 4),
     )
 
 
-def _judge(network: Network, params: Params, obs: Array) -> tuple[Array, Array]:
-    outputs: Array = network.apply(params, network.memory(), obs, True, None)[0][:, 0]
-    return jax.nn.log_softmax(outputs[:-1]), outputs[-1]
+def _judge(
+    network: Network, params: Params, memory: Memory, obs: Array
+) -> tuple[tuple[Array, Array], Memory]:
+    """Judge one observation within an episode; return what is remembered then, too."""
+    outputs, memory = network.apply(params, memory, obs, False, None)
+    return _meaning(outputs), memory
+
+
+def _meaning(outputs: Array) -> tuple[Array, Array]:
+    """Return what outputs ``[..., A + 1, 1]`` mean: a policy and a value."""
+    return jax.nn.log_softmax(outputs[..., :-1, 0]), outputs[..., -1, 0]
 
 
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act for a rollout, judge it once by the network that acted, then learn from it."""
-    config, params = parts.config, state.agent.params
+    config, network, begun = parts.config, parts.network, state.memory
+    judge = partial(_judge, network, state.agent.params)
 
-    def choose(bits: Array, obs: Array, _: PRNGKey) -> tuple[Array, tuple[Array, Array]]:
-        log_probabilities, value = parts.judge(params, obs)
+    def choose(
+        bits: Array, obs: Array, _: PRNGKey, memory: Memory
+    ) -> tuple[Array, Memory, tuple[Array, Array]]:
+        (log_probabilities, value), memory = judge(memory, obs)
         action = exploration.drawn(bits, jnp.exp(log_probabilities))
-        return action, (log_probabilities[action], value)
+        return action, memory, (log_probabilities[action], value)
 
     def policy(_: State) -> Choose:
         return choose
 
-    state, tally, (steps, (log_probability, values_tm1)) = rollout.gather(
-        config, parts.environment, parts.env_params, state, tally, policy
+    state, tally, seen = rollout.gather(
+        config, parts.environment, parts.env_params, state, tally, policy, network.memory()
     )
-    values_t = rollout.values_of(config, lambda obs: parts.judge(params, obs)[1], steps.obs_t)
+    steps, (log_probability, values_tm1) = seen.steps, seen.kept
+    values_t = rollout.values_of(config, lambda *seen: judge(*seen)[0][1], seen)
     # Generalised advantages are λ-returns less the value before the step.
     targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
         steps, values_t, config.discount, config.gae_lambda
     )
     samples = Sample(steps.obs_tm1, steps.a_tm1, log_probability, targets - values_tm1, targets)
-    batch_loss = partial(loss, config, parts.judge)
-    return rollout.learn(config, parts.down, state, tally, samples, batch_loss)
+
+    def judge_row(params: Params, row: Row) -> tuple[Array, Array]:
+        return _meaning(rollout.outputs_of(network, params, row))
+
+    rows = rollout.rows(network, begun, steps, samples)
+    batch_loss = partial(loss, config, judge_row)
+    return rollout.learn(config, parts.down, state, tally, rows, batch_loss)
 
 
 def loss(
-    config: Config, judge: Judge, params: Params, batch: Sample, _: PRNGKey | None = None
+    config: Config, judge: Judge, params: Params, batch: Row, _: PRNGKey | None = None
 ) -> tuple[Array, Array]:
     """Return what is descended, and the mean value.
 
@@ -123,18 +145,19 @@ def loss(
         config: the settings.
         judge: what is learned.
         params: its weights.
-        batch: samples, leaves ``[B, ...]``.
+        batch: rows, leaves ``[B, ...]``.
     """
-    log_probabilities, values = jax.vmap(judge, (None, 0))(params, batch.obs_tm1)
+    log_probabilities, values = jax.vmap(judge, (None, 0))(params, batch)
+    sample = batch.sample
     # A sum over a mask, not an index: the transpose of an index is a scatter.
-    chosen = jax.nn.one_hot(batch.a_tm1, log_probabilities.shape[1])
-    ratio = jnp.exp(jnp.sum(log_probabilities * chosen, axis=1) - batch.log_probability)
-    advantage = batch.advantage
+    chosen = jax.nn.one_hot(sample.a_tm1, log_probabilities.shape[-1])
+    ratio = jnp.exp(jnp.sum(log_probabilities * chosen, axis=-1) - sample.log_probability)
+    advantage = sample.advantage
     if config.normalise_advantages:
         advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_range, 1.0 + config.clip_range)
     gain = jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
-    error = jnp.mean(optax.losses.l2_loss(values, batch.target))
-    entropy = -jnp.mean(jnp.sum(jnp.exp(log_probabilities) * log_probabilities, axis=1))
+    error = jnp.mean(optax.losses.l2_loss(values, sample.target))
+    entropy = -jnp.mean(jnp.sum(jnp.exp(log_probabilities) * log_probabilities, axis=-1))
     found = config.value_coefficient * error - gain - config.entropy_coefficient * entropy
     return found, jnp.mean(values)

@@ -13,7 +13,7 @@ import optax
 
 from jaxdqn.algorithm import descent, exploration, rollout
 from jaxdqn.algorithm.descent import Descent
-from jaxdqn.algorithm.rollout import Choose
+from jaxdqn.algorithm.rollout import Choose, Row
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
@@ -42,17 +42,22 @@ class _Sample(NamedTuple):
 
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    network = config.part("network").make(environment.num_actions, 1, environment.categories)
+    network = config.part("memory").make(
+        config.part("network"), environment.num_actions, 1, environment.categories
+    )
     down = descent.make(config, network)
     parts = _Parts(config, environment, env_params, network, down)
-    q_values = partial(_q_values, network)
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
 
     def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
         return rollout.fresh(network.init(unrolled(key), obs), down), ()
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
-        return jnp.argmax(q_values(params, obs)), memory
+        q, memory = _q_values(network, params, memory, obs)
+        return jnp.argmax(q), memory
+
+    def q_values(params: Params, obs: Array) -> Array:
+        return _q_values(network, params, network.memory(), obs)[0]
 
     return Method(
         init=init,
@@ -62,17 +67,20 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         memory=network.memory,
         act=act,
         outputs=lambda params, obs: network.apply(params, network.memory(), obs, True, None)[0],
-        q_values=q_values,
+        q_values=None if network.remembers else q_values,
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
         sized_by=("rollout_steps", "num_envs"),
-        bytes_gathered=rollout.bytes_gathered(config, environment, 2),
+        bytes_gathered=rollout.bytes_gathered(config, environment, network, 2),
     )
 
 
-def _q_values(network: Network, params: Params, obs: Array, key: PRNGKey | None = None) -> Array:
-    outputs: Array = network.apply(params, network.memory(), obs, True, key)[0]
-    return outputs[:, 0]
+def _q_values(
+    network: Network, params: Params, memory: Memory, obs: Array, key: PRNGKey | None = None
+) -> tuple[Array, Memory]:
+    """Return action values ``[A]``, and what is remembered then, within an episode."""
+    outputs, memory = network.apply(params, memory, obs, False, key)
+    return outputs[:, 0], memory
 
 
 def _epsilon(config: Config, state: State) -> Array:
@@ -84,32 +92,38 @@ def _epsilon(config: Config, state: State) -> Array:
 
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act for a rollout, value it once by the network that acted, then learn from it."""
-    config, params = parts.config, state.agent.params
-    q_values = partial(_q_values, parts.network)
+    config, params, begun = parts.config, state.agent.params, state.memory
+    q_values = partial(_q_values, parts.network, params)
 
     def policy(state: State) -> Choose:
         epsilon = _epsilon(config, state)
 
-        def choose(bits: Array, obs: Array, key: PRNGKey) -> tuple[Array, tuple[()]]:
-            return exploration.epsilon_greedy(bits, q_values(params, obs, key), epsilon), ()
+        def choose(
+            bits: Array, obs: Array, key: PRNGKey, memory: Memory
+        ) -> tuple[Array, Memory, tuple[()]]:
+            q, memory = q_values(memory, obs, key)
+            return exploration.epsilon_greedy(bits, q, epsilon), memory, ()
 
         return choose
 
-    state, tally, (steps, _) = rollout.gather(
-        config, parts.environment, parts.env_params, state, tally, policy
+    state, tally, seen = rollout.gather(
+        config, parts.environment, parts.env_params, state, tally, policy, parts.network.memory()
     )
-    values_t = rollout.values_of(config, lambda obs: jnp.max(q_values(params, obs)), steps.obs_t)
+    steps = seen.steps
+    values_t = rollout.values_of(config, lambda *seen: jnp.max(q_values(*seen)[0]), seen)
     targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
         steps, values_t, config.discount, config.td_lambda
     )
     samples = _Sample(steps.obs_tm1, steps.a_tm1, targets)
-    return rollout.learn(config, parts.down, state, tally, samples, partial(_loss, parts))
+    rows = rollout.rows(parts.network, begun, steps, samples)
+    return rollout.learn(config, parts.down, state, tally, rows, partial(_loss, parts))
 
 
-def _loss(parts: _Parts, params: Params, batch: _Sample, key: PRNGKey) -> tuple[Array, Array]:
+def _loss(parts: _Parts, params: Params, batch: Row, key: PRNGKey) -> tuple[Array, Array]:
     """Return half the mean squared error, and the mean value of the actions."""
     noisy = parts.network.perturb(params, key)
-    q = jax.vmap(partial(_q_values, parts.network), (None, 0))(noisy, batch.obs_tm1)
+    q = jax.vmap(partial(rollout.outputs_of, parts.network), (None, 0))(noisy, batch)[..., 0]
     # A sum over a mask, not an index: the transpose of an index is a scatter.
-    q_tm1 = jnp.sum(q * jax.nn.one_hot(batch.a_tm1, parts.environment.num_actions), axis=1)
-    return jnp.mean(optax.losses.l2_loss(q_tm1, batch.target)), jnp.mean(q_tm1)
+    chosen = jax.nn.one_hot(batch.sample.a_tm1, parts.environment.num_actions)
+    q_tm1 = jnp.sum(q * chosen, axis=-1)
+    return jnp.mean(optax.losses.l2_loss(q_tm1, batch.sample.target)), jnp.mean(q_tm1)

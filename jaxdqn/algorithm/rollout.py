@@ -1,10 +1,12 @@
 """Learning from a short stretch of experience that is gathered, gone over a few times, forgotten.
 
-What methods without a replay share: the rollout, its returns, its minibatches.
+What methods without a replay share: the rollout, its returns, its minibatches. Where the network
+remembers, these are sequences of the whole rollout, read from what it remembered at its start:
+backpropagation through time, truncated there.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +19,47 @@ from jaxdqn.algorithm.descent import Descent
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import State, Tally
+from jaxdqn.networks.memory import unroll
+from jaxdqn.networks.network import Memory, Network, forgotten
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey, Transition
 
-Choose = Callable[[Array, Array, PRNGKey], tuple[Array, Any]]
-"""``(bits [2], obs, key) -> (action [], kept)`` in one environment; what is kept of the choice
-stands beside the step."""
+Choose = Callable[[Array, Array, PRNGKey, Memory], tuple[Array, Memory, Any]]
+"""``(bits [2], obs, key, memory) -> (action [], memory, kept)`` in one environment; what is kept of
+the choice stands beside the step."""
 
-BatchLoss = Callable[[Params, Any, PRNGKey], tuple[Array, Array]]
-"""``(params, samples [B, ...], key) -> (loss [], mean value [])``."""
+
+class Rollout(NamedTuple):
+    """What was seen and chosen, leaves ``[T, E, ...]``.
+
+    Attributes:
+        steps: transitions.
+        memory: what was remembered when the action was chosen; of what came before and of
+            ``obs_tm1``.
+        kept: of the choices.
+    """
+
+    steps: Transition
+    memory: Memory
+    kept: Any
+
+
+class Row(NamedTuple):
+    """What minibatches are made of: one step, or all steps of one environment in line.
+
+    Attributes:
+        sample: what is learned from, leaves ``[...]`` or ``[T, ...]``; it has an ``obs_tm1``.
+        memory: before the first of the steps.
+        first: where an episode starts, ``[T]``; None of a step alone.
+    """
+
+    sample: Any
+    memory: Memory = ()
+    first: Array | None = None
+
+
+BatchLoss = Callable[[Params, Row, PRNGKey], tuple[Array, Array]]
+"""``(params, rows [B, ...], key) -> (loss [], mean value [])``."""
 
 
 class AgentState(struct.PyTreeNode):
@@ -57,7 +91,8 @@ def gather(
     state: State,
     tally: Tally,
     policy: Callable[[State], Choose],
-) -> tuple[State, Tally, tuple[Transition, Any]]:
+    fresh: Memory = (),
+) -> tuple[State, Tally, Rollout]:
     """Step all environments ``rollout_steps`` times.
 
     Args:
@@ -67,28 +102,29 @@ def gather(
         state: from where.
         tally: of episodes.
         policy: what chooses the actions at a step; its network is the same for all of them.
-
-    Returns:
-        State, tally, and transitions with what was kept of the choices, leaves ``[T, E, ...]``.
+        fresh: what is remembered where an episode starts.
     """
 
     def step(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], Any]:
         state, tally = carry
-        actions, kept = acting.choose(state, config.num_envs, policy(state))
+        actions, memory, kept = acting.choose(state, config.num_envs, policy(state), state.memory)
         state, seen = acting.step(environment, env_params, state, actions)
-        return (state, tally.ended(seen.episodes, seen.returns)), (seen.transitions, kept)
+        carried = jax.vmap(forgotten, (None, 0, 0))(fresh, seen.transitions.last, memory)
+        carry = state.replace(memory=carried), tally.ended(seen.episodes, seen.returns)
+        return carry, Rollout(seen.transitions, memory, kept)
 
     (state, tally), seen = lax.scan(step, (state, tally), length=config.rollout_steps)
     return state, tally, seen
 
 
-def values_of(config: Config, value: Callable[[Array], Array], obs: Array) -> Array:
-    """Return the value ``(obs) -> []`` of each observation of a rollout, ``[T, E]``.
+def values_of(config: Config, value: Callable[[Memory, Array], Array], seen: Rollout) -> Array:
+    """Return the value ``(memory, obs) -> []`` of what was seen last in each step, ``[T, E]``.
 
     As many at once as learning takes, so that a long rollout needs no more memory than that.
     """
-    rows = obs.reshape(-1, *obs.shape[2:])
-    return lax.map(value, rows, batch_size=config.schedule.batch_size).reshape(obs.shape[:2])
+    rows = _flat((seen.memory, seen.steps.obs_t))
+    values = lax.map(lambda row: value(*row), rows, batch_size=config.schedule.batch_size)
+    return values.reshape(seen.steps.r_t.shape)
 
 
 def lambda_returns(
@@ -120,8 +156,32 @@ def lambda_returns(
     return lax.scan(back, values_t[-1], (line, values_t), reverse=True)[1]
 
 
+def rows(network: Network, begun: Memory, steps: Transition, samples: Any) -> Row:
+    """Return what a rollout gives to learn from: its steps, or one sequence of each environment.
+
+    Args:
+        network: what is to read it.
+        begun: what was remembered before the first step, leaves ``[E, ...]``.
+        steps: of the rollout.
+        samples: what is learned from each step, leaves ``[T, E, ...]``.
+    """
+    if not network.remembers:
+        return Row(_flat(samples))
+    first = jnp.concatenate([jnp.zeros_like(steps.last[:1]), steps.last[:-1]])
+    samples, first = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (samples, first))
+    return Row(samples, begun, first)
+
+
+def outputs_of(network: Network, params: Params, row: Row, key: PRNGKey | None = None) -> Array:
+    """Return what a network gives for one row, ``[A, K]`` or ``[T, A, K]``."""
+    obs = row.sample.obs_tm1
+    if row.first is None:
+        return network.apply(params, row.memory, obs, True, key)[0]
+    return unroll(network, params, row.memory, obs, row.first)[0]
+
+
 def learn(
-    config: Config, down: Descent, state: State, tally: Tally, samples: Any, batch_loss: BatchLoss
+    config: Config, down: Descent, state: State, tally: Tally, rows: Row, batch_loss: BatchLoss
 ) -> tuple[State, Tally]:
     """Go over a rollout ``epochs`` times, each time in another order, in ``minibatches`` parts.
 
@@ -130,11 +190,10 @@ def learn(
         down: the optimiser.
         state: whose agent learns.
         tally: of updates.
-        samples: leaves ``[T, E, ...]``.
+        rows: what to learn from.
         batch_loss: what to descend.
     """
-    rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
-    count = config.num_envs * config.rollout_steps
+    count = len(jax.tree.leaves(rows)[0])
 
     def update(
         carry: tuple[AgentState, Tally], batch: Any
@@ -156,14 +215,19 @@ def learn(
     return state.replace(agent=agent), tally
 
 
-def bytes_gathered(config: Config, environment: Environment, numbers: int) -> int:
+def _flat(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def bytes_gathered(config: Config, environment: Environment, network: Network, numbers: int) -> int:
     """Return the bytes of a rollout's transitions, of what is made of them, and of all shuffled.
 
     Args:
         config: the settings.
         environment: where.
+        network: which may remember.
         numbers: that a sample has beside what was seen, the action first, of four bytes each.
     """
     seen = pytrees.size(environment.obs)
-    transition, sample = 2 * seen + 13, seen + 4 * numbers
+    transition, sample = 2 * seen + 13 + pytrees.size(network.memory()), seen + 4 * numbers
     return config.num_envs * config.rollout_steps * (transition + 4 * (numbers - 1) + sample)

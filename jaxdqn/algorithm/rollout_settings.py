@@ -56,6 +56,15 @@ class RolloutSettings(GradientSettings):
         updating = f"epochs ({self.epochs}) × minibatches ({self.minibatches})"
         check_counts(run, self.schedule(run), updating)
 
+    def check_memory(self, memory: Any, run: RunSettings) -> None:
+        """Refuse, with a ``ConfigError``, to cut the sequence of one environment into parts."""
+        if memory.remembers and run.num_envs % self.minibatches:
+            raise ConfigError(
+                f"minibatches ({self.minibatches}) must divide num_envs ({run.num_envs}) where a "
+                "memory is learned, since what one environment saw stays in line: set it to "
+                f"{_nearest_divisor(run.num_envs, self.minibatches)}."
+            )
+
 
 class PQNSettings(RolloutSettings):
     """PQN: Q-learning by λ-returns of parallel environments, with neither replay nor target."""
@@ -102,8 +111,9 @@ class PPOSettings(RolloutSettings):
     normalise_advantages: bool = static(True)
     """Advantages of each minibatch have mean 0 and deviation 1."""
 
-    def check_network(self, network: Any) -> None:
+    def check_network(self, network: Any, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, what only action values have a use for."""
+        del run
         for word, why in {
             "dueling": "splits action values",
             "noisy": "explores by other weights than those that are learned from",

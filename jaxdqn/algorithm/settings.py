@@ -59,6 +59,11 @@ class DQNSettings(GradientSettings):
     """Environment steps, counted from the end of warm-up, over which epsilon falls linearly; more
     than there are: it stays above epsilon_end."""
 
+    @property
+    def window(self) -> int:
+        """Steps of one environment in line that an update needs."""
+        return self.n_step
+
     def schedule(self, run: RunSettings) -> Schedule:
         """Return exact counts: warm-up, iterations per evaluation, environment steps, updates."""
         return settings.schedule(
@@ -74,7 +79,7 @@ class DQNSettings(GradientSettings):
 
         Warm-up still collects a batch and a window, and no more than the replay holds.
         """
-        first = max(self.batch_size, self.n_step * run.num_envs)
+        first = max(self.batch_size, self.window * run.num_envs)
         warmup = min(max(round(self.warmup_steps * factor), first), self.warmup_steps)
         if factor > 1:
             room = self.capacity // run.num_envs * run.num_envs

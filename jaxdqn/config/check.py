@@ -28,8 +28,11 @@ def check(config: Config) -> None:
     for word in config.chosen:
         if hasattr(part := config.part(word), "check"):
             part.check(config.part(parts.RUN))
-    if hasattr(method := config.part("method"), "check_network"):
-        method.check_network(config.part("network"))
+    for word in config.chosen:
+        for other in config.chosen:
+            # What a part says of another stands with it, as check_network of a method.
+            if refuse := getattr(config.part(word), f"check_{other}", None):
+                refuse(config.part(other), config.part(parts.RUN))
 
 
 def check_words(part: Any) -> None:

@@ -12,9 +12,11 @@ from jaxdqn.algorithm.distributions import (
     QuantileSettings,
 )
 from jaxdqn.algorithm.heads import ExpectedSettings
+from jaxdqn.algorithm.r2d2_settings import R2D2Settings
 from jaxdqn.algorithm.rollout_settings import PPOSettings, PQNSettings
 from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.networks.dense import DenseSettings
+from jaxdqn.networks.memory import GRUSettings, NoMemorySettings
 from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
@@ -26,7 +28,12 @@ RUN = "run"
 """The part that is always there."""
 
 PARTS: dict[str, dict[str, type]] = {
-    "method": {"dqn": DQNSettings, "pqn": PQNSettings, "ppo": PPOSettings},
+    "method": {
+        "dqn": DQNSettings,
+        "pqn": PQNSettings,
+        "ppo": PPOSettings,
+        "r2d2": R2D2Settings,
+    },
     "head": {
         "expected": ExpectedSettings,
         "categorical": CategoricalSettings,
@@ -40,11 +47,15 @@ PARTS: dict[str, dict[str, type]] = {
         "residual": ResidualSettings,
         "transformer": TransformerSettings,
     },
+    "memory": {"none": NoMemorySettings, "gru": GRUSettings},
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
 that the checks, TOML, ``--help`` and sweeps know of the parts."""
 
-WITHOUT: dict[str, tuple[str, ...]] = dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay"))
+WITHOUT: dict[str, tuple[str, ...]] = {
+    "dqn": ("memory",),
+    **dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay")),
+}
 """Method → words of ``PARTS`` that it has no use for: they and theirs are refused."""
 
 IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
@@ -52,7 +63,7 @@ IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
         True: {"epsilon_start": 0.0, "epsilon_end": 0.0},
         False: {"epsilon_start": 1.0, "epsilon_end": 0.05},
     },
-    "method": {"pqn": {"layer_norm": True}},
+    "method": {"pqn": {"layer_norm": True}, "r2d2": {"memory": "gru"}},
 }
 """Switch, off by default, or choice → state → what turning it there sets, unless that is set at
 once."""
@@ -67,8 +78,13 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
     for word, value in wanted.items():
         if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
             raise _unknown_choice(word, value)
-    every = {word: wanted.get(word, next(iter(names))) for word, names in PARTS.items()}
-    unused = WITHOUT.get(every["method"], ())
+    method = wanted.get("method", next(iter(PARTS["method"])))
+    brought = IMPLIED["method"].get(method, {})
+    every = {
+        word: wanted.get(word, brought.get(word, next(iter(names))))
+        for word, names in PARTS.items()
+    }
+    unused = WITHOUT.get(method, ())
     return {word: name for word, name in every.items() if word not in unused}
 
 
@@ -139,9 +155,12 @@ def check_word(
         owners = [owner for owner, part in names.items() if name in settings.words(part)]
         if word not in chosen and (name == word or owners):
             method = chosen["method"]
+            with_it = " or ".join(
+                repr(other) for other in PARTS["method"] if word not in WITHOUT.get(other, ())
+            )
             raise ConfigError(
                 f"{name} ({shown(value)}) has no part in method {method!r}, which has no {word}"
-                f"{where}: leave it out, or set another method."
+                f"{where}: leave it out, or set method = {with_it}."
             )
         if owners:
             raise ConfigError(

@@ -1,10 +1,11 @@
-r"""Mazes: rules, generation, exact solution, and the gymnax environment ``Maze-jaxdqn``.
+r"""Mazes: rules, generation, exact solution, and the gymnax environments ``Maze-jaxdqn`` and, to
+probe memory, ``TMaze-jaxdqn``.
 
 >>> level = maze.draw("S..#\n.#..\n...G")
 >>> q = maze.optimal_q(level, discount=0.95)                # [H * W, A]
 >>> maze.regret(level, q.argmax(axis=1), discount=0.95)     # 0: nothing is lost
 
-Importing this module registers the environment, so that ``gymnax.make`` finds it.
+Importing this module registers the environments, so that ``gymnax.make`` finds them.
 """
 
 import gymnax
@@ -21,6 +22,7 @@ from jaxdqn.maze.exact import (
 )
 from jaxdqn.maze.grid import parse, to_text
 from jaxdqn.maze.levels import Level, Levels, bank, draw, level
+from jaxdqn.maze.t_maze import TMaze, TMazeParams, TMazeState
 from jaxdqn.maze.text import TOKENS
 
 __all__ = [
@@ -30,6 +32,9 @@ __all__ = [
     "Maze",
     "MazeParams",
     "MazeState",
+    "TMaze",
+    "TMazeParams",
+    "TMazeState",
     "bank",
     "distances",
     "draw",
@@ -45,5 +50,6 @@ __all__ = [
     "to_text",
 ]
 
-if "Maze-jaxdqn" not in gymnax.registered_envs:
-    gymnax.register("Maze-jaxdqn", Maze)
+for _name, _kind in {"Maze-jaxdqn": Maze, "TMaze-jaxdqn": TMaze}.items():
+    if _name not in gymnax.registered_envs:
+        gymnax.register(_name, _kind)

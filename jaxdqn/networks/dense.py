@@ -60,7 +60,7 @@ class MLP(nn.Module):
     tokens), each of which is one-hot encoded; None where it consists of quantities.
     """
 
-    dense: Dense | Streams
+    dense: nn.Module
     categories: int | None = None
 
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
@@ -103,9 +103,18 @@ class DenseSettings(struct.PyTreeNode):
             return Dense(**shape)
         return Streams(**shape, dueling=self.dueling, noisy=self.noisy, at_fractions=at_fractions)
 
+    @property
+    def side_by_side(self) -> int:
+        """Most agents to train side by side on one CPU core."""
+        return 8
+
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
         del seen
+
+    def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
+        """Return what reads an observation, and dense layers behind it."""
+        return MLP(layers, categories)
 
     def make(
         self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
@@ -118,5 +127,5 @@ class DenseSettings(struct.PyTreeNode):
             categories: values of an observation that consists of names; None for quantities.
             at_fractions: whether the numbers stand at fractions, which it gives, too.
         """
-        module = MLP(self.layers_to(num_actions, width, at_fractions), categories)
-        return feedforward(module, 8, streams.perturb)
+        layers = self.layers_to(num_actions, width, at_fractions)
+        return feedforward(self.module(layers, categories), self.side_by_side, streams.perturb)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.types import Array, Params, PRNGKey
@@ -34,6 +36,11 @@ class Network(NamedTuple):
     paced: Callable[[Params], Params]
     side_by_side: int
     perturb: Callable[[Params, PRNGKey], Params]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether outputs depend on more than what is seen now."""
+        return bool(jax.tree.leaves(self.memory()))
 
 
 class Seen(NamedTuple):
@@ -69,3 +76,8 @@ def feedforward(
         return outputs, memory
 
     return Network(module.init, apply, lambda: (), lambda step: step, side_by_side, perturb)
+
+
+def forgotten(fresh: Memory, first: bool | Array, memory: Memory) -> Memory:
+    """Return a memory, or the fresh one where an episode starts."""
+    return jax.tree.map(lambda new, old: jnp.where(first, new, old), fresh, memory)

@@ -5,10 +5,8 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.networks import streams
-from jaxdqn.networks.dense import BY_OUTPUT, Dense, DenseSettings
-from jaxdqn.networks.network import Network, Seen, feedforward
-from jaxdqn.networks.streams import Streams
+from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
+from jaxdqn.networks.network import Seen
 from jaxdqn.settings import static
 from jaxdqn.types import Array, ConfigError, PRNGKey
 
@@ -41,7 +39,7 @@ class Residual(nn.Module):
     size throughout and is flattened, not pooled, since in a maze the place is the point.
     """
 
-    dense: Dense | Streams
+    dense: nn.Module
     channels: int
     blocks: int
 
@@ -81,11 +79,12 @@ class ResidualSettings(DenseSettings):
                 f"{seen.shape}: set {remedy}."
             )
 
-    def make(
-        self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
-    ) -> Network:
-        """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
+    @property
+    def side_by_side(self) -> int:
+        """Most agents to train side by side on one CPU core."""
+        return 1
+
+    def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
+        """Return what reads a grid, and dense layers behind it."""
         del categories  # planes are quantities
-        layers = self.layers_to(num_actions, width, at_fractions)
-        module = Residual(layers, channels=self.channels, blocks=self.blocks)
-        return feedforward(module, 1, streams.perturb)
+        return Residual(layers, channels=self.channels, blocks=self.blocks)

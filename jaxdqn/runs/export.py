@@ -36,6 +36,11 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
             flatbuffers is not installed.
     """
     environment, _, method = assemble(config)[1:]
+    if jax.tree.leaves(method.memory()):
+        raise ConfigError(
+            f"memory ({config.memory!r}) makes values depend on what was seen before, and what is "
+            "exported knows one observation: export a run with memory = 'none'."
+        )
     of_one = method.q_values
     if of_one is None:
         raise ConfigError(
