@@ -55,7 +55,8 @@ BARS = {
 """Name of a configuration and what it is then; seeds, and options."""
 NONE = "--memory none"
 MEMORY = {
-    "t_maze": 8, "t_maze none": f"8 {NONE}", "r2d2_t_maze": 8, "view_maze": 3, "view_maze none": f"3 {NONE}",
+    "t_maze": 8, "t_maze none": f"8 {NONE}", "r2d2_t_maze": 8,
+    "view_maze": 3, "view_maze none": f"3 {NONE}",
 }  # fmt: skip
 GROUPS: dict[str, dict[str, Any]] = {
     "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY,

@@ -196,6 +196,17 @@ def search() -> str:
     )
 
 
+def _of_reading() -> str:
+    found = _read("language")["arms"]["causal"]
+    above = found["divergence"]["mean"] / found["losses"]["board_floor"]["mean"]
+    return (
+        f"A language model of mazes comes within {above:.1%} of their exact entropy in "
+        f"{found['seconds']['pretrain'][0] / 60:.0f} minutes; after fine-tuning "
+        f"{found['greedy']['shortest']['mean']:.0%} of the paths that it writes in mazes it never "
+        "read are exactly shortest ([table](configs/README.md#from-text-to-policy))."
+    )
+
+
 def transfer() -> str:
     """Return what reading before does for a Q-network."""
     result = _read("transfer")
@@ -267,12 +278,19 @@ def highlights() -> str:
         machine = _read(name)["machine"]
         machines.setdefault(harness.place(machine), set()).add(machine["date"])
     places = "; ".join(f"{where}, {' and '.join(sorted(on))}" for where, on in machines.items())
-    sentences = (_of_peers(), _of_designs(), _of_sweeps(), _of_mazes(), _of_values(), _of_unseen())
+    sentences = (
+        _of_peers(),
+        _of_designs(),
+        _of_sweeps(),
+        _of_values(),
+        _of_unseen(),
+        _of_reading(),
+    )
     return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {places}."
 
 
-HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps", "environments",
-               "overestimation", "corridors_13")  # fmt: skip
+HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps",
+               "overestimation", "corridors_13", "language")  # fmt: skip
 
 
 def _of_peers() -> str:
@@ -288,8 +306,7 @@ def _of_peers() -> str:
     others = ", ".join(ours_to(name, pole) for name in ("rejax", "Stable-Baselines3", "SBX"))
     return (
         f"Whole trainings, beside other libraries: on MetaMaze {ours_to('rejax', maze)} with one "
-        f"seed, {ours_to('rejax', maze, 16)} with 16 ({speed['ours', maze, 16]:,.0f} environment "
-        f"steps per second); on CartPole {others} "
+        f"seed, {ours_to('rejax', maze, 16)} with 16; on CartPole {others} "
         "([table](benchmarks/README.md#other-libraries), and what is not equal)."
     )
 
@@ -318,23 +335,7 @@ def _of_sweeps() -> str:
     ratio = [case["ratio"] for case in _read("sweeps")["results"].values()]
     return (
         f"16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 residual networks "
-        f"{ratio[-1]:.2f} of that with flax's `nn.Conv`; four learning rates × 16 seeds "
-        f"{ratio[1]:.2f} of that of 64 seeds ([table](benchmarks/README.md#sweeps))."
-    )
-
-
-def _of_mazes() -> str:
-    rows = _read("environments")["rows"]
-    most = max(row["batch"] for row in rows)
-    speed = {
-        row["environment"]: f"{row['steps_per_second']['median'] / 1e6:.1f}"
-        for row in rows
-        if row["batch"] == most
-    }
-    return (
-        f"Stepping 13×13 mazes, {most:,} at once: {speed['ours, 1,024 mazes']} million steps per "
-        f"second of 1,024 different ones; gymnax's FourRooms {speed['gymnax FourRooms']} "
-        "([table](benchmarks/README.md#stepping-mazes))."
+        f"{ratio[-1]:.2f} of that with flax's `nn.Conv` ([table](benchmarks/README.md#sweeps))."
     )
 
 

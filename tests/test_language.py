@@ -456,6 +456,10 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(changes, fragments):
 def test_other_states_keys_and_words_are_refused():
     with pytest.raises(ConfigError, match=r"did you mean 'learning_rate'"):
         from_toml("learning_rat = 0.1", "a text")
+    with pytest.raises(
+        ConfigError, match=r"prompts \(of 48 tokens\) exceed the 47.*path_length = 17"
+    ):
+        generation.generate(little(), {}, jnp.zeros((1, 48), jnp.int32), 0.0, KEY)
     with pytest.raises(ConfigError, match="must be typed"):
         language.pretrain(little(), 0)
     with pytest.raises(ConfigError, match="is not what these settings make"):

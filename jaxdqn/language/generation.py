@@ -11,7 +11,7 @@ from jaxdqn.language import corpus
 from jaxdqn.language.config import LanguageConfig, for_finetuning
 from jaxdqn.maze import Levels, solve, text
 from jaxdqn.random import unrolled
-from jaxdqn.types import Array, Params, PRNGKey
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 
 class Verdicts(struct.PyTreeNode):
@@ -53,7 +53,15 @@ def generate(
 
     Returns:
         Whole texts, int32 ``[B, T]``; what follows an ``end`` is padding.
+
+    Raises:
+        ConfigError: prompts are longer than a text.
     """
+    if prompts.shape[1] > config.context:
+        raise ConfigError(
+            f"prompts (of {prompts.shape[1]} tokens) exceed the {config.context} that a text has "
+            f"with path_length = {config.path_length}: shorten them, or train with a longer one."
+        )
     keys = jax.random.split(unrolled(key), len(prompts))
     write = _cached if config.causal else _unmasked
     one = functools.partial(write, config, params, temperature)
