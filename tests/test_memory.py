@@ -230,3 +230,15 @@ def test_a_policy_that_remembers_is_not_exported(tmp_path):
     config = remembering()
     params = training.outline(config).agent.params
     refuse(lambda: export.export_policy(tmp_path / "policy", config, params), "memory ('gru')")
+
+
+@pytest.mark.slow
+def test_with_a_memory_the_sign_is_followed():
+    config = small(
+        method="pqn", memory="gru", memory_width=16, env="TMaze-jaxdqn", env_kwargs={},
+        env_params={"length": 3, "max_steps_in_episode": 30}, num_envs=16, total_steps=40_960,
+        rollout_steps=32, td_lambda=0.9, discount=0.95, learning_rate=3e-3, epsilon_steps=20_000,
+        widths=(32, 32), evaluations=1, eval_episodes=200,
+    )  # fmt: skip
+    _, rows = jax.jit(jax.vmap(jaxdqn.train, (None, 0)))(config, jax.random.split(KEY, 4))
+    assert (np.asarray(rows.eval_return[:, -1]) >= 0.95).sum() >= 3

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import RESIDUAL, small
 from test_config import refuse
 from test_laws import assert_equal_up_to_rounding
 from test_memory import NETWORK, STEP
 from test_rollout import TINY
 
 import jaxdqn
+from jaxdqn import pytrees, training
 from jaxdqn.algorithm import bootstrap, heads, r2d2
 from jaxdqn.networks.memory import unroll
 from jaxdqn.types import Transition
@@ -169,3 +170,13 @@ def test_it_brings_a_memory_unless_told_otherwise():
     assert small().replace(method="r2d2").memory == "gru"
     assert small(method="r2d2", memory="none").memory == "none"
     refuse(lambda: small(burn_in=3), "burn_in (3) belongs to method 'r2d2', and method is 'dqn'")
+
+
+def test_a_residual_network_in_two_streams_remembers_too():
+    config = small(method="r2d2", dueling=True, memory_width=5, **RESIDUAL)
+    state = training.outline(config)
+    assert state.memory["dense"]["state"].shape == (4, 5)
+    assert state.replay.storage.memory_tm1["dense"]["state"].shape == (128, 5)
+    names = pytrees.named_leaves(state.agent.params)
+    assert {"params.dense.kept.kernel", "params.Conv3x3_0.Einsum_0.kernel"} <= set(names)
+    assert "params.dense.behind.linear_4.kernel" in names, "two layers in each of two streams"
