@@ -37,9 +37,8 @@ from jaxdqn import Config, init, load_config, statistics  # noqa: E402
 from jaxdqn.assembly import assemble  # noqa: E402
 from jaxdqn.config import scaled  # noqa: E402
 from jaxdqn.language import config as language  # noqa: E402
-from jaxdqn.language import probing, training  # noqa: E402
+from jaxdqn.language import losses, probing, training  # noqa: E402
 from jaxdqn.language.config import LanguageConfig  # noqa: E402
-from jaxdqn.maze import text  # noqa: E402
 from jaxdqn.metrics import concatenate  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
 from jaxdqn.runs import reading  # noqa: E402
@@ -138,9 +137,9 @@ def operations(config: Config) -> float:
 
 def operations_of_reading(config: LanguageConfig, params: Params) -> float:
     """Return those of a language model's training: a pass and, twice as much, its gradient."""
-    first = 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
+    first = losses.first_learned(config)
     tokens = jnp.zeros(config.context + (config.starts - 1) * (config.path_length + 2), jnp.int32)
-    read = functools.partial(training.next_losses, config, first=first)
+    read = functools.partial(losses.next_tokens, config, first=first)
     return 3 * _operations_of(read, params, tokens) * config.updates * config.batch_size
 
 

@@ -14,7 +14,7 @@ from flax import serialization
 
 import jaxdqn
 from jaxdqn import ConfigError, assembly, maze, training
-from jaxdqn.language import corpus, exact, generation, probing
+from jaxdqn.language import corpus, exact, generation, losses, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
 from jaxdqn.maze import text
@@ -228,12 +228,12 @@ def test_the_loss_of_a_token_depends_on_no_token_after_it():
     tokens = jnp.asarray(texts("shortest").tokens[0])
     trunk = params["params"]["trunk"]
 
-    def losses(change):
+    def of_text(change):
         moved = {**trunk, "places": trunk["places"] + change}
         logits = logits_of(config, {"params": {**params["params"], "trunk": moved}}, tokens)
         return -jax.nn.log_softmax(logits[:-1])[jnp.arange(len(tokens) - 1), tokens[1:]]
 
-    jacobian = jax.jit(jax.jacrev(losses))(jnp.zeros_like(trunk["places"]))
+    jacobian = jax.jit(jax.jacrev(of_text))(jnp.zeros_like(trunk["places"]))
     dependence = np.abs(np.asarray(jacobian)).sum(axis=2)  # [loss of token t + 1, place]
     later = np.triu(np.ones_like(dependence, bool), k=1)
     assert (dependence[later] == 0).all()
@@ -274,13 +274,13 @@ def test_sampling_follows_the_models_probabilities():
 def test_padding_changes_nothing():
     config, params = deep()
     tokens = jnp.asarray(texts("alone").tokens[0])
-    losses_of = jax.jit(language.next_losses, static_argnames="first")
-    losses = losses_of(config, params, tokens)
-    assert not np.asarray(losses)[np.asarray(tokens) == text.PADDING].any()
+    losses_of = jax.jit(losses.next_tokens, static_argnames="first")
+    found = losses_of(config, params, tokens)
+    assert not np.asarray(found)[np.asarray(tokens) == text.PADDING].any()
     shorter = losses_of(config, params, tokens[: LENGTH + 1])
-    np.testing.assert_allclose(losses[: LENGTH + 1], shorter, rtol=1e-5)
+    np.testing.assert_allclose(found[: LENGTH + 1], shorter, rtol=1e-5)
     late = losses_of(config, params, tokens, first=LENGTH)
-    np.testing.assert_allclose(late[LENGTH:], losses[LENGTH:], rtol=1e-5)
+    np.testing.assert_allclose(late[LENGTH:], found[LENGTH:], rtol=1e-5)
     assert not np.asarray(late[:LENGTH]).any()
 
 
@@ -288,7 +288,7 @@ def test_ways_from_many_starts_are_read_as_if_each_were_a_text_of_its_own():
     config, params = deep()
     several = config.replace(starts=3, alone=0.0, walks=0.0)
     found = draw(several, corpus.banks(config)[1], jnp.arange(4), KEY)
-    shared, losses_of = LENGTH - 2, jax.jit(language.next_losses)
+    shared, losses_of = LENGTH - 2, jax.jit(losses.next_tokens)
     for tokens, surprise in zip(found.tokens, found.surprise, strict=True):
         tails = tokens[shared:].reshape(3, 19)
         assert len(set(tails[:, 1].tolist())) == 3, "starts are distinct"
@@ -314,14 +314,14 @@ def test_a_masked_token_is_neither_seen_nor_left_out_of_the_bound():
     tokens = jnp.asarray(texts("shortest").tokens[:1])
     even = jax.tree.map(jnp.zeros_like, params)
     many = jnp.tile(tokens, (4_000, 1))
-    losses_of = jax.jit(language.losses_of, static_argnames=("at_once", "first"))
+    losses_of = jax.jit(losses.of_texts, static_argnames=("at_once", "first"))
     for settings, first in ((config, 1), (for_finetuning(config), LENGTH)):
-        losses = np.asarray(losses_of(settings, even, many, KEY, at_once=4_000, first=1))
-        assert not losses[:, :first].any()
+        found = np.asarray(losses_of(settings, even, many, KEY, at_once=4_000, first=1))
+        assert not found[:, :first].any()
         each = np.log(len(text.vocabulary(25)))
-        error = losses.sum(axis=1).std() / 4_000**0.5
-        assert abs(losses.sum(axis=1).mean() - each * (47 - first)) < 5 * error
-    masked = jax.jit(language.masked_losses)
+        error = found.sum(axis=1).std() / 4_000**0.5
+        assert abs(found.sum(axis=1).mean() - each * (47 - first)) < 5 * error
+    masked = jax.jit(losses.masked_tokens)
     tuned = for_finetuning(config)
     whole = masked(tuned, params, tokens[0], 1.0, KEY)
     other = masked(tuned, params, tokens[0].at[LENGTH].set(text.END), 1.0, KEY)
@@ -349,9 +349,9 @@ def test_what_a_masked_model_writes_is_what_it_reads_behind_each_mask():
 
 def test_a_model_of_masked_tokens_learns():
     _, rows = language.pretrain(little(causal=False), KEY)
-    losses = rows.held_out
-    assert losses.path[-1] < losses.path[0]
-    assert rows.board_floor[-1] < losses.board[-1] < losses.board[0]
+    found = rows.held_out
+    assert found.path[-1] < found.path[0]
+    assert rows.board_floor[-1] < found.board[-1] < found.board[0]
 
 
 def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():

@@ -15,7 +15,7 @@ from test_language import AGENT, KEY, little, pretrained
 import jaxdqn
 from jaxdqn import ConfigError, config, maze
 from jaxdqn.language import config as configs
-from jaxdqn.language import exact, measures
+from jaxdqn.language import exact, losses, measures
 from jaxdqn.language import training as language
 from jaxdqn.maze import text
 from jaxdqn.runs import reading
@@ -86,8 +86,8 @@ def test_the_divergence_is_the_expected_distance_from_the_floor():
     assert (far > -1e-6).all()
     prompts = jax.vmap(lambda walls: text.prompt(walls, 0, 24, text.SOLUTION))(every)
     tokens = jnp.pad(prompts.astype(jnp.int32), ((0, 0), (0, 17)), constant_values=text.PADDING)
-    losses = jax.jit(jax.vmap(language.next_losses, (None, None, 0)))(settings, params, tokens)
-    mean = float(losses[:, 1:26].sum(axis=1).mean())
+    found = jax.jit(jax.vmap(losses.next_tokens, (None, None, 0)))(settings, params, tokens)
+    mean = float(found[:, 1:26].sum(axis=1).mean())
     assert far.sum() == pytest.approx(mean - exact.board_entropy(5, 5), rel=1e-4)
 
 

@@ -4,6 +4,7 @@ Linear probes (Alain and Bengio, 2017, arXiv:1610.01644) of what is known after 
 maze, its goal and its agent: what a Q-network's head is given. All labels are exact.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,7 @@ def probe(
         left = ((truth["distance"] - guess) ** 2).mean()
         return float(1 - left / truth["distance"].var())
 
-    scores = {
+    scores: dict[str, Callable[[np.ndarray], float]] = {
         "walls": told,
         "next": partial(led, "next"),
         "step": partial(led, "step"),

@@ -8,15 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
 from jaxdqn import pytrees
-from jaxdqn.language import corpus, exact
+from jaxdqn.language import corpus, exact, losses
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
 from jaxdqn.maze import Levels, text
-from jaxdqn.networks import transformer
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
@@ -45,7 +43,7 @@ class LanguageState(struct.PyTreeNode):
 class Losses(struct.PyTreeNode):
     """Means over texts, in nats per text, float32; NaN where nothing is known.
 
-    Of a model that isn't causal these are upper bounds, see ``masked_losses``.
+    Of a model that isn't causal these are upper bounds, see ``losses.masked_tokens``.
 
     Attributes:
         board: loss on the walls, given the kind of the text.
@@ -186,73 +184,6 @@ def run(
     return _run(config, held_out, bank, state, length)
 
 
-def next_losses(config: LanguageConfig, params: Params, tokens: Array, first: int = 1) -> Array:
-    """Return the loss on each token of a text given those before it, float32 ``[T]``.
-
-    Those before ``first`` and padding have none, nor has the word before the second and later
-    starts, which is always the same.
-    """
-    before, shared = first - 1, text.shared_length(config.cells)
-    logits: Any = config.model().apply(params, tokens, before, shared, config.starts)
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[first:])
-    places, _ = _laid(config, len(tokens))
-    counted = (tokens[first:] != text.PADDING) & (places[first:] == places[before:-1] + 1)
-    return jnp.concatenate([jnp.zeros(first), jnp.where(counted, losses, 0.0)])
-
-
-def masked_losses(
-    config: LanguageConfig, params: Params, tokens: Array, share: Array, key: PRNGKey
-) -> Array:
-    """Return the loss on those tokens of a text that were masked given all others, ``[T]``.
-
-    Divided by the share that is masked, so that with shares drawn uniformly from 0 to 1 the sum's
-    mean is an upper bound of the text's loss (Shi et al., 2024, arXiv:2406.04329; Sahoo et al.,
-    2024, arXiv:2406.07524; on mazes Nolte et al., 2024, arXiv:2412.05117). Padding is learned, too:
-    how long a path is isn't given away.
-
-    Args:
-        config: the settings.
-        params: of the model.
-        tokens: int32 ``[T]``.
-        share: of tokens that are masked, ``[]``.
-        key: consumed.
-    """
-    first = _first(config)
-    masked = (jax.random.uniform(key, tokens.shape) < share) & (jnp.arange(len(tokens)) >= first)
-    logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens), first)
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[first:])
-    return jnp.concatenate([jnp.zeros(first), jnp.where(masked[first:], losses / share, 0.0)])
-
-
-def losses_of(
-    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int, first: int
-) -> Array:
-    """Return the losses on texts ``[B, T]``, of whichever kind the model learns, ``[B, T]``.
-
-    Args:
-        config: the settings.
-        params: of the model.
-        tokens: int32 ``[B, T]``.
-        key: consumed.
-        at_once: texts that are read together.
-        first: token that has one, where the model is causal.
-    """
-    count = len(tokens)
-    key_share, key = jax.random.split(unrolled(key))
-    # Spread evenly: one of each B-th part of what may be drawn.
-    shares = (jnp.arange(count) + jax.random.uniform(key_share, minval=0.01)) / count
-
-    def of_text(text: tuple[Array, Array, PRNGKey]) -> Array:
-        if config.causal:
-            return next_losses(config, params, text[0], first)
-        return masked_losses(config, params, *text)
-
-    texts = (tokens, shares, jax.random.split(key, count))
-    if at_once >= count:
-        return jax.vmap(of_text)(texts)
-    return jax.lax.map(of_text, texts, batch_size=at_once)
-
-
 def indices_of(config: LanguageConfig, mazes: int, updates: Array) -> Array:
     """Return which mazes the update after ``updates`` reads, int32 ``[B]``: the next ones."""
     return (updates * config.batch_size + jnp.arange(config.batch_size)) % mazes
@@ -276,15 +207,6 @@ def _optimizer(config: LanguageConfig) -> optax.GradientTransformation:
             config.weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
         ),
     )
-
-
-def _laid(config: LanguageConfig, length: int) -> tuple[np.ndarray, np.ndarray]:
-    return transformer.lay(length, text.shared_length(config.cells), config.starts)
-
-
-def _first(config: LanguageConfig) -> int:
-    """Return the first place in a text that is learned: all but the kind, or the path alone."""
-    return 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
 
 
 @functools.partial(jax.jit, static_argnames="length")
@@ -318,13 +240,13 @@ def _update(
     key = jax.random.fold_in(unrolled(state.key_texts), state.updates)
     key_texts, key_masks = jax.random.split(key)
     texts = corpus.draw(config, bank, indices, key_texts)
-    first, length = _first(config), texts.tokens.shape[1]
-    learned = (_laid(config, length)[0] >= first)[None]
+    first = losses.first_learned(config)
+    learned = (losses.places(config, texts.tokens.shape[1]) >= first)[None]
     total = jnp.sum(learned & (texts.tokens != text.PADDING))
 
     def loss(params: Params) -> Array:
-        losses = losses_of(config, params, texts.tokens, key_masks, config.batch_size, first)
-        return jnp.sum(losses, where=learned) / total
+        each = losses.of_texts(config, params, texts.tokens, key_masks, config.batch_size, first)
+        return jnp.sum(each, where=learned) / total
 
     found, grads = jax.value_and_grad(loss)(state.params)
     direction, opt_state = _optimizer(config).update(grads, state.opt_state, state.params)
@@ -339,16 +261,16 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     indices = jnp.arange(config.eval_texts) % len(held_out)
     key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
     texts = corpus.draw(config, held_out, indices, key_texts)
-    losses = losses_of(config, state.params, texts.tokens, key_masks, AT_ONCE, first=1)
+    each = losses.of_texts(config, state.params, texts.tokens, key_masks, AT_ONCE, first=1)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
     def mean(values: Array, first: int, last: int | None) -> Array:
         return jnp.mean(jnp.sum(values[:, first:last], axis=1))
 
     return Losses(
-        board=mean(losses, 1, walls),
-        ends=mean(losses, walls, ends),
-        path=mean(losses, ends, None),
+        board=mean(each, 1, walls),
+        ends=mean(each, walls, ends),
+        path=mean(each, ends, None),
         ends_floor=mean(texts.surprise, walls, ends),
         path_floor=mean(texts.surprise, ends, None),
         tokens=mean((texts.tokens != text.PADDING).astype(jnp.float32), 1, None),

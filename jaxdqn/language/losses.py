@@ -1,0 +1,91 @@
+"""What a language model loses on texts: on tokens that come next, or on tokens that were masked."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.maze import text
+from jaxdqn.networks import transformer
+from jaxdqn.random import unrolled
+from jaxdqn.types import Array, Params, PRNGKey
+
+
+def places(config: LanguageConfig, length: int) -> np.ndarray:
+    """Return the place in its text of each token that is read at once, int ``[T]``."""
+    return transformer.lay(length, text.shared_length(config.cells), config.starts)[0]
+
+
+def first_learned(config: LanguageConfig) -> int:
+    """Return the first place in a text that is learned: all but the kind, or the path alone."""
+    return 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
+
+
+def next_tokens(config: LanguageConfig, params: Params, tokens: Array, first: int = 1) -> Array:
+    """Return the loss on each token of a text given those before it, float32 ``[T]``.
+
+    Those before ``first`` and padding have none, nor has the word before the second and later
+    starts, which is always the same.
+    """
+    before, shared = first - 1, text.shared_length(config.cells)
+    logits: Any = config.model().apply(params, tokens, before, shared, config.starts)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[first:])
+    place = places(config, len(tokens))
+    counted = (tokens[first:] != text.PADDING) & (place[first:] == place[before:-1] + 1)
+    return jnp.concatenate([jnp.zeros(first), jnp.where(counted, losses, 0.0)])
+
+
+def masked_tokens(
+    config: LanguageConfig, params: Params, tokens: Array, share: Array, key: PRNGKey
+) -> Array:
+    """Return the loss on those tokens of a text that were masked given all others, ``[T]``.
+
+    Divided by the share that is masked, so that with shares drawn uniformly from 0 to 1 the sum's
+    mean is an upper bound of the text's loss (Shi et al., 2024, arXiv:2406.04329; Sahoo et al.,
+    2024, arXiv:2406.07524; on mazes Nolte et al., 2024, arXiv:2412.05117). Padding is learned, too:
+    how long a path is isn't given away.
+
+    Args:
+        config: the settings.
+        params: of the model.
+        tokens: int32 ``[T]``.
+        share: of tokens that are masked, ``[]``.
+        key: consumed.
+    """
+    first = first_learned(config)
+    masked = (jax.random.uniform(key, tokens.shape) < share) & (jnp.arange(len(tokens)) >= first)
+    logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens), first)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[first:])
+    return jnp.concatenate([jnp.zeros(first), jnp.where(masked[first:], losses / share, 0.0)])
+
+
+def of_texts(
+    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int, first: int
+) -> Array:
+    """Return the losses on texts ``[B, T]``, of whichever kind the model learns, ``[B, T]``.
+
+    Args:
+        config: the settings.
+        params: of the model.
+        tokens: int32 ``[B, T]``.
+        key: consumed.
+        at_once: texts that are read together.
+        first: token that has one, where the model is causal.
+    """
+    count = len(tokens)
+    key_share, key = jax.random.split(unrolled(key))
+    # Spread evenly: one of each B-th part of what may be drawn.
+    shares = (jnp.arange(count) + jax.random.uniform(key_share, minval=0.01)) / count
+
+    def of_text(read: tuple[Array, Array, PRNGKey]) -> Array:
+        if config.causal:
+            return next_tokens(config, params, read[0], first)
+        return masked_tokens(config, params, *read)
+
+    texts = (tokens, shares, jax.random.split(key, count))
+    if at_once >= count:
+        return jax.vmap(of_text)(texts)
+    return jax.lax.map(of_text, texts, batch_size=at_once)
