@@ -228,6 +228,8 @@ def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], co
             axes.plot(along, middle, color=COLOURS[name], label=name)
             axes.fill_between(along, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
     by_steps.set_xlabel("environment steps")
+    for axes in by_cost:
+        axes.set_xscale("log")
     by_cost[0].set_xlabel("seconds per agent, after those of reading")
     by_cost[1].set_xlabel("TFLOP per agent, after those of reading")
     by_steps.set_ylabel("unseen mazes solved")
