@@ -141,11 +141,10 @@ def language() -> str:
         floor = losses["board_floor"]["mean"]
         above = found.get("divergence")
         walls = "" if above is None else f"{above['mean']:.2f}, {above['mean'] / floor:.1%}"
-        seconds = " + ".join(f"{min(found['seconds'][stage]):,.0f}" for stage in found["seconds"])
         shares = [_difference(found["greedy"][share])
                   for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip
         lines.append([OF_READING[name], str(found["seeds"]), walls, *shares,
-                      _difference(found["sampled"]["shortest"]), f"{seconds} s"])  # fmt: skip
+                      _difference(found["sampled"]["shortest"])])  # fmt: skip
         by_moves.append([OF_READING[name]] + [
             f"{share['mean']:.2f}" for share in found["by_moves"].values()
         ])  # fmt: skip
@@ -158,8 +157,9 @@ def language() -> str:
         "wrong end",
         "invalid token",
         "shortest, sampled",
-        "pre-training + fine-tuning",
     ]
+    names = " ".join(result["arms"])
+    seeds = max(found["seeds"] for found in result["arms"].values())
     widest = max(by_moves, key=len)
     moves = max((found["by_moves"] for found in result["arms"].values()), key=len)
     short = [row + [""] * (len(widest) - len(row)) for row in by_moves]
@@ -168,7 +168,9 @@ def language() -> str:
         + "\n\nExactly shortest by the moves that are needed:\n\n"
         + _markdown(["what is learned", *moves], short, 1)
         + "\n\n"
-        + harness.provenance("benchmarks/language.py", result["machine"])
+        + harness.provenance(
+            f"benchmarks/language.py --only {names} --seeds {seeds}", result["machine"]
+        )
     )
 
 
@@ -243,7 +245,7 @@ def transfer() -> str:
         "moves that lead nearer; of the variance of the distance):\n\n"
         + _markdown(["trunk", "walls", "next cell", "move", "distance"], probes, 1)
         + "\n\n"
-        + harness.provenance("benchmarks/transfer.py", result["machine"])
+        + harness.provenance(f"benchmarks/transfer.py --seeds {result['seeds']}", result["machine"])
     )
 
 
