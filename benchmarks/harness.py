@@ -132,6 +132,12 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
+def earlier(path: Path) -> dict[str, Any]:
+    """Return a result that was saved before, of which not all is run again; empty if none was."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
 def provenance(script: str, where: dict[str, Any]) -> str:
     """Return the sentence that says where and when figures were measured, and how to redo them.
 

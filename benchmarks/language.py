@@ -106,8 +106,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    path = options.out / "language.json"
-    arms = json.loads(path.read_text(encoding="utf-8"))["arms"] if path.exists() else {}
+    arms = harness.earlier(options.out / "language.json").get("arms", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.raw or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)

@@ -158,11 +158,6 @@ def compare_pair(folder: Path, first: str, second: str, measure: str) -> dict[st
     return json.loads((folder / "both" / "comparison.json").read_text(encoding="utf-8"))
 
 
-def _earlier(path: Path) -> dict[str, Any]:
-    """Return what was found before, of which not all is run again."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
 def main() -> None:
     """Run everything; rewrite the READMEs unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -191,7 +186,7 @@ def main() -> None:
     group = next((name for name in GROUPS if getattr(options, name, False)), "readme")
     if strange := set(options.only or ()) - set(GROUPS[group]):
         parser.error(f"--only {' '.join(sorted(strange))}: no part of what is to be run")
-    before = {} if options.quick else _earlier(options.out / f"{group}.json")
+    before = {} if options.quick else harness.earlier(options.out / f"{group}.json")
     found = {name: before[name] for name in ("results", "comparison") if name in before}
     results = found.setdefault("results", {})
     with tempfile.TemporaryDirectory() as folder:

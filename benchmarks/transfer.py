@@ -15,7 +15,6 @@ and the operations that reading took.
 
 import argparse
 import functools
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,14 +110,6 @@ def train(config: Config, numbers: range) -> tuple[np.ndarray, np.ndarray, float
     assert metrics.held_out.success is not None
     steps, success = np.asarray(metrics.env_steps)[0], np.asarray(metrics.held_out.success)
     return steps, success, time.perf_counter() - began
-
-
-def earlier(path: Path, count: int) -> dict[str, Any]:
-    """Return arms that were trained before, with as many seeds."""
-    if not path.exists():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found["arms"] if found["seeds"] == count else {}
 
 
 def operations(config: Config) -> float:
@@ -266,7 +257,8 @@ def main() -> None:
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
         which = arms(base, folders)
-        before = earlier(options.out / "transfer.json", options.seeds)
+        kept = harness.earlier(options.out / "transfer.json")
+        before = kept["arms"] if kept.get("seeds") == options.seeds else {}
         chosen = set(options.arms or which) | {"scratch"} - set(before)
         which = {name: config for name, config in which.items() if name in chosen}
         found = {

@@ -22,6 +22,9 @@ from jaxdqn.replay.codec import Codec
 from jaxdqn.replay.ring import Replay
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
+Turn = Callable[[State, Tally], tuple[State, Tally]]
+"""One part of an iteration."""
+
 
 class _Parts(NamedTuple):
     """What the settings chose, put together."""
@@ -114,8 +117,7 @@ def _warmup(parts: _Parts, state: State) -> State:
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act ``train_every`` times, then learn ``updates_per_step`` times."""
 
-    def act(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
-        state, tally = carry
+    def act(state: State, tally: Tally) -> tuple[State, Tally]:
         chance = epsilon(parts.config, state)
 
         def choose(bits: Array, obs: Array, key: PRNGKey) -> Array:
@@ -123,13 +125,21 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
             return exploration.epsilon_greedy(bits, q, chance)
 
         state, seen = _act_and_store(parts, state, choose)
-        return (state, tally.ended(seen.episodes, seen.returns)), None
+        return state, tally.ended(seen.episodes, seen.returns)
 
-    def learn(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
-        return _sample_and_learn(parts, *carry), None
+    return alternate(parts.config, act, partial(_sample_and_learn, parts), state, tally)
 
-    carry, _ = jax.lax.scan(act, (state, tally), length=parts.config.train_every)
-    carry, _ = jax.lax.scan(learn, carry, length=parts.config.updates_per_step)
+
+def alternate(
+    config: Config, act: Turn, learn: Turn, state: State, tally: Tally
+) -> tuple[State, Tally]:
+    """Act ``train_every`` times, then learn ``updates_per_step`` times."""
+
+    def again(turn: Turn) -> Callable[..., Any]:
+        return lambda carry, _: (turn(*carry), None)
+
+    carry, _ = jax.lax.scan(again(act), (state, tally), length=config.train_every)
+    carry, _ = jax.lax.scan(again(learn), carry, length=config.updates_per_step)
     return carry
 
 

@@ -203,8 +203,7 @@ def _warmup(parts: _Parts, state: State) -> State:
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act ``train_every`` times, then learn ``updates_per_step`` times."""
 
-    def act(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
-        state, tally = carry
+    def act(state: State, tally: Tally) -> tuple[State, Tally]:
         epsilon = dqn.epsilon(parts.config, state)
 
         def choose(bits: Array, obs: Array, key: PRNGKey, memory: Memory) -> tuple[Array, Memory]:
@@ -212,14 +211,9 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
             return exploration.epsilon_greedy(bits, parts.head.mean(outputs), epsilon), memory
 
         state, seen = _act_and_store(parts, state, choose)
-        return (state, tally.ended(seen.episodes, seen.returns)), None
+        return state, tally.ended(seen.episodes, seen.returns)
 
-    def learn(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], None]:
-        return _sample_and_learn(parts, *carry), None
-
-    carry, _ = jax.lax.scan(act, (state, tally), length=parts.config.train_every)
-    carry, _ = jax.lax.scan(learn, carry, length=parts.config.updates_per_step)
-    return carry
+    return dqn.alternate(parts.config, act, partial(_sample_and_learn, parts), state, tally)
 
 
 def _act_and_store(parts: _Parts, state: State, by: Choose) -> tuple[State, Stepped]:

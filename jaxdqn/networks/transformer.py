@@ -63,7 +63,8 @@ class Block(nn.Module):
         )  # fmt: skip
         # The weights are kept for whoever asks for intermediates, and no one else.
         seen = nn.LayerNorm(dtype=self.dtype)(x)
-        mask = mask if mask is None else mask[:, first:]
+        if mask is not None:
+            mask = mask[:, first:]
         x = x[first:] + attention(seen[first:], seen, mask=mask, sow_weights=True)
         y = nn.Dense(WIDER * size, dtype=self.dtype, kernel_init=SMALL, name="widen")(
             nn.LayerNorm(dtype=self.dtype)(x)
