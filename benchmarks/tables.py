@@ -222,7 +222,7 @@ def transfer() -> str:
             f"{found['seconds'] / result['seeds']:,.0f} s",
         ])  # fmt: skip
     columns = [
-        "trunk",
+        "network",
         "learning rate",
         "unseen mazes solved, at the end",
         "more than from scratch, along training",
@@ -242,8 +242,9 @@ def transfer() -> str:
         + _markdown(columns, lines, 1)
         + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
         "brackets what is known without reading (share of walls told right; of next cells and of "
-        "moves that lead nearer; of the variance of the distance):\n\n"
-        + _markdown(["trunk", "walls", "next cell", "move", "distance"], probes, 1)
+        "moves that lead nearer; of the variance of the distance); last, without a probe, the "
+        "share of moves that lead nearer where the model's own words choose among the four:\n\n"
+        + _markdown(["model", "walls", "next cell", "move", "distance", "own words"], probes, 1)
         + "\n\n"
         + harness.provenance(f"benchmarks/transfer.py --seeds {result['seeds']}", result["machine"])
     )

@@ -1,16 +1,17 @@
-"""Does reading mazes first make a Q-network learn sooner? Six arms, paired seeds.
+"""Does reading mazes first make a Q-network learn sooner? Seven arms, paired seeds.
 
     python benchmarks/transfer.py --pretrained runs/lm --finetuned runs/lm-finetuned \
         --permuted runs/lm-permuted
 
 Double DQN on configs/transformer_maze.toml, judged on mazes that nobody has seen: the transformer
-from scratch, from pre-training, from fine-tuning, that with its trunk frozen, from pre-training on
-mazes whose cells are permuted (weights of the same scale that know nothing of mazes), and the
-residual network. Each arm's learning rate is the best of a few on seeds of its own. The run folders
-are those of ``jaxdqn pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain
-configs/language.toml --permuted``; without them ``--quick`` makes tiny ones. Linear probes say
-what each trunk knows of a maze before a Q-network begins with it; two more panels add the seconds
-and the operations that reading took.
+from scratch, from pre-training, from fine-tuning, that with its language model frozen, that with a
+head of its own in place of the model's words, from pre-training on mazes whose cells are permuted
+(weights of the same scale that know nothing of mazes), and the residual network. Each arm's
+learning rate is the best of a few on seeds of its own. The run folders are those of ``jaxdqn
+pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain configs/language.toml
+--permuted``; without them ``--quick`` makes tiny ones. Probes say what each model knows of a maze
+before a Q-network begins with it; two more panels add the seconds and the operations that reading
+took.
 """
 
 import argparse
@@ -46,16 +47,17 @@ from jaxdqn.types import Array, Params  # noqa: E402
 matplotlib.use("Agg")
 COLOURS = {
     "scratch": "#555555", "pre-trained": "#56b4e9", "fine-tuned": "#0072b2", "frozen": "#009e73",
-    "permuted": "#cc79a7", "residual": "#d55e00",
+    "new head": "#e69f00", "permuted": "#cc79a7", "residual": "#d55e00",
 }  # fmt: skip
 READ = {
     "scratch": (), "pre-trained": ("pretrained",), "fine-tuned": ("pretrained", "finetuned"),
-    "frozen": ("pretrained", "finetuned"), "permuted": ("permuted",), "residual": (),
+    "frozen": ("pretrained", "finetuned"), "new head": ("pretrained", "finetuned"),
+    "permuted": ("permuted",), "residual": (),
 }  # fmt: skip
 """What was read before, by arm."""
 TUNING_SEEDS = range(1_000, 1_002)
-SLOWER = 0.3
-"""Step size of a trunk that has read, as a share of its head's."""
+SLOWER = 0.1
+"""Step size of a model that has read, as a share of its head's."""
 TUNING = 0.5
 """Share of the steps in which learning rates are chosen."""
 
@@ -64,6 +66,7 @@ def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
     """Return what each arm trains, but for the learning rate."""
     planes = {**base.env_kwargs, "observation": "planes"}
     residual = base.replace(network="residual", env_kwargs=planes, widths=(128,), channels=16)
+    unspoken = {"action_words": 0, "env_kwargs": {**base.env_kwargs, "observation": "text"}}
 
     def begun(name: str, rate: float = SLOWER) -> Config:
         return base.replace(pretrained=folders[name], trunk_rate=rate)
@@ -73,6 +76,7 @@ def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
         "pre-trained": begun("pretrained"),
         "fine-tuned": begun("finetuned"),
         "frozen": begun("finetuned", 0.0),
+        "new head": begun("finetuned").replace(**unspoken),
         "permuted": begun("permuted"),
         "residual": residual,
     }
@@ -238,7 +242,7 @@ def main() -> None:
     parser.add_argument(
         "--arms", nargs="+", choices=list(COLOURS), help="train these alone; else all"
     )
-    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 2e-3])
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()

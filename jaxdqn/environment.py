@@ -69,7 +69,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     config.part("network").check_reads(
         Seen(
             config.env, config.env_kwargs, environment.obs.shape, environment.categories,
-            environment.is_maze,
+            environment.num_actions, environment.is_maze,
         )
     )  # fmt: skip
     return environment, params

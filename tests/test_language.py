@@ -18,6 +18,8 @@ from jaxdqn.language import corpus, exact, generation, losses, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
 from jaxdqn.maze import text
+from jaxdqn.networks.network import Seen
+from jaxdqn.networks.transformer import TransformerSettings
 
 KEY = jax.random.key(0)
 MAZES = {"generator": "corridors", "height": 5, "width": 5, "num_levels": 20, "num_held_out": 20}
@@ -92,6 +94,22 @@ def test_what_an_agent_sees_differs_in_the_last_token_alone():
     assert [text.vocabulary(25)[token] for token in seen[:, -1]] == [str(c) for c in range(25)]
     level = maze.level(env.default_params.levels, 0)
     assert text.decode(seen[0], 25) == text.write(level)
+
+
+def test_the_last_words_of_choices_are_the_cells_that_the_moves_lead_to():
+    text_of, with_choices = (
+        maze.Maze(**{**MAZES, "observation": kind}) for kind in ("text", "choices")
+    )
+    params, (level, goal) = with_choices.default_params, jnp.int32([0, 24])
+    seen = np.asarray(with_choices.observe_everywhere(params, level, goal))
+    np.testing.assert_array_equal(seen[:, :-4], text_of.observe_everywhere(params, level, goal))
+    assert with_choices.observation_space(params).shape == seen[0].shape
+    walls = np.asarray(params.levels.walls[0])
+    for cell in range(25):
+        for word, (down, right) in zip(seen[cell, -4:], MOVES, strict=True):
+            row, column = cell // 5 + down, cell % 5 + right
+            opens = 0 <= row < 5 and 0 <= column < 5 and not walls[row, column]
+            assert text.vocabulary(25)[word] == str(row * 5 + column if opens else cell)
 
 
 @pytest.mark.parametrize(
@@ -522,13 +540,89 @@ def test_what_the_agent_knows_of_a_maze_is_what_the_language_model_knows(folder)
     )
 
 
+SPEAKING = {**AGENT, "action_words": 4, "word_temperature": 0.1,
+            "env_kwargs": {**AGENT["env_kwargs"], "observation": "choices"}}  # fmt: skip
+
+
+def test_an_agent_with_words_begins_as_the_policy_of_the_language_model(folder):
+    """Its advantages are the temperature times the logarithm of the model's choice of four."""
+    config = small(**SPEAKING, pretrained=folder)
+    parts = assembly.assemble(config)
+    params = jaxdqn.init(config, KEY).agent.params
+    every = parts.environment.gymnax.observe_everywhere(
+        parts.env_params, jnp.int32(3), jnp.int32(24)
+    )
+    found = jax.vmap(parts.method.q_values, (None, 0))(params, every)
+    logits = jax.vmap(logits_of, (None, None, 0))(
+        little(), pretrained()[0].params, every[:, :LENGTH]
+    )[:, -1]
+    chosen = jnp.take_along_axis(logits, every[:, LENGTH:].astype(jnp.int32), axis=1)
+    wanted = 0.1 * jax.nn.log_softmax(chosen)
+    np.testing.assert_allclose(
+        found - found.max(axis=1, keepdims=True),
+        wanted - wanted.max(axis=1, keepdims=True),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_words_make_the_policy_of_ppo_and_leave_its_value_alone(folder):
+    config = small(**SPEAKING, method="ppo", pretrained=folder)
+    made = config.part("network").make(5, 1, len(text.vocabulary(25)))
+    obs = jnp.zeros(LENGTH + 4, jnp.uint8).at[-4:].set(jnp.arange(20, 24, dtype=jnp.uint8))
+    params = made.init(KEY, obs)
+    outputs = made.apply(params, (), obs, True, None)[0][:, 0]
+    kernel = params["params"]["dense"]["output"]["kernel"]
+    trunk = little().model().trunk
+    known = trunk.apply({"params": pretrained()[0].params["params"]["trunk"]}, obs[:LENGTH])[-1]
+    assert kernel.shape == (2, 8)
+    assert outputs[4] == pytest.approx(float(kernel[1] @ known), abs=1e-5)
+    assert float(jax.nn.logsumexp((outputs[:4] - kernel[0] @ known) / 0.1)) == pytest.approx(
+        0.0, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"action_words": 0}, ["action_words (0) must be 4", "set action_words = 4"]),
+        ({"action_words": 3}, ["action_words (3) must be 4", "set action_words = 4"]),
+        (
+            {"env_kwargs": AGENT["env_kwargs"]},
+            ["action_words (4)", "0 with any other", "set action_words = 0"],
+        ),
+        (
+            {"env": "FrozenLake-misc", "env_kwargs": {}, "env_params": {}},
+            ["network = 'mlp'"],
+        ),
+        ({"head": "categorical"}, ["action_words (4) adds", "'expected' or 'quantile'"]),
+        ({"head": "implicit_quantile"}, ["action_words (4) adds", "'expected' or 'quantile'"]),
+        ({"word_temperature": -1.0}, ["word_temperature (-1.0)", "change it"]),
+    ],
+)
+def test_words_without_actions_and_actions_without_words_are_refused(changes, fragments):
+    with pytest.raises(ConfigError) as refusal:
+        jaxdqn.train(small(**{**SPEAKING, **changes}), KEY)
+    for fragment in fragments:
+        assert fragment in str(refusal.value)
+
+
+def test_an_environment_of_ones_own_has_a_word_for_each_action():
+    mine = Seen("mine", {}, (9,), 5, num_actions=3, is_maze=False)
+    TransformerSettings(action_words=3).check_reads(mine)
+    with pytest.raises(ConfigError, match=r"action_words \(4\) must be one for each of the 3 act"):
+        TransformerSettings(action_words=4).check_reads(mine)
+
+
 def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
-    config = small(**AGENT, pretrained=folder, evaluations=1, total_steps=64 + 4 * 5)
+    config = small(**SPEAKING, pretrained=folder, evaluations=1, total_steps=64 + 4 * 5)
     begun = trunk_of(jaxdqn.init(config, KEY))
     frozen, slow, usual = (
         jaxdqn.train(config.replace(trunk_rate=rate), KEY)[0] for rate in (0.0, 0.1, 1.0)
     )
     assert_same_bits(trunk_of(frozen), begun)
+    output = pretrained()[0].params["params"]["output"]
+    assert_same_bits(frozen.agent.params["params"]["output"], output)
+    assert not np.array_equal(slow.agent.params["params"]["output"]["kernel"], output["kernel"])
     far = [
         float(jnp.abs(trunk_of(state)["places"] - begun["places"]).max()) for state in (slow, usual)
     ]
@@ -606,12 +700,13 @@ def test_probes_find_in_a_trunk_what_was_put_there(monkeypatch):
     untrained = probing.probe(config, params, key, 64)
 
     def told(*arguments):
-        _, labels = real(*arguments)
-        return jnp.concatenate([jnp.float32(values) for values in labels.values()], axis=1), labels
+        _, labels, _ = real(*arguments)
+        known = jnp.concatenate([jnp.float32(values) for values in labels.values()], axis=1)
+        return known, labels, jnp.float32(labels["step"])
 
     monkeypatch.setattr(probing, "_known", told)
     found = probing.probe(config, params, key, 64)
-    assert found["walls"]["probe"] == found["step"]["probe"] == found["next"]["probe"] == 1
+    assert {found[name]["probe"] for name in ("walls", "step", "next", "said")} == {1}
     assert found["distance"]["probe"] > 0.99
     for name, scores in found.items():
         assert untrained[name]["probe"] < scores["probe"]
@@ -623,7 +718,7 @@ def test_labels_of_probes_are_those_of_the_maze_that_is_read():
     params = language.init(config, KEY).params
     _, bank = corpus.banks(config)
     written = for_finetuning(config)
-    _, labels = probing._known(written, params, bank, KEY, jnp.arange(20))
+    _, labels, _ = probing._known(written, params, bank, KEY, jnp.arange(20))
     texts = draw(written, bank, jnp.arange(20), KEY)
     for row, tokens in enumerate(np.asarray(texts.tokens)):
         level, path = text.read(text.decode(tokens[:LENGTH], 25), 5, 5)

@@ -1,4 +1,4 @@
-"""What a trunk knows of a maze, as far as a straight line through its numbers can tell.
+"""What a language model knows of a maze: by what it says, and by a line through its numbers.
 
 Linear probes (Alain and Bengio, 2017, arXiv:1610.01644) of what is known after the last token of a
 maze, its goal and its agent: what a Q-network's head is given. All labels are exact.
@@ -38,8 +38,10 @@ def probe(
     Returns:
         Of ``walls`` the share of cells that are told right, of those that aren't always the same;
         of ``next`` and ``step`` the share of agents for which the cell, or the move, that is named
-        leads nearer to the goal; of ``distance`` the share of its variance that is explained.
-        Beside each, as ``known``, what who has seen only the labels of the corpus reaches.
+        leads nearer to the goal; of ``distance`` the share of its variance that is explained. Of
+        ``said`` the share of agents for which that of the four moves leads nearer whose cell the
+        model itself would rather write next. Beside each, as ``known``, what who has seen only the
+        labels of the corpus reaches.
     """
     written = for_finetuning(config).replace(permuted=False, starts=1)
     held_out, bank = corpus.banks(config)
@@ -48,8 +50,10 @@ def probe(
         for levels, part in zip((bank, held_out), jax.random.split(key), strict=True)
     )
     found = {name: line(fitted[0], fitted[1][name], tried[0]) for name in fitted[1]}
+    found["said"] = tried[2]
     mean = {name: labels.mean(axis=0) for name, labels in fitted[1].items()}
-    truth = tried[1]
+    mean["said"] = mean["step"]
+    truth = {**tried[1], "said": tried[1]["step"]}
     varied = (mean["walls"] > 0) & (mean["walls"] < 1)
 
     def told(guess: np.ndarray) -> float:
@@ -67,6 +71,7 @@ def probe(
         "walls": told,
         "next": partial(led, "next"),
         "step": partial(led, "step"),
+        "said": partial(led, "said"),
         "distance": explained,
     }
     return {
@@ -86,22 +91,23 @@ def line(seen: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray
 
 def _read(
     config: LanguageConfig, params: Params, levels: Levels, key: PRNGKey, count: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    known, labels = _known(config, params, levels, key, jnp.arange(count) % len(levels))
-    return np.asarray(known, np.float64), {
-        name: np.asarray(values, np.float64) for name, values in labels.items()
-    }
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    known, labels, said = _known(config, params, levels, key, jnp.arange(count) % len(levels))
+    of_each = {name: np.asarray(values, np.float64) for name, values in labels.items()}
+    return np.asarray(known, np.float64), of_each, np.asarray(said)
 
 
 @jax.jit
 def _known(
     config: LanguageConfig, params: Any, levels: Levels, key: PRNGKey, indices: Array
-) -> tuple[Array, dict[str, Array]]:
-    """Return what is known after each text's prompt, ``[N, D]``, and its labels ``[N, K]``."""
-    trunk, (_, *shape) = config.model().trunk, levels.walls.shape
+) -> tuple[Array, dict[str, Array], Array]:
+    """Return what is known after each text's prompt, ``[N, D]``, its labels ``[N, K]``, and the
+    model's logits of the cells that the moves lead to, ``[N, A]``.
+    """
+    model, (_, *shape) = config.model(), levels.walls.shape
     texts = corpus.draw(config, levels, indices, key)
 
-    def of_text(tokens: Array) -> tuple[Array, dict[str, Array]]:
+    def of_text(tokens: Array) -> tuple[Array, dict[str, Array], Array]:
         prompt = tokens[: text.prompt_length(config.cells)]
         walls = prompt[1 : config.cells + 1].reshape(shape) == text.TOKENS.index("wall")
         goal, agent = (prompt[place] - len(text.WORDS) for place in (-3, -1))
@@ -114,7 +120,8 @@ def _known(
             "step": nearer,
             "distance": distances[agent][None],
         }
-        known: Any = trunk.apply({"params": params["params"]["trunk"]}, prompt)
-        return known[-1], labels
+        known: Any = model.trunk.apply({"params": params["params"]["trunk"]}, prompt)
+        logits: Any = model.apply(params, prompt)
+        return known[-1], labels, logits[-1][len(text.WORDS) + reached]
 
     return jax.lax.map(of_text, texts.tokens, batch_size=min(len(indices), AT_ONCE))

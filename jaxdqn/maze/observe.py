@@ -6,11 +6,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from gymnax.environments import spaces
 
-from jaxdqn.maze import text
+from jaxdqn.maze import grid, text
 from jaxdqn.maze.text import TOKENS
 from jaxdqn.types import Array
 
-OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens", "text")
+OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens", "text", "choices")
 
 
 class Observation(NamedTuple):
@@ -36,7 +36,8 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
             booleans ``[H, W, 3]``; ``"view"``, walls and goal around the agent, who stands in the
             middle, booleans ``[R, R, 2]``, all wall beyond the border; ``"tokens"``, the cells
             row by row as places in ``TOKENS``, the last that applies, uint8 ``[H * W]``;
-            ``"text"``, the beginning of a text up to the agent's cell, see ``text.prompt``.
+            ``"text"``, the beginning of a text up to the agent's cell, see ``text.prompt``;
+            ``"choices"``, the same, then the names of the cells that the four moves lead to.
         height: rows (H).
         width: columns (W).
         view_size: side of the view (R), odd.
@@ -70,6 +71,14 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
         seen = walls.reshape(-1).astype(jnp.uint8).at[goal].set(TOKENS.index("goal"))
         return seen.at[agent].set(TOKENS.index("agent"))
 
+    def choices(walls: Array, agent: Array, goal: Array) -> Array:
+        there = grid.move(walls, agent, jnp.arange(grid.NUM_ACTIONS))
+        words = (len(text.WORDS) + there).astype(text.dtype(cells.size))
+        return jnp.concatenate([text.prompt(walls, agent, goal), words])
+
+    def names_of(length: int) -> spaces.Box:
+        return spaces.Box(0, names - 1, (length,), text.dtype(cells.size))
+
     kinds = {
         "position": Observation(position, spaces.Discrete(cells.size), cells.size),
         "coordinates": Observation(coordinates, spaces.Box(0.0, 1.0, (4,), jnp.float32)),
@@ -78,8 +87,7 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
         "tokens": Observation(
             tokens, spaces.Box(0, len(TOKENS) - 1, (cells.size,), jnp.uint8), len(TOKENS)
         ),
-        "text": Observation(
-            text.prompt, spaces.Box(0, names - 1, (length,), text.dtype(cells.size)), names
-        ),
+        "text": Observation(text.prompt, names_of(length), names),
+        "choices": Observation(choices, names_of(length + grid.NUM_ACTIONS), names),
     }
     return kinds[kind]

@@ -51,6 +51,7 @@ class Seen(NamedTuple):
         env_kwargs: what it was made with.
         shape: of one observation.
         categories: values of an observation that consists of names; None for quantities.
+        num_actions: actions that can be chosen.
         is_maze: whether other observations can be chosen.
     """
 
@@ -58,6 +59,7 @@ class Seen(NamedTuple):
     env_kwargs: Mapping[str, Any]
     shape: tuple[int, ...]
     categories: int | None
+    num_actions: int
     is_maze: bool
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import serialization
 
 from jaxdqn.networks.network import Seen
-from jaxdqn.types import Array, ConfigError, Params, reason_of
+from jaxdqn.types import ConfigError, Params, reason_of
 
 WEIGHTS = "params.msgpack"
 SETTINGS = "config.toml"
@@ -25,23 +25,24 @@ class _Run(NamedTuple):
     params: Mapping[str, Any]
 
 
-def trunk(folder: str, obs: Array) -> Params:
-    """Return the trunk's weights, with places for the tokens of one observation ``[T]``.
+def weights(folder: str, length: int) -> dict[str, Params]:
+    """Return the weights of trunk and output, with places for a text of so many tokens.
 
     Files are read when a program is compiled; a folder that changes later isn't looked at again.
     """
-    weights = _load(folder).params["trunk"]
-    cut = {**weights, "places": weights["places"][: len(obs)]}
-    return jax.tree.map(jnp.asarray, cut)
+    read = _load(folder).params
+    cut = {**read["trunk"], "places": read["trunk"]["places"][:length]}
+    return jax.tree.map(jnp.asarray, {"trunk": cut, "output": read["output"]})
 
 
-def check(folder: str, shape: Mapping[str, int], seen: Seen) -> None:
+def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> None:
     """Refuse a trunk that doesn't fit, or one that has read mazes that an agent is judged on.
 
     Args:
         folder: the run folder.
         shape: settings of the network that its weights depend on.
-        seen: what is to be read.
+        seen: what there is to see.
+        length: how many names of it are read as a text.
 
     Raises:
         ConfigError: naming what differs.
@@ -55,10 +56,10 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen) -> None:
             )
     places, tokens = (run.params["trunk"][name] for name in ("places", "tokens"))
     known = len(tokens["embedding"])
-    if known != seen.categories or seen.shape[0] > len(places):
+    if known != seen.categories or length > len(places):
         raise ConfigError(
             f"pretrained {folder!r} knows {known} tokens in texts of up to {len(places)}, and "
-            f"observations have {seen.shape[0]} of {seen.categories} kinds: set env_kwargs."
+            f"observations have {length} of {seen.categories} kinds: set env_kwargs."
             "observation = 'text' and the size of mazes that it was trained on."
         )
     _check_mazes(folder, run.settings["env_kwargs"], seen.env_kwargs)
@@ -113,5 +114,5 @@ def _read(path: Path, changed: int) -> _Run:
     params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
     for name in ("layers", "heads", "width", "causal", "env_kwargs"):
         settings[name]
-    params["trunk"]["places"], params["trunk"]["tokens"]["embedding"]
+    params["trunk"]["places"], params["trunk"]["tokens"]["embedding"], params["output"]
     return _Run(settings, params)

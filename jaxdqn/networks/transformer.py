@@ -13,7 +13,7 @@ from jaxdqn.networks import pretrained, streams
 from jaxdqn.networks.dense import Dense, DenseSettings
 from jaxdqn.networks.network import Network, Seen, feedforward
 from jaxdqn.networks.streams import Streams
-from jaxdqn.settings import Float, leaf, static
+from jaxdqn.settings import Float, RunSettings, leaf, static
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 WIDER = 4
@@ -152,6 +152,39 @@ class Reader(nn.Module):
         return self.dense(self.trunk(obs, len(obs) - 1)[-1], key)
 
 
+class Chooser(nn.Module):
+    """A language model whose policy is where values begin: Q = dense layers + temperature · log π.
+
+    The last names of an observation aren't read: they are what each action would write next, and
+    π is the model's choice among these alone. So an advantage is what it is in soft Q-learning
+    (Haarnoja et al., 2017, arXiv:1702.08165), where log π = (Q - V) / temperature; and actions are
+    told by their words, as in He et al. (2016, arXiv:1511.04636). The dense layers give 0 at first.
+
+    Attributes:
+        trunk: reads the text.
+        output: what is known to a number for each token that may be next.
+        dense: what is known to ``[A, K]``.
+        words: names that stand for actions, those of the first outputs.
+        temperature: value of a nat.
+    """
+
+    trunk: Trunk
+    output: nn.Dense
+    dense: Dense | Streams
+    words: int
+    temperature: float | Array
+
+    def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
+        """Map one observation, names ``[T]``, to outputs ``[A, K]``."""
+        read = len(obs) - self.words
+        known = self.trunk(obs[:read], read - 1)[-1]
+        logits = self.output(known)
+        said = jax.nn.one_hot(obs[read:], len(logits)) @ logits
+        value, *others = self.dense(known, key)
+        values = value[None] + self.temperature * jax.nn.log_softmax(said)[:, None]
+        return jnp.concatenate([values, *(other[None] for other in others)])
+
+
 class TrunkSettings(struct.PyTreeNode):
     """The shape of a transformer."""
 
@@ -173,7 +206,12 @@ class TransformerSettings(TrunkSettings, DenseSettings):
     pretrained: str = static("")
     """Run folder of pretrain or finetune, whose trunk to begin with; empty: none."""
     trunk_rate: Float = leaf(1.0, low=0.0, high=1e3)
-    """The trunk's step size, as a share of learning_rate; 0 freezes it."""
+    """The language model's step size, as a share of learning_rate; 0 freezes it."""
+    action_words: int = static(0, low=0)
+    """Names at the end of an observation that say what each action would write next, of which the
+    language model's choice is where action values begin: 4 with observation 'choices'; else 0."""
+    word_temperature: Float = leaf(0.5, low=0.0, high=1e3)
+    """What a nat of the language model's preference is worth in action values at first."""
 
     @property
     def products(self) -> float:
@@ -193,27 +231,60 @@ class TransformerSettings(TrunkSettings, DenseSettings):
                 f"width ({self.width}) must be a multiple of heads ({self.heads}): use "
                 f"{-(-self.width // self.heads) * self.heads}."
             )
+        wanted = seen.num_actions if seen.env_kwargs.get("observation") == "choices" else 0
+        if seen.is_maze and self.action_words != wanted:
+            raise ConfigError(
+                f"action_words ({self.action_words}) must be {seen.num_actions} with env_kwargs."
+                f"observation = 'choices', and 0 with any other: set action_words = {wanted}, or "
+                "another observation."
+            )
+        if self.action_words not in (0, seen.num_actions):
+            raise ConfigError(
+                f"action_words ({self.action_words}) must be one for each of the "
+                f"{seen.num_actions} actions: set action_words = {seen.num_actions}, or 0."
+            )
         if self.pretrained:
             shape = {"layers": self.layers, "heads": self.heads, "width": self.width,
                      "causal": self.causal}  # fmt: skip
-            pretrained.check(self.pretrained, shape, seen)
+            length = seen.shape[0] - self.action_words
+            pretrained.check(self.pretrained, shape, seen, length)
+
+    def check_head(self, head: Any, run: RunSettings) -> None:
+        """Refuse, with a ``ConfigError``, outputs that a policy can't be added to."""
+        del run
+        made = head.make()
+        if self.action_words and not (made.adds and not made.at_fractions):
+            raise ConfigError(
+                f"action_words ({self.action_words}) adds to action values, and this head has "
+                "probabilities or fractions: set head = 'expected' or 'quantile'."
+            )
 
     def make(
         self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
     ) -> Network:
         """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
         trunk = Trunk(categories or 1, None, self.layers, self.heads, self.width, self.causal)
-        reader = Reader(trunk, self.layers_to(num_actions, width, at_fractions))
+        # In place of the actions that have words there is one value of the state.
+        rows = num_actions - self.action_words + 1 if self.action_words else num_actions
+        dense = self.layers_to(rows, width, at_fractions)
+        reader: nn.Module = Reader(trunk, dense)
+        if self.action_words:
+            output = nn.Dense(trunk.vocabulary, kernel_init=SMALL)
+            reader = Chooser(trunk, output, dense, self.action_words, self.word_temperature)
         network = feedforward(reader, 1, streams.perturb)
 
         def init(key: PRNGKey, obs: Array) -> Params:
             params: Any = network.init(key, obs)
             if not self.pretrained:
                 return params
-            return {"params": {**params["params"], "trunk": pretrained.trunk(self.pretrained, obs)}}
+            read = pretrained.weights(self.pretrained, len(obs) - self.action_words)
+            return {"params": {name: read.get(name, own) for name, own in params["params"].items()}}
 
         def paced(step: Any) -> Params:
-            slowed = jax.tree.map(lambda x: self.trunk_rate * x, step["params"]["trunk"])
-            return {"params": {**step["params"], "trunk": slowed}}
+            slow = {
+                name: of if name == "dense" else jax.tree.map(lambda x: self.trunk_rate * x, of)
+                for name, of in step["params"].items()
+            }
+            return {"params": slow}
 
         return network._replace(init=init, paced=paced)
