@@ -46,6 +46,30 @@ def test_a_clear_difference_is_established_and_an_absent_one_is_not():
     assert unclear.seeds_needed > 20
 
 
+def test_a_score_by_seconds_is_the_area_under_what_each_evaluation_found():
+    """From the first evaluation's time back to 0 it is what that one found, as in plain Python."""
+    one = contender("a", [[1.0, 2.0, 6.0], [np.nan, 4.0, 2.0]])
+    one = one._replace(along=np.array([1.0, 3.0, 4.0]))
+    found = comparison.scores_by_seconds(one, "eval_return", 4.0)
+    np.testing.assert_allclose(found, [(3 * 1.0 + 1 * 2.0) / 4, 4.0])
+    np.testing.assert_allclose(
+        comparison.scores_by_seconds(one, "eval_return", 3.5), [(3 * 1.0 + 0.5 * 2.0) / 3.5, 4.0]
+    )
+
+
+def test_after_equal_time_the_quicker_of_two_that_learn_alike_is_better():
+    rises = np.arange(5.0) + NOISE / 100
+    slow = contender("slow", rises)._replace(along=np.arange(1.0, 6.0))
+    quick = slow._replace(name="quick", along=np.arange(1.0, 6.0) / 2)
+    found = comparison.report([slow, quick], "eval_return", "mean")["quick"]
+    assert not found["established"]
+    assert found["by_seconds"]["until"] == 2.5
+    assert found["by_seconds"]["established"]
+    assert found["by_seconds"]["difference"][0] > 0.5
+    read = comparison.report([slow, quick._replace(along=None)], "eval_return", "mean")
+    assert not any("by_seconds" in entry for entry in read.values())
+
+
 def test_less_regret_is_an_improvement():
     a, b = contender("a", NOISE + 9, "regret"), contender("b", NOISE + 3, "regret")
     verdict = comparison.against(a, b, "regret", "mean")
@@ -135,6 +159,7 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     out = capsys.readouterr().out
     assert "3 seeds = 3 agents" in out
     assert "single - double" in out
+    assert "s of training: " in out
     with Image.open(tmp_path / "both" / "comparison.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10
     content = json.loads((tmp_path / "both" / "comparison.json").read_text())

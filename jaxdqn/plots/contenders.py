@@ -23,8 +23,10 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
         measure: name of the measure.
         score: what of it counts for each seed, in the intervals and the profiles.
     """
-    figure = Figure(figsize=(12, 3.9), layout="constrained")
-    along, interval, profile = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    timed = comparison.common_seconds(contenders) is not None
+    figure = Figure(figsize=(16 if timed else 12, 3.9), layout="constrained")
+    widths = (1.5, 1.5, 1, 1) if timed else (1.5, 1, 1)
+    along, *by_seconds, interval, profile = figure.subplots(1, len(widths), width_ratios=widths)
     name = TITLES.get(measure.removeprefix("held_out_"), measure)
     held_out = " on held-out levels" if measure.startswith("held_out_") else ""
     what = {"mean": "mean along training", "final": "at the end"}[score]
@@ -33,7 +35,11 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     thresholds = np.linspace(measured.min(), measured.max(), 101)
     for index, (contender, values) in enumerate(zip(contenders, samples, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
-        _draw_curve(along, contender, measure, colour)
+        steps = np.asarray(contender.metrics.env_steps)[0]
+        _draw_curve(along, contender, steps, measure, colour)
+        for axes in by_seconds:
+            assert contender.along is not None
+            _draw_curve(axes, contender, contender.along, measure, colour)
         low, high = statistics.bootstrap_interval(KEY, values, statistics.iqm)
         middle = statistics.iqm(values)
         interval.plot([low, high], [index, index], color=colour, linewidth=9, alpha=0.35,
@@ -45,6 +51,9 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     along.set_xlabel("environment steps")
     along.xaxis.set_major_formatter(short_steps)
     along.legend(frameon=False, loc="best")
+    for axes in by_seconds:
+        axes.set_title("the same by time, compilation apart", fontsize=10)
+        axes.set_xlabel("seconds of training, all seeds together")
     interval.set_yticks(range(len(contenders)), [contender.name for contender in contenders])
     interval.set_ylim(len(contenders) - 0.5, -0.5)
     interval.set_title("IQM and its 95 % interval", fontsize=10)
@@ -52,7 +61,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     profile.set_title("share of seeds above a value", fontsize=10)
     profile.set_xlabel(what)
     profile.set_ylim(-0.03, 1.03)
-    for axes in (along, interval, profile):
+    for axes in (along, *by_seconds, interval, profile):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     counts = " and ".join(sorted({str(len(contender.seeds)) for contender in contenders}))
@@ -60,9 +69,9 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, contender: Contender, measure: str, colour: str) -> None:
-    steps = np.asarray(contender.metrics.env_steps)[0]
-    rows = comparison.curves(contender, measure)
-    curve = statistics.sample_efficiency(KEY, rows)
-    axes.plot(steps, curve.value, color=colour, linewidth=2, label=contender.name)
-    axes.fill_between(steps, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+def _draw_curve(
+    axes: Axes, contender: Contender, at: np.ndarray, measure: str, colour: str
+) -> None:
+    curve = statistics.sample_efficiency(KEY, comparison.curves(contender, measure))
+    axes.plot(at, curve.value, color=colour, linewidth=2, label=contender.name)
+    axes.fill_between(at, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)

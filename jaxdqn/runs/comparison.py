@@ -27,12 +27,15 @@ class Contender(NamedTuple):
         metrics: leaves ``[S, T]``.
         seeds: their numbers.
         seconds: of its training, compilation included; NaN where it was loaded.
+        along: seconds of training all its seeds together, compilation apart, when each evaluation
+            was over, ``[T]``; None where it was loaded.
     """
 
     name: str
     metrics: Metrics
     seeds: Sequence[int]
     seconds: float
+    along: np.ndarray | None = None
 
 
 class Verdict(NamedTuple):
@@ -89,10 +92,44 @@ def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
     return np.where(counts > 0, np.nansum(rows, axis=1) / np.maximum(counts, 1), np.nan)
 
 
+def common_seconds(contenders: Sequence[Contender]) -> float | None:
+    """Return how long all of them were trained; None where one was loaded."""
+    ends = [None if one.along is None else float(one.along[-1]) for one in contenders]
+    known = [end for end in ends if end is not None]
+    return min(known) if len(known) == len(ends) else None
+
+
+def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.ndarray:
+    """Return one number per seed, ``[S]``: a measure's mean along the first seconds of training.
+
+    Between two evaluations it is what the earlier one found, and before the first what that will
+    find.
+
+    Args:
+        contender: was trained, not loaded.
+        measure: its name.
+        until: seconds, those of the last evaluation at most.
+    """
+    assert contender.along is not None
+    rows = curves(contender, measure)
+    begins = np.concatenate([[0.0], contender.along[1:]])
+    weights = np.maximum(np.minimum(np.append(begins[1:], np.inf), until) - begins, 0.0)
+    there = ~np.isnan(rows) * weights
+    total = there.sum(axis=1)
+    return np.where(total > 0, np.nansum(rows * there, axis=1) / np.maximum(total, 1e-12), np.nan)
+
+
 def against(first: Contender, other: Contender, measure: str, score: Score) -> Verdict:
     """Compare with the first contender; seeds that both have are compared in pairs."""
-    key_improvement, key_difference = jax.random.split(jax.random.key(0))
     x, y = scores(other, measure, score), scores(first, measure, score)
+    return _judge(first, other, measure, x, y)
+
+
+def _judge(
+    first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray
+) -> Verdict:
+    """Compare scores ``x [S]`` of a contender with those of the first."""
+    key_improvement, key_difference = jax.random.split(jax.random.key(0))
     better = (-x, -y) if measure.removeprefix("held_out_") in LOWER_IS_BETTER else (x, y)
     paired = list(first.seeds) == list(other.seeds)
     return Verdict(
@@ -118,6 +155,7 @@ def check_names(names: list[str]) -> None:
 def report(contenders: list[Contender], measure: str, score: Score) -> dict[str, Mapping[str, Any]]:
     """Return the figures of a comparison, by name of the contender, as plain numbers."""
     content: dict[str, Mapping[str, Any]] = {}
+    until = common_seconds(contenders)
     for contender in contenders:
         values = scores(contender, measure, score)
         low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
@@ -131,12 +169,37 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
             "env_steps_per_second": steps / contender.seconds,
         }
         if contender is not contenders[0]:
-            verdict = against(contenders[0], contender, measure, score)
-            entry |= {
-                "improvement": [float(x) for x in verdict.improvement],
-                "difference": [float(x) for x in verdict.difference],
-                "established": verdict.established,
-                "seeds_needed": verdict.seeds_needed,
-            }
+            entry |= _found(against(contenders[0], contender, measure, score))
+        if until is not None:
+            entry["by_seconds"] = _by_seconds(contenders[0], contender, measure, until)
         content[contender.name] = entry
     return content
+
+
+def _by_seconds(
+    first: Contender, contender: Contender, measure: str, until: float
+) -> dict[str, Any]:
+    """Return the figures of a comparison after equal time instead of equal steps."""
+    assert contender.along is not None
+    values = scores_by_seconds(contender, measure, until)
+    low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
+    found: dict[str, Any] = {
+        "until": until,
+        "along": contender.along.tolist(),
+        "iqm": float(statistics.iqm(values)),
+        "low": float(low),
+        "high": float(high),
+    }
+    if contender is first:
+        return found
+    before = scores_by_seconds(first, measure, until)
+    return found | _found(_judge(first, contender, measure, values, before))
+
+
+def _found(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "improvement": [float(x) for x in verdict.improvement],
+        "difference": [float(x) for x in verdict.difference],
+        "established": verdict.established,
+        "seeds_needed": verdict.seeds_needed,
+    }

@@ -297,17 +297,24 @@ def report_comparison(
     _CONSOLE.print(table)
     for name in others:
         entry = report[name]
-        middle, low, high = entry["difference"]
-        found = f"{name} - {first}: {middle:.3g} [{low:.3g}, {high:.3g}]"
-        needed = entry["seeds_needed"]
-        if entry["established"]:
-            verdict = "the difference is established"
-        elif math.isfinite(needed):
-            verdict = (
-                f"not established with {entry['seeds']} seeds; about {needed:,.0f} would be "
-                "needed if it is as large as it looks"
+        _CONSOLE.print(f"{name} - {first}: {_verdict(entry, entry['seeds'])}")
+    for name in others:
+        if by_seconds := report[name].get("by_seconds"):
+            _CONSOLE.print(
+                f"{name} - {first}, mean along the first {by_seconds['until']:.3g} s of training: "
+                f"{_verdict(by_seconds, report[name]['seeds'])}"
             )
-        else:
-            verdict = "no difference was seen"
-        _CONSOLE.print(f"{found}: {verdict}")
     _CONSOLE.print(f"everything is in {out}")
+
+
+def _verdict(entry: Mapping[str, Any], seeds: int) -> str:
+    middle, low, high = entry["difference"]
+    found, needed = f"{middle:.3g} [{low:.3g}, {high:.3g}]", entry["seeds_needed"]
+    if entry["established"]:
+        return f"{found}: the difference is established"
+    if math.isfinite(needed):
+        return (
+            f"{found}: not established with {seeds} seeds; about {needed:,.0f} would be needed "
+            "if it is as large as it looks"
+        )
+    return f"{found}: no difference was seen"
