@@ -188,6 +188,46 @@ def compare() -> str:
     )
 
 
+def methods() -> str:
+    """Return how Double DQN, PQN and PPO compare, by steps and by seconds."""
+    result = _read("methods")
+    lines = []
+    for task in result["tasks"]:
+        digits = 0 if task["measure"] == "eval_return" else 2
+        for name, entry in task["methods"].items():
+            by_seconds = entry["by_seconds"]
+            lines.append([
+                task["task"], name, _iqm(entry, digits), _gain(entry, digits),
+                _iqm(by_seconds, digits), _gain(by_seconds, digits),
+                f"{entry['final']:.{digits}f}", f"{by_seconds['along'][-1]:.1f}",
+            ])  # fmt: skip
+    columns = ["task", "method", "along all steps", "more than Double DQN", "in equal time",
+               "more than Double DQN", "at the end", "seconds"]  # fmt: skip
+    minutes = sum(task["seconds"] for task in result["tasks"]) / 60
+    return (
+        f"Interquartile means over {result['seeds']} paired seeds, 95 % bootstrap intervals: of "
+        "success (CartPole: of the greedy return) along all environment steps, and along the "
+        "seconds that the quickest method took; bold excludes 0. Seconds are of training all seeds "
+        "together, evaluations among them, compilation apart:\n\n"
+        + _markdown(columns, lines, 2)
+        + "\n\n"
+        + harness.provenance("benchmarks/methods.py", result["machine"])
+        + f" It took {minutes:.0f} minutes, compilation included."
+    )
+
+
+def _iqm(found: dict[str, Any], digits: int) -> str:
+    return f"{found['iqm']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def _gain(found: dict[str, Any], digits: int) -> str:
+    if "difference" not in found:
+        return ""
+    middle, low, high = (f"{value:+.{digits}f}" for value in found["difference"])
+    said = f"{middle} [{low}, {high}]"
+    return f"**{said}**" if found["established"] else said
+
+
 def search() -> str:
     """Return what a sweep of random settings found, and how long it took."""
     result = _read("search")
@@ -678,6 +718,7 @@ TABLES = {
     "memory": memory,
     "corridors_13": corridors_13,
     "compare": compare,
+    "methods": methods,
     "search": search,
     "language": language,
     "transfer": transfer,

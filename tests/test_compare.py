@@ -1,16 +1,20 @@
 """Comparisons say what is there, and what isn't."""
 
 import json
+import runpy
+import sys
 
+import jax
 import numpy as np
 import pytest
-from conftest import small
+from conftest import ROOT, small
 from PIL import Image
 
 import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.commands import compare
 from jaxdqn.config import to_toml
+from jaxdqn.parallel import devices
 from jaxdqn.runs import comparison, console
 from jaxdqn.runs.comparison import Contender
 
@@ -133,21 +137,28 @@ def test_a_measure_that_only_some_methods_have_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_methods_are_compared_on_the_same_maze_with_the_same_seeds(tmp_path, capsys):
-    methods = ("dqn", "pqn", "ppo")
-    for method in methods:
-        (tmp_path / f"{method}.toml").write_text(to_toml(small(method=method)))
-    paths = [str(tmp_path / f"{method}.toml") for method in methods]
-    out = tmp_path / "all"
-    assert compare.main([*paths, "--seeds", "2", "--measure", "regret", "--out", str(out)]) == 0
+def test_the_benchmark_compares_methods_on_the_same_maze_with_the_same_seeds(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(devices, "usable_cores", lambda: len(jax.devices()))
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    options = ["--quick", "--seeds", "2", "--tasks", "slippery", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks/methods.py", *options])
+    runpy.run_path(str(ROOT / "benchmarks" / "methods.py"), run_name="__main__")
     said = capsys.readouterr().out
-    assert "pqn - dqn" in said
-    assert "ppo - dqn" in said
-    found = json.loads((out / "comparison.json").read_text())["settings"]
-    assert list(found) == list(methods)
-    assert all(entry["seconds"] > 0 and entry["seeds"] == 2 for entry in found.values())
-    with np.load(out / "ppo.npz") as trained:
-        assert trained["policy_regret"].shape == trained["regret"].shape == (2, 4)
+    for other in ("PQN", "PPO"):
+        assert f"{other} - Double DQN: " in said
+        assert f"{other} - Double DQN, mean along the first " in said
+    found = json.loads((tmp_path / "methods.json").read_text())
+    (task,) = found["tasks"]
+    assert found["seeds"] == 2
+    assert list(task["methods"]) == ["Double DQN", "PQN", "PPO"]
+    for entry in task["methods"].values():
+        along = entry["by_seconds"]["along"]
+        assert len(along) == len(entry["steps"]) == len(entry["curve"]["value"]) == 2
+        assert 0 < along[0] < along[1] < entry["seconds"], "compilation isn't learning"
+    with Image.open(tmp_path / "methods.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
 
 
 def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, monkeypatch, capsys):

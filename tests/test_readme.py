@@ -195,7 +195,7 @@ def _readme(path: Path) -> str:
     "command",
     [
         "benchmarks/throughput.py --quick --configs maze --seeds 3 --num_envs 4",
-        # Those that gpu.sh calls are run by test_benchmarks.py.
+        # Those that gpu.sh calls are run by test_benchmarks.py, methods.py by test_compare.py.
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/autoreset.py --quick",
         "benchmarks/sweeps.py --quick",
@@ -206,7 +206,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
-        "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3 --arms frozen residual",
+        "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3 --arms frozen",
         "benchmarks/language.py --quick --only causal --seeds 1",
         "benchmarks/rainbow.py --quick --seeds 2 --tasks serpentine --methods 'Double DQN' Rainbow",
     ],
