@@ -45,6 +45,25 @@ def config(network: str = "small", **changes: Any) -> jaxdqn.Config:
     return jaxdqn.Config(epsilon_steps=min(16_000, learning), **settings)
 
 
+ROLLOUTS: dict[str, dict[str, Any]] = {
+    # One network for policy and value, of more weights than two of 64-64.
+    "ppo": {"num_envs": 16, "rollout_steps": 128, "epochs": 4, "minibatches": 16,
+            "widths": (96, 96), "activation": "tanh", "learning_rate": 2.5e-4,
+            "max_grad_norm": 0.5},
+    "pqn": {"num_envs": 32, "rollout_steps": 64, "epochs": 4, "minibatches": 16,
+            "widths": (128, 128), "layer_norm": True, "learning_rate": 2.5e-4,
+            "epsilon_steps": 40_000, "td_lambda": 0.95, "max_grad_norm": 10.0},
+}  # fmt: skip
+
+
+def rollout(method: str, total_steps: int) -> jaxdqn.Config:
+    """Return PQN or PPO on CartPole, evaluated once at the end, by one step."""
+    return jaxdqn.Config(
+        method=method, env="CartPole-v1", total_steps=total_steps, evaluations=1, eval_episodes=1,
+        eval_steps=1, **ROLLOUTS[method],
+    )  # fmt: skip
+
+
 def ours(config: jaxdqn.Config) -> Callable[[jax.Array], Any]:
     """Return ``train(key)`` of this library."""
     return partial(jaxdqn.train, config)

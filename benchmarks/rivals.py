@@ -12,8 +12,11 @@ from typing import Any
 
 import harness
 
-# The newest of each on Python 3.11 on 2026-11-22, all on the same JAX; rejax 0.1.3 unpacks the
-# five results of gymnax before 1.0.
+# The newest of each on Python 3.11 on 2026-11-22, on the same JAX where they run on it; rejax 0.1.3
+# unpacks the five results of gymnax before 1.0, and PureJaxRL and PureJaxQL, which are no packages
+# of an index, call what later JAX doesn't have.
+OLDER = ["jax==0.4.30", "jaxlib==0.4.30", "gymnax==0.0.8", "flax==0.8.5", "optax==0.2.3",
+         "distrax==0.1.5", "numpy<2", "scipy<1.14", "tensorflow-probability==0.24"]  # fmt: skip
 PINS = {
     "rejax": ["rejax==0.1.3", "gymnax==0.0.9", "jax==0.10.2"],
     "sb3": ["stable-baselines3==2.9.2", "gymnasium==1.4.0", "torch==2.14.1"],
@@ -21,6 +24,14 @@ PINS = {
     "jumanji": ["jumanji==1.1.2", "jax==0.10.2"],
     "navix": ["navix==0.7.4", "jax==0.10.2"],
     "xminigrid": ["xminigrid==0.9.3", "jax==0.10.2"],
+    "purejaxrl": ["git+https://github.com/luchris429/purejaxrl@146b485", "brax", *OLDER],
+    "purejaxql": [
+        "git+https://github.com/mttga/purejaxql@0436c80",
+        "hydra-core",
+        "omegaconf",
+        "wandb",
+        *OLDER,
+    ],
 }
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxdqn-benchmarks"
 

@@ -525,6 +525,24 @@ def peers() -> str:
     return lead + _markdown(columns, lines, 2) + _measured(result)
 
 
+def rollouts() -> str:
+    """Return trainings by rollouts beside the libraries that published them."""
+    result = _read("rollouts")
+    lines = []
+    for row in result["rows"]:
+        mine = _first(result["rows"], row, ("method", "seeds"))["env_steps_per_second"]["median"]
+        its = row["env_steps_per_second"]["median"]
+        lines.append([row["method"].upper(), row["library"], str(row["seeds"]), f"{its:,.0f}",
+                      f"{mine / its:.1f} ×", f"{row['compile_seconds']:.1f} s"])  # fmt: skip
+    columns = ["method", "library", "seeds", "env-steps/s", "ours is", "compilation"]
+    lead = (
+        "CartPole, the same rollouts, epochs and minibatches, in turn, each library in its own "
+        "environment (theirs on JAX 0.4.30, for which they were written); what can't be made equal "
+        "stands in `benchmarks/rollouts.py`:\n\n"
+    )
+    return lead + _markdown(columns, lines, 2) + _measured(result)
+
+
 def environments() -> str:
     """Return the speed of stepping mazes, one line for each environment."""
     result = _read("environments")
@@ -734,6 +752,7 @@ TABLES = {
     "profile_gpu": lambda: profile("profile_gpu"),
     "job_gpu": lambda: main_job("job_gpu"),
     "peers": peers,
+    "rollouts": rollouts,
     "throughput": throughput,
     "sweeps": sweeps,
     "environments": environments,

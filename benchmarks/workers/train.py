@@ -1,6 +1,6 @@
-"""Train one library's DQN; run by ``peers.py`` in that library's own virtual environment.
+"""Train by one library; run by ``peers.py`` and ``rollouts.py`` in its own virtual environment.
 
-python train.py {ours,rejax,sb3,sbx}
+python train.py {ours,rejax,sb3,sbx,purejaxrl,purejaxql}
 """
 
 import os
@@ -16,7 +16,8 @@ def ours(settings: dict[str, Any]) -> Work:
     """Train with this library, seeds spread over all cores."""
     import job
 
-    config = job.config(**settings["config"])
+    make = job.rollout if "method" in settings["config"] else job.config
+    config = make(**settings["config"])
     count = settings["seeds"]
     work, _ = compiled(job.many(job.ours(config), count), job.keys(count))
     plan = config.schedule
@@ -57,6 +58,60 @@ def rejax(settings: dict[str, Any]) -> Work:
     updates = iterations - told["warmup_steps"] // num_envs - 1
     return work._replace(
         facts={**work.facts, "updates": updates, "env_steps": iterations * num_envs}
+    )
+
+
+def purejaxrl(settings: dict[str, Any]) -> Work:
+    """Train PPO with PureJaxRL, seeds by ``jax.vmap``, as its documentation does."""
+    from purejaxrl import ppo
+
+    told = settings["told"]
+    words = {
+        **_shouted(told), "LR": told["learning_rate"], "UPDATE_EPOCHS": told["epochs"],
+        "CLIP_EPS": told["clip_range"], "ENT_COEF": told["entropy_coefficient"],
+        "VF_COEF": told["value_coefficient"], "GAE_LAMBDA": told["gae_lambda"],
+        "ACTIVATION": "tanh", "ANNEAL_LR": False,
+    }  # fmt: skip
+    return _pure(ppo.make_train(words), settings)
+
+
+def purejaxql(settings: dict[str, Any]) -> Work:
+    """Train PQN with PureJaxQL, seeds by ``jax.vmap``, as its documentation does."""
+    from purejaxql import pqn_gymnax
+
+    told = settings["told"]
+    words = {
+        **_shouted(told), "LR": told["learning_rate"], "NUM_EPOCHS": told["epochs"],
+        "TOTAL_TIMESTEPS_DECAY": told["total_steps"], "EPS_START": told["epsilon_start"],
+        "EPS_FINISH": told["epsilon_end"], "LAMBDA": told["td_lambda"],
+        "EPS_DECAY": told["epsilon_steps"] / told["total_steps"], "NORM_TYPE": "layer_norm",
+        "HIDDEN_SIZE": told["widths"][0], "NUM_LAYERS": len(told["widths"]),
+        "WANDB_MODE": "disabled",
+    }  # fmt: skip
+    return _pure(pqn_gymnax.make_train(words), settings)
+
+
+def _shouted(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what both call alike."""
+    return {
+        "ENV_NAME": told["env"], "TOTAL_TIMESTEPS": told["total_steps"],
+        "NUM_ENVS": told["num_envs"], "NUM_STEPS": told["rollout_steps"],
+        "NUM_MINIBATCHES": told["minibatches"], "GAMMA": told["discount"],
+        "MAX_GRAD_NORM": told["max_grad_norm"],
+    }  # fmt: skip
+
+
+def _pure(train: Callable[..., Any], settings: dict[str, Any]) -> Work:
+    import jax
+
+    told, count = settings["told"], settings["seeds"]
+    keys = jax.random.split(jax.random.PRNGKey(0), count)
+    work, _ = compiled(*((jax.vmap(train), keys) if count > 1 else (train, keys[0])))
+    gathered = told["num_envs"] * told["rollout_steps"]
+    iterations = told["total_steps"] // gathered
+    updates = iterations * told["epochs"] * told["minibatches"]
+    return work._replace(
+        facts={**work.facts, "updates": updates, "env_steps": iterations * gathered}
     )
 
 
@@ -138,6 +193,8 @@ PACKAGES = {
     "rejax": ["rejax", "jax", "gymnax"],
     "sb3": ["stable-baselines3", "torch", "gymnasium"],
     "sbx": ["sbx-rl", "jax", "gymnasium"],
+    "purejaxrl": ["jax", "gymnax"],
+    "purejaxql": ["jax", "gymnax"],
 }
 
 if __name__ == "__main__":
@@ -146,4 +203,5 @@ if __name__ == "__main__":
         from jaxdqn.parallel import devices
 
         devices.use_cores()
-    serve({"ours": ours, "rejax": rejax, "sb3": sb3, "sbx": sbx}[name], PACKAGES[name])
+    libraries = (ours, rejax, sb3, sbx, purejaxrl, purejaxql)
+    serve({library.__name__: library for library in libraries}[name], PACKAGES[name])
