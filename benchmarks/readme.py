@@ -70,6 +70,8 @@ OTHERS = [
     "readme.py --bars",
     "readme.py --memory",
     "readme.py --compare",
+    "methods.py",
+    "rollouts.py",
     "readme.py --search",
     "sweeps.py",
     "autoreset.py",
