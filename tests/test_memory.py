@@ -11,7 +11,16 @@ import pytest
 from conftest import small
 from flax import linen as nn
 from test_config import refuse
-from test_rollout import DISCOUNT, TINY, Line, forward_view, iteration, row
+from test_rollout import (
+    DECAY,
+    DISCOUNT,
+    TINY,
+    Line,
+    forward_view,
+    generalised_advantages,
+    iteration,
+    row,
+)
 
 import jaxdqn
 from jaxdqn import assembly, training
@@ -80,9 +89,10 @@ def test_an_unroll_is_step_after_step_and_a_reset_in_it_makes_it_two():
 
 def remembering(**changes):
     """PQN with a memory, in a maze that random walks leave by the goal and by the clock."""
+    usual = {"method": "pqn", "td_lambda": 0.65} if "method" not in changes else {}
     return small(
-        method="pqn", memory="gru", memory_width=5, discount=DISCOUNT, td_lambda=0.65, epochs=1,
-        minibatches=1, rollout_steps=32, **{**TINY, **changes},
+        memory="gru", memory_width=5, discount=DISCOUNT, epochs=1, minibatches=1,
+        rollout_steps=32, **{**TINY, **usual, **changes},
     )  # fmt: skip
 
 
@@ -150,6 +160,51 @@ def test_an_iteration_descends_the_error_to_returns_of_what_was_remembered():
         losses += list(0.5 * (forward_view(Line(steps, np.float32(values)), 0.65) - chosen) ** 2)
     _, tally = iteration(config, start)
     assert float(tally.loss) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@jax.jit
+def by_chance(config, state):
+    """The rollout that an iteration of PPO makes."""
+    parts = assembly.assemble(config)
+    network = config.part("memory").make(config.part("network"), 5, 1, 6)
+
+    def policy(_):
+        def act(bits, obs, _, memory):
+            outputs, memory = network.apply(state.agent.params, memory, obs, False, None)
+            return exploration.drawn(bits, jax.nn.softmax(outputs[:-1, 0])), memory, ()
+
+        return act
+
+    return rollout.gather(
+        config, parts.environment, parts.env_params, state, Tally.zero(), policy, network.memory()
+    )[2].steps
+
+
+def test_an_iteration_of_ppo_descends_the_advantages_of_what_was_remembered():
+    """Its first gradient's ratio is 1: what is gained is the mean advantage, in plain Python."""
+    config = remembering(
+        method="ppo", gae_lambda=DECAY, learning_rate=0.0,
+        entropy_coefficient=0.0, normalise_advantages=False,
+    )  # fmt: skip
+    start = init(config, KEY)
+    seen = jax.device_get(by_chance(config, start))
+    assert (seen.last & (seen.discount_t == 1)).any()
+    network = config.part("memory").make(config.part("network"), 5, 1, 6)
+    step = jax.jit(network.apply)
+    advantages = []
+    for env in range(4):
+        steps = row(seen, (slice(None), env))
+        memory, before, after = network.memory(), [], []
+        for time in range(32):
+            outputs, memory = step(start.agent.params, memory, steps.obs_tm1[time], False, None)
+            before.append(float(outputs[-1, 0]))
+            outputs, _ = step(start.agent.params, memory, steps.obs_t[time], False, None)
+            after.append(float(outputs[-1, 0]))
+            memory = network.memory() if steps.last[time] else memory
+        advantages += generalised_advantages(Line(steps, np.float32(after)), np.float32(before))
+    _, tally = iteration(config, start)
+    expected = 0.25 * np.mean(np.square(advantages)) - np.mean(advantages)
+    assert float(tally.loss) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_where_a_network_remembers_nothing_is_compared_with_values_of_cells():
