@@ -63,7 +63,7 @@ AIMS = {
 def zoo() -> str:
     """Return what the configurations of gymnax's environments come to."""
     result = _read("zoo")
-    return _by_return(result, ["configuration"]) + _of_pair(result) + _again(result, "zoo")
+    return _by_return(result, ["configuration", "with"]) + _of_pair(result) + _again(result, "zoo")
 
 
 def bars() -> str:
