@@ -243,9 +243,9 @@ def _of_reading() -> str:
     above = found["divergence"]["mean"] / found["losses"]["board_floor"]["mean"]
     return (
         f"A language model of mazes comes within {above:.1%} of their exact entropy in "
-        f"{found['seconds']['pretrain'][0] / 60:.0f} minutes; after fine-tuning "
-        f"{found['greedy']['shortest']['mean']:.0%} of the paths that it writes in mazes it never "
-        "read are exactly shortest ([table](configs/README.md#from-text-to-policy))."
+        f"{max(found['seconds']['pretrain']) / 60:.0f} minutes or less; after fine-tuning "
+        f"{found['greedy']['shortest']['mean']:.0%} of its paths in mazes it never read are "
+        "exactly shortest ([table](configs/README.md#from-text-to-policy))."
     )
 
 
@@ -282,9 +282,10 @@ def transfer() -> str:
         + _markdown(columns, lines, 1)
         + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
         "brackets what is known without reading (share of walls told right; of next cells and of "
-        "moves that lead nearer; of the variance of the distance); last, without a probe, the "
-        "share of moves that lead nearer where the model's own words choose among the four:\n\n"
-        + _markdown(["model", "walls", "next cell", "move", "distance", "own words"], probes, 1)
+        "moves that lead nearer; of the variance of the distance); between them, without a probe, "
+        "the share of moves that lead nearer where the model's own words choose among the four:"
+        "\n\n"
+        + _markdown(["model", "walls", "next cell", "move", "own words", "distance"], probes, 1)
         + "\n\n"
         + harness.provenance(f"benchmarks/transfer.py --seeds {result['seeds']}", result["machine"])
     )

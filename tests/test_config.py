@@ -361,7 +361,7 @@ def test_what_is_no_typed_key_is_refused(entry, key, fragments):
     ("words", "fragments"),
     [
         ({"lerning_rate": 1.0}, ["setting 'lerning_rate'", "did you mean 'learning_rate'?"]),
-        ({"zzz": 1.0}, ["setting 'zzz'", "use one of activation, "]),
+        ({"zzz": 1.0}, ["setting 'zzz'", "use one of action_words, activation, "]),
         ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"network": None}, ["network = None", "use one of mlp, residual"]),
         ({"head": jnp.arange(2)}, ["head = Array(", "use one of categorical, expected"]),
