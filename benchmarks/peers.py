@@ -43,18 +43,16 @@ def compare(env: str, count: int, libraries: list[str], options: Any) -> list[di
         "seeds": count,
         "told": {name: getattr(config, name) for name in TOLD},
     }
-    chosen = [(library,) for library in libraries if library in options.only]
-    with rivals.several("train.py", chosen, options.venvs) as running:
-        facts = {each: worker.ask(prepare=settings) for each, worker in running.items()}
-        seconds = rivals.interleave(running, options.repeats)
+    chosen = [library for library in libraries if library in options.only]
     rows = []
-    for each, found in facts.items():
+    raced = rivals.race(chosen, settings, options.venvs, options.repeats)
+    for library, (found, seconds) in raced.items():
         rates = {
-            f"{work}_per_second": harness.rate(count * found[work], seconds[each])
+            f"{work}_per_second": harness.rate(count * found[work], seconds)
             for work in ("env_steps", "updates")
         }
-        rows.append({"env": env, "seeds": count, "library": NAMES[each[0]], **rates, **found})
-        print(env, count, NAMES[each[0]], harness.say(rates["env_steps_per_second"]), "env-steps/s")
+        rows.append({"env": env, "seeds": count, "library": NAMES[library], **rates, **found})
+        print(env, count, NAMES[library], harness.say(rates["env_steps_per_second"]), "env-steps/s")
     return rows
 
 

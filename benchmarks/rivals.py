@@ -102,6 +102,16 @@ def several(
                 worker.process.kill()
 
 
+def race(
+    libraries: list[str], settings: dict[str, Any], folder: Path, repeats: int
+) -> dict[str, tuple[dict[str, Any], list[float]]]:
+    """Let libraries train by the same settings in turn; return facts and seconds of each."""
+    with several("train.py", [(library,) for library in libraries], folder) as running:
+        facts = {each: worker.ask(prepare=settings) for each, worker in running.items()}
+        seconds = interleave(running, repeats)
+    return {each[0]: (found, seconds[each]) for each, found in facts.items()}
+
+
 def interleave(asked: dict[Any, Worker], repeats: int) -> dict[Any, list[float]]:
     """Let each work in turn, A B A B; return the seconds that each measured."""
     seconds: dict[Any, list[float]] = {name: [] for name in asked}

@@ -6,8 +6,8 @@ Equal: environments, lengths of rollouts, epochs, minibatches, updates; librarie
 A B A B, each in its own virtual environment and process, and evaluate nothing. What can't be made
 equal: PureJaxRL has two networks of 64-64, ours is one of 96-96, which is a little more work;
 PureJaxQL also keeps statistics of a normalisation that it doesn't use, and descends by RAdam; both
-log every step, count a time limit as an end, run on the JAX that they were written for, and take
-``jax.vmap`` over seeds, where ours are spread over all cores.
+log every step, count a time limit as an end, run on JAX 0.4.30, which still has what they call, and
+take ``jax.vmap`` over seeds, where ours are spread over all cores.
 """
 
 from pathlib import Path
@@ -41,16 +41,14 @@ def compare(method: str, count: int, options: Any) -> list[dict[str, Any]]:
         "seeds": count,
         "told": {name: getattr(config, name) for name in (*COMMON, *OWN[method])},
     }
-    chosen = [(name,) for name in ("ours", RIVALS[method]) if name in options.only]
-    with rivals.several("train.py", chosen, options.venvs) as running:
-        facts = {each: worker.ask(prepare=settings) for each, worker in running.items()}
-        seconds = rivals.interleave(running, options.repeats)
+    chosen = [library for library in ("ours", RIVALS[method]) if library in options.only]
     rows = []
-    for each, found in facts.items():
-        rate = harness.rate(count * found["env_steps"], seconds[each])
-        rows.append({"method": method, "seeds": count, "library": NAMES[each[0]],
+    raced = rivals.race(chosen, settings, options.venvs, options.repeats)
+    for library, (found, seconds) in raced.items():
+        rate = harness.rate(count * found["env_steps"], seconds)
+        rows.append({"method": method, "seeds": count, "library": NAMES[library],
                      "env_steps_per_second": rate, **found})  # fmt: skip
-        print(method, count, NAMES[each[0]], harness.say(rate), "env-steps/s", flush=True)
+        print(method, count, NAMES[library], harness.say(rate), "env-steps/s", flush=True)
     return rows
 
 

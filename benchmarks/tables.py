@@ -512,10 +512,7 @@ def peers() -> str:
     result = _read("peers")
     lines = []
     for row in result["rows"]:
-        mine = _first(result["rows"], row, ("env", "seeds"))["env_steps_per_second"]["median"]
-        its = row["env_steps_per_second"]["median"]
-        lines.append([row["env"], row["library"], str(row["seeds"]), f"{its:,.0f}",
-                      f"{mine / its:.1f} ×"])  # fmt: skip
+        lines.append([row["env"], *_beside(result["rows"], row, "env")])
     columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
     lead = (
         "Other libraries, each in its own environment, in turn, the same networks, batches, replay "
@@ -526,20 +523,25 @@ def peers() -> str:
     return lead + _markdown(columns, lines, 2) + _measured(result)
 
 
+def _beside(rows: list[dict[str, Any]], row: dict[str, Any], task: str) -> list[str]:
+    """Return a library, its seeds and speed, and how many times as fast the task's first one is."""
+    mine, its = (each["env_steps_per_second"]["median"]
+                 for each in (_first(rows, row, (task, "seeds")), row))  # fmt: skip
+    return [row["library"], str(row["seeds"]), f"{its:,.0f}", f"{mine / its:.1f} ×"]
+
+
 def rollouts() -> str:
     """Return trainings by rollouts beside the libraries that published them."""
     result = _read("rollouts")
     lines = []
     for row in result["rows"]:
-        mine = _first(result["rows"], row, ("method", "seeds"))["env_steps_per_second"]["median"]
-        its = row["env_steps_per_second"]["median"]
-        lines.append([row["method"].upper(), row["library"], str(row["seeds"]), f"{its:,.0f}",
-                      f"{mine / its:.1f} ×", f"{row['compile_seconds']:.1f} s"])  # fmt: skip
+        compiling = f"{row['compile_seconds']:.1f} s"
+        lines.append([row["method"].upper(), *_beside(result["rows"], row, "method"), compiling])
     columns = ["method", "library", "seeds", "env-steps/s", "ours is", "compilation"]
     lead = (
         "CartPole, the same rollouts, epochs and minibatches, in turn, each library in its own "
-        "environment (theirs on JAX 0.4.30, for which they were written); what can't be made equal "
-        "stands in `benchmarks/rollouts.py`:\n\n"
+        "environment (theirs on JAX 0.4.30, which still has what they call); what can't be made "
+        "equal stands in `benchmarks/rollouts.py`:\n\n"
     )
     return lead + _markdown(columns, lines, 2) + _measured(result)
 

@@ -228,7 +228,7 @@ def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], co
     by_cost[0].set_xlabel("seconds per agent, after those of reading")
     by_cost[1].set_xlabel("TFLOP per agent, after those of reading")
     by_steps.set_ylabel("unseen mazes solved")
-    by_steps.legend(frameon=False)
+    by_cost[0].legend(frameon=False, loc="upper left")
     figure.suptitle(f"mean of {count} seeds and its 95 % bootstrap interval", fontsize=10)
     return figure
 

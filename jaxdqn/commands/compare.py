@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import time
+from collections import defaultdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from jaxdqn import plots
+from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config
 from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
 from jaxdqn.runs.comparison import Contender, Score
+from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
 from jaxdqn.training import measured
 from jaxdqn.types import ConfigError
@@ -72,31 +74,20 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class _Clock:
-    """What each evaluation of a setting has taken, of all its chunks together."""
-
-    def __init__(self, rows: int) -> None:
-        self.seconds = np.zeros(rows)
-        self._row, self._before = 0, 0.0
-
-    def tick(self, moment: Moment) -> None:
-        """Count the time since the evaluation before; a chunk's first pause is compilation's."""
-        now = time.perf_counter()
-        if moment.row is None:
-            self._row = 0
-        else:
-            self.seconds[self._row] += now - self._before
-            self._row += 1
-        self._before = time.perf_counter()
-
-
 def _train(path: Path, config: Config, seeds: int) -> Contender:
-    clock, began = _Clock(config.schedule.evaluations), time.perf_counter()
-    say = partial(console.say, path)
-    trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=clock.tick)
-    metrics = trained.results.sweep().metrics
-    seconds, along = time.perf_counter() - began, np.cumsum(clock.seconds)
-    return Contender(_name(path), metrics, range(seeds), seconds, along)
+    began, times = time.perf_counter(), defaultdict[int, list[float]](list)
+    shows, named = console.is_terminal(errors=True), (sweeping.MEASURE, sweeping.SCORE)
+    with SweepProgress(*named, holds=False, shows=shows, errors=True) as progress:
+
+        def watch(moment: Moment) -> bool:
+            if moment.row is not None:
+                times[moment.done].append(moment.seconds)
+            return progress.show(moment)
+
+        say = partial(console.say, path)
+        trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=watch)
+    metrics, along = trained.results.sweep().metrics, np.sum(list(times.values()), axis=0)
+    return Contender(_name(path), metrics, range(seeds), time.perf_counter() - began, along)
 
 
 def _read(path: Path) -> list[Contender]:

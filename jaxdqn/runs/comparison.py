@@ -121,14 +121,15 @@ def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.nd
 
 def against(first: Contender, other: Contender, measure: str, score: Score) -> Verdict:
     """Compare with the first contender; seeds that both have are compared in pairs."""
-    x, y = scores(other, measure, score), scores(first, measure, score)
-    return _judge(first, other, measure, x, y)
+    return _judge(
+        first, other, measure, scores(other, measure, score), scores(first, measure, score)
+    )
 
 
 def _judge(
     first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray
 ) -> Verdict:
-    """Compare scores ``x [S]`` of a contender with those of the first."""
+    """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``."""
     key_improvement, key_difference = jax.random.split(jax.random.key(0))
     better = (-x, -y) if measure.removeprefix("held_out_") in LOWER_IS_BETTER else (x, y)
     paired = list(first.seeds) == list(other.seeds)
@@ -155,49 +156,40 @@ def check_names(names: list[str]) -> None:
 def report(contenders: list[Contender], measure: str, score: Score) -> dict[str, Mapping[str, Any]]:
     """Return the figures of a comparison, by name of the contender, as plain numbers."""
     content: dict[str, Mapping[str, Any]] = {}
-    until = common_seconds(contenders)
+    first, until = contenders[0], common_seconds(contenders)
+    before = scores(first, measure, score)
     for contender in contenders:
-        values = scores(contender, measure, score)
-        low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
         steps = int(contender.metrics.env_steps[0, -1]) * len(contender.seeds)
         entry: dict[str, Any] = {
             "seeds": len(contender.seeds),
-            "iqm": float(statistics.iqm(values)),
-            "low": float(low),
-            "high": float(high),
             "seconds": contender.seconds,
             "env_steps_per_second": steps / contender.seconds,
+            **_figures(first, contender, measure, scores(contender, measure, score), before),
         }
-        if contender is not contenders[0]:
-            entry |= _found(against(contenders[0], contender, measure, score))
         if until is not None:
-            entry["by_seconds"] = _by_seconds(contenders[0], contender, measure, until)
+            assert contender.along is not None
+            values, others = (
+                scores_by_seconds(each, measure, until) for each in (contender, first)
+            )
+            entry["by_seconds"] = {
+                "until": until,
+                "along": contender.along.tolist(),
+                **_figures(first, contender, measure, values, others),
+            }
         content[contender.name] = entry
     return content
 
 
-def _by_seconds(
-    first: Contender, contender: Contender, measure: str, until: float
+def _figures(
+    first: Contender, contender: Contender, measure: str, values: np.ndarray, before: np.ndarray
 ) -> dict[str, Any]:
-    """Return the figures of a comparison after equal time instead of equal steps."""
-    assert contender.along is not None
-    values = scores_by_seconds(contender, measure, until)
+    """Return what scores ``values [S]`` come to, and beside those of the first, ``before [S]``."""
     low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
-    found: dict[str, Any] = {
-        "until": until,
-        "along": contender.along.tolist(),
-        "iqm": float(statistics.iqm(values)),
-        "low": float(low),
-        "high": float(high),
-    }
+    found = {"iqm": float(statistics.iqm(values)), "low": float(low), "high": float(high)}
     if contender is first:
         return found
-    before = scores_by_seconds(first, measure, until)
-    return found | _found(_judge(first, contender, measure, values, before))
-
-
-def _found(verdict: Verdict) -> dict[str, Any]:
-    return {
+    verdict = _judge(first, contender, measure, values, before)
+    return found | {
         "improvement": [float(x) for x in verdict.improvement],
         "difference": [float(x) for x in verdict.difference],
         "established": verdict.established,

@@ -30,6 +30,7 @@ class Moment(NamedTuple):
         chunks: how many there are in this session.
         programs: structures that are compiled for them.
         row: one evaluation of the chunk, leaves ``[K]``; None once it is compiled.
+        seconds: of training the chunk so far, compilation and saving apart.
     """
 
     results: Results
@@ -38,6 +39,7 @@ class Moment(NamedTuple):
     chunks: int
     programs: int
     row: Metrics | None
+    seconds: float
 
 
 Watch = Callable[[Moment], Any]
@@ -106,8 +108,10 @@ def run(
                 chunk, begun[index] if index < len(begun) else None, shelf, save_every
             )
 
-            def show(row: Metrics | None, chunk: Chunk = chunk, index: int = index) -> bool:
-                moment = Moment(results, chunk, index, len(waiting), programs, row)
+            def show(row: Metrics | None, session: _Session = session, index: int = index) -> bool:
+                moment = Moment(
+                    results, waiting[index], index, len(waiting), programs, row, session.seconds
+                )
                 return bool(watch(moment)) if watch else False
 
             done = session.train(show)
