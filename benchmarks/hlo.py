@@ -23,6 +23,7 @@ class Instruction(NamedTuple):
         computation: that it stands in.
         calls: the computation that it runs, of a fusion.
         target: the library's function, of a custom call.
+        kernel: what such a call names its kernel, if it does.
         source: the path of the program's own names that it was made from.
         is_root: whether its computation returns it.
     """
@@ -34,6 +35,7 @@ class Instruction(NamedTuple):
     computation: str
     calls: str
     target: str
+    kernel: str
     source: str
     is_root: bool
 
@@ -74,6 +76,9 @@ class Program:
             inside = self._inside[found.calls]
             read = sum(self._read(p, inside) for p in inside if p.opcode == "parameter")
             return read + sum(self._written(i) for i in inside if i.is_root)
+        if "triton" in found.target:
+            # One of our own, which at most reads and writes all that it is given and gives.
+            return sum(map(self._size, found.operands)) + sum(found.sizes)
         if found.opcode == "custom-call":
             # The first result is what was asked for; others are the library's working memory.
             return sum(map(self._size, found.operands)) + found.sizes[0]
@@ -133,6 +138,7 @@ def _instruction(line: str, computation: str) -> Instruction | None:
         computation=computation,
         calls=attribute(r"calls=%?([\w.\-]+)"),
         target=attribute(r'custom_call_target="([^"]*)"'),
+        kernel=attribute(r'[^_]name = "(\w+)"'),
         source=attribute(r'op_name="([^"]*)"'),
         is_root=bool(head.group(1)),
     )

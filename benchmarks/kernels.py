@@ -120,7 +120,10 @@ def iteration(
         program: its text.
         iterations: that the program ran; what ran less often is outside the loop.
     """
-    by_kernel = {re.sub(r"\W", "_", name): name for name in program.instructions}
+    by_kernel = {
+        re.sub(r"\W", "_", found.kernel or name): name
+        for name, found in program.instructions.items()
+    }
     groups: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         op = event.op

@@ -125,6 +125,8 @@ ENTRY %main (p0: f32[100,4], p1: f32[2,4], p2: s32[], p3: s32[8,1]) -> f32[8,8] 
   %read.1 = f32[8,4]{1,0} fusion(%part, %p3), kind=kLoop, calls=%fused_read, \
 metadata={op_name="jit(train)/while/body/closed_call/learn/gather"}
   %loop = f32[8,4]{1,0} while(%read.1), condition=%c, body=%b
+  %own = (f32[8]{0}, f32[100,4]{1,0}) custom-call(%loop, %part), \
+custom_call_target="__gpu$xla.gpu.triton", backend_config={grid_x = 1 : i32, name = "learn"}
   ROOT %gemm = (f32[8,8]{1,0}, s8[4194304]{0}) custom-call(%loop, %loop), \
 custom_call_target="__cublas$gemm"
 }
@@ -137,6 +139,7 @@ custom_call_target="__cublas$gemm"
         ("write.1", 4 * (2 * 4 + 1) + 4 * (2 * 4 + 2)),  # in place: two rows, and their sums
         ("read.1", 4 * 8 + 2 * 4 * 8 * 4),  # the rows that are chosen, once in and once out
         ("gemm", 2 * 4 * 8 * 4 + 4 * 8 * 8),  # and not the library's working memory
+        ("own", 4 * 8 * 4 + 4 * 8 + 2 * 4 * 100 * 4),  # all that it is given and gives
         ("part", 0),
         ("loop", None),
         ("unknown", None),
@@ -151,13 +154,14 @@ def test_an_iteration_is_what_ran_at_least_as_often_as_it():
     loops = [kernels.Event("loop", "loop", 0.0, 9e9)] * 3
     # A kernel of a captured graph is known by its name only.
     read = [kernels.Event("graph", "read_1", 1_000.0 * i, 500.0) for i in range(3)]
+    own = [kernels.Event("graph", "learn", 1_000.0 * i, 125.0) for i in range(3)]
     copies = [kernels.Event("loop", "MemcpyD2H", 1_000.0 * i + 500, 250.0) for i in range(3)] * 2
-    rows, span = kernels.iteration(once + loops + read + copies, hlo.Program(PROGRAM), 3)
+    rows, span = kernels.iteration(once + loops + read + own + copies, hlo.Program(PROGRAM), 3)
     assert [(row["op"], row["launches"], row["bytes"]) for row in rows] == [
-        ("read.1", 1, 288), ("MemcpyD2H", 2, None)
+        ("read.1", 1, 288), ("MemcpyD2H", 2, None), ("own", 1, 3360)
     ]  # fmt: skip
     assert rows[0]["source"] == "learn/gather"
-    assert [row["microseconds"] for row in rows] == [0.5, 0.5]
+    assert [row["microseconds"] for row in rows] == [0.5, 0.5, 0.125]
     assert span == pytest.approx(2.75 / 3)
 
 

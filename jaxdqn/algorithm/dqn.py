@@ -74,6 +74,11 @@ def learner_of(config: Config, environment: Environment) -> tuple[Learner, Netwo
     )
     obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
     how = learner.make(config, network, head, bootstrap_of(config, head), obs)
+    if jax.default_backend() == "gpu":
+        # Only here, since Pallas takes as long to import as all the rest.
+        from jaxdqn.algorithm import fused
+
+        how = fused.where_it_fits(config, environment, how)
     return how, network, head
 
 
