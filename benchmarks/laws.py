@@ -1,11 +1,13 @@
 """Laws L1 to L5 of training on whatever device JAX has: whether each holds, and by how much.
 
     python benchmarks/laws.py
+    python benchmarks/laws.py --plain
 
 The tests of the same laws (``tests/test_laws.py``) force two CPU devices and unoptimised programs,
 and read CPU's text; these ask for numbers only, of the programs as users get them, and need neither
-pytest nor the tests' referees. Float products are of full precision here: what TF32 rounds is no
-matter of laws. A process of its own trains first, so that "the same bits" means those of another
+pytest nor the tests' referees. On an NVIDIA GPU the agents are such that updates and acting are
+kernels of our own; with ``--plain`` they are XLA's there, too, and float products are of full
+precision, since what TF32 rounds is no matter of laws. A process of its own trains first, so that "the same bits" means those of another
 compilation, too; nothing is taken from a cache of programs. It has ended before this one starts
 JAX, which reserves most of a GPU's memory: importing this module starts nothing.
 """
@@ -72,17 +74,17 @@ def config(**changes: Any) -> jaxdqn.Config:
     settings: dict[str, Any] = {
         "env_kwargs": {"height": 4, "width": 4, "generator": "empty"},
         # Noise: the returns of two agents never are the same by the maze alone.
-        "env_params": {"max_steps_in_episode": 20, "slip": 0.1, "reward_noise": 0.3},
-        "total_steps": 64 + 4 * 12,
-        "num_envs": 4,
+        "env_params": {"max_steps_in_episode": 8, "slip": 0.1, "reward_noise": 0.3},
+        "total_steps": 64 + 16 * 12,
+        "num_envs": 16,
         "warmup_steps": 64,
         "capacity": 128,
-        "batch_size": 8,
+        "batch_size": 16,
         "widths": (16,),
-        "epsilon_steps": 48,
+        "epsilon_steps": 192,
         "target_period": 7,
         "evaluations": 2 * HALF,
-        "eval_episodes": 2,
+        "eval_episodes": 16,
         "eval_steps": 20,
     }
     return jaxdqn.Config(**{**settings, **changes})
@@ -270,23 +272,27 @@ def hold(law: Law, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the table and write ``laws_gpu.json``, or ``laws_cpu.json``."""
+    """Print the table; write ``laws_gpu.json``, ``laws_plain_gpu.json``, or those of a CPU."""
     parser = harness.options(__doc__)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", action="store_true", help="by XLA alone, on a GPU too")
     options = parser.parse_args()
-    jax.config.update("jax_default_matmul_precision", "highest")
+    if options.plain:
+        jax.config.update("jax_default_matmul_precision", "highest")
     jax.config.update("jax_enable_compilation_cache", False)
     if options.child:
         train_in_halves(options.child)
         return
     rows: list[dict[str, Any]] = []
+    name = f"{'plain_' if options.plain else ''}{jax.default_backend()}"
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, __file__, "--child", folder], check=False)
+        plain = ["--plain"] if options.plain else []
+        subprocess.run([sys.executable, __file__, "--child", folder, *plain], check=False)
         for law in laws(3 if options.quick else 16):
             rows.append(hold(law, Path(folder)))
-            result = {"matmul_precision": "highest", "laws": rows}
+            result = {"plain": options.plain, "laws": rows}
             # Written after every law: a lent machine may be taken back at any time.
-            path = harness.save(f"laws_{jax.default_backend()}", result, options.out)
+            path = harness.save(f"laws_{name}", result, options.out)
     cells = [
         [f"{row['law']} {row['name']}", "yes" if row["held"] else "NO", _say(row),
          f"{row['seconds']:.1f} s"]
