@@ -19,6 +19,7 @@ compares Rainbow with all its parts written as plainly (``standard_rainbow.py``)
 import argparse
 import importlib.metadata
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import harness
@@ -39,7 +40,6 @@ SHARES = ("share_of_matmul_ceiling", "share_of_bandwidth")
 FLASHBAX = importlib.metadata.version("flashbax") if importlib.util.find_spec("flashbax") else None
 if FLASHBAX:
     import standard_design
-    import standard_rainbow
 
 
 def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, harness.Program]:
@@ -48,13 +48,21 @@ def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, ha
     alone = count == 1
     designs = {"ours": job.ours(config) if alone else job.many(job.ours(config), count)}
     if FLASHBAX:
-        rival = standard_rainbow if config.noisy else standard_design
-        standard = rival.make_train(config)
+        standard = _standard(config)
         designs["standard"] = standard if alone else jax.vmap(standard)
         if not alone and len(jax.devices()) > 1:
             designs["standard, spread"] = job.many(standard, count)
     keys = job.keys(1)[0] if alone else job.keys(count)
     return {name: harness.prepare(designs[name], keys) for name in designs if name in only}
+
+
+def _standard(config: jaxdqn.Config) -> Callable[..., Any]:
+    if not config.noisy:
+        return standard_design.make_train(config)
+    # With a requirement of its own, rlax, which a lent machine may not have.
+    import standard_rainbow
+
+    return standard_rainbow.make_train(config)
 
 
 def compare(

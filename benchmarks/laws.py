@@ -7,9 +7,10 @@ The tests of the same laws (``tests/test_laws.py``) force two CPU devices and un
 and read CPU's text; these ask for numbers only, of the programs as users get them, and need neither
 pytest nor the tests' referees. On an NVIDIA GPU the agents are such that updates and acting are
 kernels of our own; with ``--plain`` they are XLA's there, too, and float products are of full
-precision, since what TF32 rounds is no matter of laws. A process of its own trains first, so that "the same bits" means those of another
-compilation, too; nothing is taken from a cache of programs. It has ended before this one starts
-JAX, which reserves most of a GPU's memory: importing this module starts nothing.
+precision, since what TF32 rounds is no matter of laws. A process of its own trains first, so that
+"the same bits" means those of another compilation, too; nothing is taken from a cache of programs.
+It has ended before this one starts JAX, which reserves most of a GPU's memory: importing this
+module starts nothing.
 """
 
 import argparse

@@ -168,7 +168,14 @@ def values(setup: Setup) -> Callable[..., None]:
 
     def kernel(obs: Any, *refs: Any) -> None:
         *weights, out = refs
-        store(out, Part(out.shape).own, _forward(setup, weights, _observe(setup, obs))[0])
+        # Units as rows, which are divided among warps: observations are few, see _forward.
+        x = _observe(setup, obs).T
+        loaded = (load(ref, part.own) for ref, part in zip(weights, setup.parts, strict=True))
+        for _ in range(len(weights) // 2 - 1):
+            bias = next(loaded)
+            x = setup.activation(product(next(loaded).T, x, onto=bias[:, None]))
+        bias = next(loaded)
+        store(out, Part(out.shape).own, product(next(loaded), x, onto=bias[:, None]).T)
 
     return kernel
 
