@@ -24,6 +24,7 @@ from typing import Any
 
 import harness
 import jax
+from matplotlib.figure import Figure
 
 from jaxdqn.parallel import devices
 
@@ -35,6 +36,7 @@ import job  # noqa: E402  (after the devices are set)
 import limits  # noqa: E402
 
 import jaxdqn  # noqa: E402
+from jaxdqn.plots.curves import BLUE, GREY, ORANGE  # noqa: E402
 
 SHARES = ("share_of_matmul_ceiling", "share_of_bandwidth")
 FLASHBAX = importlib.metadata.version("flashbax") if importlib.util.find_spec("flashbax") else None
@@ -125,8 +127,36 @@ def show(rows: list[dict[str, Any]]) -> None:
     harness.show("MetaMaze-misc", columns, cells)
 
 
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """Draw environment steps per second by the number of seeds, and what memory would allow."""
+    figure = Figure((6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names = {"ours": "jaxdqn", "standard": "the standard design"}
+    for (design, name), colour in zip(names.items(), (BLUE, ORANGE), strict=True):
+        found = [row for row in rows if row["design"] == design]
+        seeds = [row["seeds"] for row in found]
+        speeds = [row["env_steps_per_second"]["median"] for row in found]
+        axes.loglog(seeds, speeds, color=colour, linewidth=2, marker="o", label=name)
+        axes.annotate(f"{speeds[-1] / 1e6:,.0f} M", (seeds[-1], speeds[-1]), (6, -3),
+                      textcoords="offset points", color=colour, fontsize=9)  # fmt: skip
+    row = next(row for row in reversed(rows) if row["design"] == "ours")
+    limit = row["env_steps_per_second"]["median"] / row["share_of_bandwidth"]
+    axes.axhline(limit, color=GREY, linestyle="--", linewidth=1)
+    axes.annotate(f"weights and moments at the memory's bandwidth: {limit / 1e6:,.0f} M",
+                  (0.02, limit), (0, 4), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", color=GREY, fontsize=9)  # fmt: skip
+    axes.set_xlabel("seeds trained at once")
+    axes.set_ylabel("environment steps per second")
+    axes.set_ylim(top=2.5 * limit)
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
 def main() -> None:
-    """Print the table; write ``compare_designs_cpu.json``, or ``..._gpu``, ``..._one_core``, ..."""
+    """Print the table; write ``compare_designs_cpu.json``, or ``..._gpu`` with a figure, ..."""
     designs = ["ours", "standard", "standard, spread"]
     PARSER.add_argument("--seeds", type=int, nargs="+", default=[1, 16])
     PARSER.add_argument("--networks", nargs="+", default=["small"], choices=list(job.NETWORKS))
@@ -155,6 +185,8 @@ def main() -> None:
             where = "one_core" if options.cores == 1 else jax.default_backend()
             where = f"rainbow_{where}" if options.rainbow else where
             path = harness.save(f"compare_designs_{where}", result, options.out)
+    if jax.default_backend() == "gpu" and FLASHBAX and len(options.networks) == 1:
+        draw(rows).savefig(path.with_suffix(".png"), dpi=130)
     show(rows)
     print(path)
 

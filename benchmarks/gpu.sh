@@ -83,7 +83,7 @@ if [ -n "$quick" ]; then
     export XLA_FLAGS="$XLA_FLAGS --xla_llvm_disable_expensive_passes=true"
 else
     out=${out:-$root/benchmarks/results}
-    designs="--seeds 1 64 1024 4096 16384 --env_steps 32000 --repeats 3"
+    designs="--seeds 1 64 1024 4096 --env_steps 32000 --repeats 3"
     profile="--seeds 1 4096" job="--seeds 16 1024"
 fi
 mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2

@@ -243,7 +243,7 @@ def _of_reading() -> str:
     above = found["divergence"]["mean"] / found["losses"]["board_floor"]["mean"]
     return (
         f"A language model of mazes comes within {above:.1%} of their exact entropy in "
-        f"{max(found['seconds']['pretrain']) / 60:.0f} minutes or less; after fine-tuning "
+        f"{max(found['seconds']['pretrain']) / 60:.0f} minutes; after fine-tuning "
         f"{found['greedy']['shortest']['mean']:.0%} of its paths in mazes it never read are "
         "exactly shortest ([table](configs/README.md#from-text-to-policy))."
     )
@@ -368,9 +368,11 @@ def _of_designs() -> str:
             for count in (seeds[0], seeds[-1])
         )
 
+    speeds = [row["env_steps_per_second"]["median"] for row in _read("compare_designs_gpu")["rows"]]
     return (
-        "Beside DQN as it is usually written in JAX, by the number of seeds: "
-        f"{ratios('compare_designs_cpu')} on a CPU, {ratios('compare_designs_gpu')} on a GPU "
+        "Beside DQN as it is usually written in JAX, by seeds: "
+        f"{ratios('compare_designs_cpu')} on a CPU, {ratios('compare_designs_gpu')} on a GPU, "
+        f"there {max(speeds) / 1e6:.0f} million environment steps a second "
         "([tables](benchmarks/README.md#the-standard-design))."
     )
 
@@ -430,7 +432,9 @@ def design(name: str) -> str:
         "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
         "`lax.cond`, metrics of every step, `jax.vmap` over seeds):\n\n"
     )
-    return lead + _markdown(columns, lines, 1) + _measured(result)
+    figure = f"![Speed by the number of seeds](results/{name}.png)\n\n"
+    picture = figure if (harness.RESULTS / f"{name}.png").exists() else ""
+    return lead + picture + _markdown(columns, lines, 1) + _measured(result)
 
 
 def rainbow_design(name: str) -> str:
@@ -679,8 +683,8 @@ def laws(name: str) -> str:
             found = f"{row['difference']:.1e} of {row['tolerance']:.0e} allowed"
         lines.append([row["law"], row["name"], "yes" if row["held"] else "**no**", found])
     lead = (
-        "The laws where JAX ran, of a tiny maze agent, products of floats in full precision; "
-        "differences are to one more than the number's size:\n\n"
+        "The laws where JAX ran, of a tiny maze agent; differences are to one more than the "
+        "number's size:\n\n"
     )
     columns = ["law", "what", "held", "largest difference"]
     return lead + _markdown(columns, lines, 2) + _measured(result)
