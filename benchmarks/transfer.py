@@ -1,4 +1,4 @@
-"""Does reading mazes first make a Q-network learn sooner? Seven arms, paired seeds.
+"""Does reading mazes first make an agent learn sooner? Nine arms, paired seeds.
 
     python benchmarks/transfer.py --pretrained runs/lm --finetuned runs/lm-finetuned \
         --permuted runs/lm-permuted
@@ -6,8 +6,9 @@
 Double DQN on configs/transformer_maze.toml, judged on mazes that nobody has seen: the transformer
 from scratch, from pre-training, from fine-tuning, that with its language model frozen, that with a
 head of its own in place of the model's words, from pre-training on mazes whose cells are permuted
-(weights of the same scale that know nothing of mazes), and the residual network. Each arm's
-learning rate is the best of a few on seeds of its own. The run folders are those of ``jaxdqn
+(weights of the same scale that know nothing of mazes), and the residual network; then PPO on
+configs/transformer_ppo.toml, whose policy is the fine-tuned model's own, and from scratch. Each
+arm's learning rate is the best of a few on seeds of its own. The run folders are those of ``jaxdqn
 pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain configs/language.toml
 --permuted``; without them ``--quick`` makes tiny ones. Probes say what each model knows of a maze
 before a Q-network begins with it; two more panels add the seconds and the operations that reading
@@ -48,11 +49,13 @@ matplotlib.use("Agg")
 COLOURS = {
     "scratch": "#555555", "pre-trained": "#56b4e9", "fine-tuned": "#0072b2", "frozen": "#009e73",
     "new head": "#e69f00", "permuted": "#cc79a7", "residual": "#d55e00",
+    "PPO, fine-tuned": "#000000", "PPO, scratch": "#999999",
 }  # fmt: skip
 READ = {
     "scratch": (), "pre-trained": ("pretrained",), "fine-tuned": ("pretrained", "finetuned"),
     "frozen": ("pretrained", "finetuned"), "new head": ("pretrained", "finetuned"),
     "permuted": ("permuted",), "residual": (),
+    "PPO, fine-tuned": ("pretrained", "finetuned"), "PPO, scratch": (),
 }  # fmt: skip
 """What was read before, by arm."""
 TUNING_SEEDS = range(1_000, 1_002)
@@ -62,7 +65,7 @@ TUNING = 0.5
 """Share of the steps in which learning rates are chosen."""
 
 
-def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
+def arms(base: Config, ppo: Config, folders: Mapping[str, str]) -> dict[str, Config]:
     """Return what each arm trains, but for the learning rate."""
     planes = {**base.env_kwargs, "observation": "planes"}
     residual = base.replace(network="residual", env_kwargs=planes, widths=(128,), channels=16)
@@ -79,6 +82,8 @@ def arms(base: Config, folders: Mapping[str, str]) -> dict[str, Config]:
         "new head": begun("finetuned").replace(**unspoken),
         "permuted": begun("permuted"),
         "residual": residual,
+        "PPO, fine-tuned": ppo.replace(pretrained=folders["finetuned"], trunk_rate=SLOWER),
+        "PPO, scratch": ppo,
     }
 
 
@@ -119,14 +124,17 @@ def train(config: Config, numbers: range) -> tuple[np.ndarray, np.ndarray, float
 def operations(config: Config) -> float:
     """Return the floating-point operations of a whole training, but for evaluations.
 
-    One pass for each acting environment; in an update three of each transition (two networks on the
-    next observation, one on this), and two more for the gradient.
+    One pass for each acting environment. In an update of Double DQN three of each transition (two
+    networks on the next observation, one on this), and two more for the gradient; PPO has each
+    step's pass and gradient in each epoch.
     """
     parts = assemble(config)
     obs = parts.environment.reset(jax.random.key(0), parts.env_params)[0]
     params = jax.eval_shape(lambda key: init(config, key), jax.random.key(0)).agent.params
-    once = _operations_of(parts.method.q_values, params, obs)
+    once = _operations_of(parts.method.outputs, params, obs)
     plan = config.schedule
+    if config.method == "ppo":
+        return once * plan.env_steps * (1 + 3 * config.epochs)
     return once * (plan.env_steps + 5 * plan.updates * config.batch_size)
 
 
@@ -246,21 +254,26 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    base = load_config(harness.ROOT / "configs" / "transformer_maze.toml")
+    base, ppo = (
+        load_config(harness.ROOT / "configs" / f"transformer_{name}.toml")
+        for name in ("maze", "ppo")
+    )
     folders = {name: getattr(options, name) for name in ("pretrained", "finetuned", "permuted")}
     with tempfile.TemporaryDirectory() as folder:
         if options.quick:
             small = {**base.env_kwargs, "height": 5, "width": 5, "num_levels": 20,
                      "num_held_out": 20}  # fmt: skip
-            base = base.replace(
-                env_kwargs=small, layers=1, heads=2, width=8, total_steps=256, warmup_steps=64,
-                num_envs=8, batch_size=8, evaluations=2, eval_episodes=4, eval_steps=10,
-                oracle_levels=2, capacity=512,
-            )  # fmt: skip
+            tiny_words: dict[str, Any] = {
+                "env_kwargs": small, "layers": 1, "heads": 2, "width": 8, "total_steps": 256,
+                "num_envs": 8, "evaluations": 2, "eval_episodes": 4, "eval_steps": 10,
+                "oracle_levels": 2,
+            }  # fmt: skip
+            base = base.replace(**tiny_words, warmup_steps=64, batch_size=8, capacity=512)
+            ppo = ppo.replace(**tiny_words, rollout_steps=4, minibatches=2)
             folders = tiny(Path(folder), base)
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
-        which = arms(base, folders)
+        which = arms(base, ppo, folders)
         kept = harness.earlier(options.out / "transfer.json")
         before = kept["arms"] if kept.get("seeds") == options.seeds else {}
         chosen = set(options.arms or which) | {"scratch"} - set(before)
