@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 import jaxdqn
 from jaxdqn import environment as environments
@@ -188,6 +189,23 @@ def test_acting_asks_for_many_values_at_once_where_it_can(count, agents, taken):
     chex.assert_trees_all_equal(found, wanted)
     one, same = (jax.jit(how.q_values)(agent.params, obs[0, 0]) for how in (either, plain))
     chex.assert_trees_all_equal(one, same)
+
+
+# JAX 0.11 says so of Pallas's Triton; without it XLA's way would remain.
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "silu", "elu"])
+def test_a_gpu_has_all_that_the_kernels_ask_for(activation):
+    """Lowered for one that isn't there."""
+    config, environment, _plain, agent, batch, weights = case(False)
+    config = config.replace(activation=activation)
+    gpu = AbstractDevice("NVIDIA H100", num_cores=132, platform="gpu")
+    with use_abstract_mesh(AbstractMesh((1,), ("x",), abstract_device=gpu)):
+        for kernel, arguments in (
+            (fused.make(config, environment), (agent, batch, weights, None)),
+            (fused.values(config, environment), (agent.params, batch.obs_t)),
+        ):
+            lowered = jax.jit(kernel).trace(*arguments).lower(lowering_platforms=("cuda",))
+            assert "__gpu$xla.gpu.triton" in lowered.as_text()
 
 
 def _first(params):
