@@ -274,12 +274,20 @@ def transfer() -> str:
         [name, *(f"{scores['probe']:.2f} ({scores['known']:.2f})" for scores in found.values())]
         for name, found in result["probes"].items()
     ]
+    better = ""
+    if "PPO, fine-tuned" in result["arms"]:
+        gain, low, high = result["arms"]["PPO, fine-tuned"]["more_than_frozen_at_the_end"]
+        better = (
+            f"\n\nAt the end PPO's policy solves {gain:+.2f} [{low:.2f}, {high:.2f}] of the mazes "
+            "more than the language model's that it began as (frozen)."
+        )
     reading = "; ".join(f"{name} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
                         for name, cost in result["cost_of_reading"].items())  # fmt: skip
     return (
         f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
         "the environment each:\n\n"
         + _markdown(columns, lines, 1)
+        + better
         + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
         "brackets what is known without reading (share of walls told right; of next cells and of "
         "moves that lead nearer; of the variance of the distance); between them, without a probe, "

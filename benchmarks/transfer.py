@@ -186,11 +186,22 @@ def compare(
         }
         print(f"{name}: learning rate {best:g}, at the end {success[:, -1].mean():.3f}, "
               f"{seconds:.0f} s", flush=True)  # fmt: skip
-        first = np.asarray(results["scratch"]["success"]).mean(axis=1)
-        each = success.mean(axis=1)
-        gain = statistics.difference(jax.random.key(0), each, first, paired=True)
-        results[name]["more_than_scratch"] = [float(x) for x in gain]
+        along = success.mean(axis=1)
+        results[name]["more_than_scratch"] = _gain(along, results["scratch"], np.mean)
+        if "frozen" in results:
+            results[name]["more_than_frozen_at_the_end"] = _gain(
+                success[:, -1], results["frozen"], lambda curve: curve[-1]
+            )
         yield results
+
+
+def _gain(
+    scores: np.ndarray, other: Mapping[str, Any], of: Callable[[np.ndarray], Any]
+) -> list[float]:
+    """Return the mean of paired differences to what ``of`` makes of another arm's curves."""
+    theirs = np.asarray([of(np.asarray(curve)) for curve in other["success"]])
+    found = statistics.difference(jax.random.key(0), scores, theirs, paired=True)
+    return [float(x) for x in found]
 
 
 def probe(folders: Mapping[str, str]) -> dict[str, Any]:
