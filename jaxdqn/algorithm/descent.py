@@ -43,9 +43,7 @@ def make(config: Config, network: Network) -> Descent:
         # steps and each array.
         gradient, unravel = _flat(grads)
         direction, opt_state = optimizer.update(gradient, agent.opt_state)
-        done = agent.updates / config.schedule.updates
-        factor = 1.0 + jnp.minimum(done, 1.0) * (config.learning_rate_end_factor - 1.0)
-        change = config.learning_rate * factor * direction
+        change = step_size(config, agent.updates) * direction
         grad_norm = optax.tree.norm(gradient)
         # A norm shows a single number that isn't finite in all of the gradient, and config.check
         # keeps Adam's numbers in bounds within which finite gradients give finite weights.
@@ -61,6 +59,13 @@ def make(config: Config, network: Network) -> Descent:
         return agent, jax.tree.map(lambda x: jnp.where(halted, jnp.nan, x), info)
 
     return Descent(init, step)
+
+
+def step_size(config: Config, updates: Array) -> Array:
+    """Return Adam's step size after so many updates ``[]``: it falls, or rises, linearly."""
+    done = updates / config.schedule.updates
+    factor = 1.0 + jnp.minimum(done, 1.0) * (config.learning_rate_end_factor - 1.0)
+    return config.learning_rate * factor
 
 
 def _flat(tree: Params) -> tuple[Array, Callable[[Array], Params]]:

@@ -16,7 +16,7 @@ import optax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from jaxdqn.algorithm import update_kernel
+from jaxdqn.algorithm import descent, update_kernel
 from jaxdqn.algorithm.learner import AgentState, Learner
 from jaxdqn.algorithm.update_kernel import DECAYS, Numbers, Part, Setup, padded
 from jaxdqn.config import Config
@@ -181,11 +181,9 @@ def _setup(config: Config, environment: Environment, params: Params, interpret: 
 
 def _numbers(config: Config, state: AgentState, count: Array) -> Array:
     """Return what ``Numbers`` names, as one vector."""
-    done = jnp.minimum(state.updates / config.schedule.updates, 1.0)
-    factor = 1.0 + done * (config.learning_rate_end_factor - 1.0)
     mu, nu = (1.0 - decay ** count.astype(jnp.float32) for decay in DECAYS)
     numbers = Numbers(
-        rate=config.learning_rate * factor,
+        rate=descent.step_size(config, state.updates),
         correction_mu=mu,
         correction_nu=nu,
         adam_epsilon=config.adam_epsilon,
