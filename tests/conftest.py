@@ -29,8 +29,12 @@ if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
     # tests it runs with optimisation.
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
+        "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1 "
+        "--xla_disable_hlo_passes=simplify-while-loops,while-loop-invariant-code-motion,"
+        "while-loop-constant-sinking"
     )
+    # Where each operation was written is read by nobody here.
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
     # Its older emitters compile sooner still; later ones know no other and refuse the flag.
     if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"

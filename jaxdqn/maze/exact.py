@@ -18,7 +18,6 @@ from jaxdqn.types import Array, ConfigError, shown
 
 Drawn = Level | str | np.ndarray | Array
 
-_compiled = jax.jit(solve.model)
 _of_chances = jax.jit(solve.stochastic_value)
 
 
@@ -76,7 +75,7 @@ def model(
             )
         low, high = (0.0, 1.0) if name in ("discount", "slip") else (-np.inf, np.inf)
         check.number(name, value, low, high)
-    return _compiled(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
+    return solve.model(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
 
 
 def distances(level: Drawn, goal: int | Array | None = None) -> Array:
@@ -99,7 +98,7 @@ def distances(level: Drawn, goal: int | Array | None = None) -> Array:
 
 def shortest_path(level: Drawn) -> int:
     """Return the fewest moves from the start of a maze to its goal."""
-    return int(distances(level)[_read(level)[1]])
+    return int(np.asarray(distances(level))[_read(level)[1]])
 
 
 def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> Array:
@@ -165,7 +164,7 @@ def _read(level: Any) -> tuple[Array, int, int]:
     if isinstance(level, str):
         level = draw(level)
     if isinstance(level, Level):
-        return jnp.asarray(level.walls), level.start, level.goal
+        return jax.device_put(level.walls), level.start, level.goal
     if isinstance(level, Levels):
         raise ConfigError(
             f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "
@@ -189,7 +188,7 @@ def _check_goal(walls: Array, goal: int | Array) -> None:
     cell = int(goal)
     if not 0 <= cell < walls.size:
         raise ConfigError(f"goal ({cell}) is no cell: choose one from 0 to {walls.size - 1}.")
-    if not isinstance(walls, jax.core.Tracer) and walls.reshape(-1)[cell]:
+    if not isinstance(walls, jax.core.Tracer) and np.asarray(walls).reshape(-1)[cell]:
         raise ConfigError(f"goal ({cell}) is a wall: choose a free cell, in a text by 'G'.")
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -64,8 +63,8 @@ class Level(NamedTuple):
 
 def level(levels: Levels, index: int) -> Level:
     """Take one maze out of a bank."""
-    cells = np.asarray(levels.cells[index])[: int(levels.num_cells[index])]
-    return Level(np.asarray(levels.walls[index]), cells)
+    cells = np.asarray(levels.cells)[index, : int(np.asarray(levels.num_cells)[index])]
+    return Level(np.asarray(levels.walls)[index], cells)
 
 
 def draw(layout: str) -> Level:
@@ -80,8 +79,8 @@ def draw(layout: str) -> Level:
 
 def split(levels: Levels, count: int) -> tuple[Levels, Levels]:
     """Cut a bank into its first ``count`` levels and the others."""
-    first = jax.tree.map(lambda x: x[:count], levels)
-    return first, jax.tree.map(lambda x: x[count:], levels)
+    first = jax.tree.map(lambda x: jax.device_put(np.asarray(x)[:count]), levels)
+    return first, jax.tree.map(lambda x: jax.device_put(np.asarray(x)[count:]), levels)
 
 
 def bank(
@@ -221,8 +220,9 @@ def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Le
     cells = np.argsort(rank * order.size + order, axis=1)
     num_cells = reached.sum(axis=1)
     cells = np.where(order < num_cells[:, None], cells, goal)[:, : num_cells.max()]
+    # Put there as they are: jnp.asarray compiles a program for each shape.
     return Levels(
-        walls=jnp.asarray(walls),
-        cells=jnp.asarray(cells, jnp.int32),
-        num_cells=jnp.asarray(num_cells, jnp.int32),
+        walls=jax.device_put(walls),
+        cells=jax.device_put(cells.astype(np.int32)),
+        num_cells=jax.device_put(num_cells.astype(np.int32)),
     )

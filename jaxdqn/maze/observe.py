@@ -42,8 +42,8 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
         width: columns (W).
         view_size: side of the view (R), odd.
     """
-    cells = jnp.arange(height * width)
-    names, length = len(text.vocabulary(cells.size)), text.prompt_length(cells.size)
+    cells = height * width
+    names, length = len(text.vocabulary(cells)), text.prompt_length(cells)
 
     def position(walls: Array, agent: Array, goal: Array) -> Array:
         del walls, goal
@@ -57,7 +57,7 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
 
     def planes(walls: Array, agent: Array, goal: Array) -> Array:
         # Setting two bits takes half the time of stacking three planes (CPU).
-        seen = jnp.zeros((cells.size, 3), bool).at[:, 0].set(walls.reshape(-1))
+        seen = jnp.zeros((cells, 3), bool).at[:, 0].set(walls.reshape(-1))
         return seen.at[agent, 1].set(True).at[goal, 2].set(True).reshape(height, width, 3)
 
     def view(walls: Array, agent: Array, goal: Array) -> Array:
@@ -73,19 +73,19 @@ def make(kind: str, height: int, width: int, view_size: int) -> Observation:
 
     def choices(walls: Array, agent: Array, goal: Array) -> Array:
         there = grid.move(walls, agent, jnp.arange(grid.NUM_ACTIONS))
-        words = (len(text.WORDS) + there).astype(text.dtype(cells.size))
+        words = (len(text.WORDS) + there).astype(text.dtype(cells))
         return jnp.concatenate([text.prompt(walls, agent, goal), words])
 
     def names_of(length: int) -> spaces.Box:
-        return spaces.Box(0, names - 1, (length,), text.dtype(cells.size))
+        return spaces.Box(0, names - 1, (length,), text.dtype(cells))
 
     kinds = {
-        "position": Observation(position, spaces.Discrete(cells.size), cells.size),
+        "position": Observation(position, spaces.Discrete(cells), cells),
         "coordinates": Observation(coordinates, spaces.Box(0.0, 1.0, (4,), jnp.float32)),
         "planes": Observation(planes, spaces.Box(False, True, (height, width, 3), jnp.bool_)),
         "view": Observation(view, spaces.Box(False, True, (view_size, view_size, 2), jnp.bool_)),
         "tokens": Observation(
-            tokens, spaces.Box(0, len(TOKENS) - 1, (cells.size,), jnp.uint8), len(TOKENS)
+            tokens, spaces.Box(0, len(TOKENS) - 1, (cells,), jnp.uint8), len(TOKENS)
         ),
         "text": Observation(text.prompt, names_of(length), names),
         "choices": Observation(choices, names_of(length + grid.NUM_ACTIONS), names),

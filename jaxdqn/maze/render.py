@@ -6,10 +6,9 @@ Colours are those of Okabe and Ito (2008) and viridis, which colour-blind people
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.maze import grid
+from jaxdqn.maze import grid, solve
 from jaxdqn.maze.levels import Level
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ def greedy_path(level: Level, q: np.ndarray) -> list[int]:
         level: the maze.
         q: action values ``[H * W, A]``.
     """
-    path = [level.start]
+    path, after = [level.start], np.asarray(solve.successors(level.walls))
     while path[-1] != level.goal:
-        action = jnp.argmax(q[path[-1]])
-        path.append(int(grid.move(jnp.asarray(level.walls), jnp.int32(path[-1]), action)))
+        path.append(int(after[path[-1], np.argmax(q[path[-1]])]))
         if path[-1] in path[:-1]:
             break
     return path

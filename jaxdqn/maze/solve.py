@@ -35,12 +35,14 @@ class Model(NamedTuple):
     discount: float | Array
 
 
+@jax.jit
 def successors(walls: Array) -> Array:
     """Return the cell that each move leads to, int32 ``[H * W, A]``, from walls ``[H, W]``."""
     moves = jax.vmap(jax.vmap(grid.move, (None, None, 0)), (None, 0, None))
     return moves(walls, jnp.arange(walls.size), jnp.arange(grid.NUM_ACTIONS))
 
 
+@jax.jit
 def model(
     walls: Array,
     goal: Array,

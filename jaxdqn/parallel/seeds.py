@@ -104,14 +104,19 @@ def _padding(count: int, wanted: int) -> np.ndarray:
 def _with_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
-    agents = _padding(len(state.obs), count)
-    return pytrees.map_agents(lambda x: x[agents], lambda x: x, _on_one_device(state))
+    return _taken(_on_one_device(state), _padding(len(state.obs), count))
 
 
 def _without_padding(state: State, count: int) -> State:
     if len(state.obs) == count:
         return state
-    return pytrees.map_agents(lambda x: x[:count], lambda x: x, _on_one_device(state))
+    return _taken(_on_one_device(state), np.arange(count))
+
+
+@jax.jit
+def _taken(state: State, agents: Array) -> State:
+    """Return some of the agents: one program, where each leaf alone would be compiled for."""
+    return pytrees.map_agents(lambda x: x[agents], lambda x: x, state)
 
 
 def _on_one_device(tree: Any) -> Any:
@@ -125,4 +130,5 @@ def _on_one_device(tree: Any) -> Any:
 
 def parameters_of(state: State, index: int) -> Any:
     """Return the online network of the ``index``-th seed."""
-    return jax.tree.map(lambda x: x[index], _on_one_device(state.agent.params))
+    params = _on_one_device(state.agent.params)
+    return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[index]), params)

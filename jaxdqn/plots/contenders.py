@@ -12,7 +12,6 @@ from jaxdqn.runs.comparison import Contender, Score
 
 # Okabe and Ito (2008), in an order that stays apart also in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-KEY = jax.random.key(0)
 
 
 def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
@@ -40,7 +39,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
         for axes in by_seconds:
             assert contender.along is not None
             _draw_curve(axes, contender, contender.along, measure, colour)
-        low, high = statistics.bootstrap_interval(KEY, values, statistics.iqm)
+        low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
         middle = statistics.iqm(values)
         interval.plot([low, high], [index, index], color=colour, linewidth=9, alpha=0.35,
                       solid_capstyle="butt")  # fmt: skip
@@ -72,6 +71,6 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
 def _draw_curve(
     axes: Axes, contender: Contender, at: np.ndarray, measure: str, colour: str
 ) -> None:
-    curve = statistics.sample_efficiency(KEY, comparison.curves(contender, measure))
+    curve = statistics.sample_efficiency(jax.random.key(0), comparison.curves(contender, measure))
     axes.plot(at, curve.value, color=colour, linewidth=2, label=contender.name)
     axes.fill_between(at, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)

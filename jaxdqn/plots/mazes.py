@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,11 +12,10 @@ from jaxdqn import maze, walks
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.maze import render, solve
-from jaxdqn.types import Params
+from jaxdqn.types import Array, Params
 
-KEY = jax.random.key(0)
-VISIT_WALKS = 64
-MOST_WALKS = 64
+WALKS = 64
+"""At most so many are looked at, on one level or on as many; a program for all numbers."""
 SHEET = (4, 6)
 
 
@@ -29,17 +27,9 @@ def policy(config: Config, params: Params, title: str) -> Figure:
         params: the network of one seed.
         title: above the picture; what the policy loses and how far it walks is added.
     """
-    parts = assemble(config)
-    environment, env_params = parts.environment, parts.env_params
+    _, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
-    index, goal = jnp.int32(0), jnp.int32(level.goal)
-    obs = environment.gymnax.observe_everywhere(env_params, index, goal)
-    q_values = parts.method.q_values
-    assert q_values is not None, "only values are drawn"
-    learned = np.asarray(jax.vmap(q_values, (None, 0))(params, obs))
-    model = environment.gymnax.model(env_params, index, goal, config.discount)
-    exact = np.asarray(solve.optimal_q(model))
-    worth = solve.policy_value(model, jnp.asarray(learned.argmax(axis=1)))
+    learned, exact, worth = map(np.asarray, _values(config, env_params, params, level.goal))
     regret = float(exact[level.start].max() - worth[level.start])
     path = render.greedy_path(level, learned)
     limits = render.value_limits(level, learned, exact)
@@ -59,6 +49,24 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     return figure
 
 
+@jax.jit
+def _values(
+    config: Config, env_params: maze.MazeParams, params: Params, goal: Array
+) -> tuple[Array, Array, Array]:
+    """Return learned and exact values on the first level, ``[H * W, A]``, and the exact value of
+    the policy that is greedy by the learned ones, ``[H * W]``.
+    """
+    parts = assemble(config, env_params)
+    rules = parts.environment.gymnax
+    obs = rules.observe_everywhere(env_params, 0, goal)
+    q_values = parts.method.q_values
+    assert q_values is not None, "only values are drawn"
+    learned = jax.vmap(q_values, (None, 0))(params, obs)
+    model = rules.model(env_params, 0, goal, config.discount)
+    worth = solve.policy_value(model, learned.argmax(axis=1))
+    return learned, solve.optimal_q(model), worth
+
+
 def visits(config: Config, params: Params, epsilon: float, title: str) -> Figure:
     """Draw how often the first level's cells are visited.
 
@@ -70,15 +78,14 @@ def visits(config: Config, params: Params, epsilon: float, title: str) -> Figure
     """
     _, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
-    on_first = jnp.zeros(VISIT_WALKS, jnp.int32)
-    found = walks.walk(config, env_params, params, KEY, on_first, epsilon, config.eval_steps)
+    found = _walk(config, env_params, params, np.zeros(WALKS, np.int32), epsilon)
     under_way = np.arange(config.eval_steps + 1) <= np.asarray(found.steps)[:, None]
     counts = np.bincount(np.asarray(found.cells)[under_way], minlength=level.walls.size)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     image = render.draw_visits(axes, level, counts)
     figure.colorbar(image, ax=axes, label="share of steps (white: never visited)", shrink=0.85)
-    axes.set_title(f"{title}: {VISIT_WALKS} episodes, $\\epsilon$ = {epsilon:.3g}", fontsize=11)
+    axes.set_title(f"{title}: {WALKS} episodes, $\\epsilon$ = {epsilon:.3g}", fontsize=11)
     return figure
 
 
@@ -97,7 +104,7 @@ class Unseen(NamedTuple):
 
 
 def walk_unseen(config: Config, params: Params) -> Unseen:
-    """Walk greedily on the first held-out levels, at most ``MOST_WALKS``.
+    """Walk greedily on the first held-out levels, at most ``WALKS``.
 
     Args:
         config: settings of a run on mazes.
@@ -107,9 +114,18 @@ def walk_unseen(config: Config, params: Params) -> Unseen:
     kind = "training"
     if env_params.held_out is not None:
         env_params, kind = env_params.replace(levels=env_params.held_out), "held-out"
-    levels = jnp.arange(min(len(env_params.levels), MOST_WALKS))
-    found = walks.walk(config, env_params, params, KEY, levels, 0.0, config.eval_steps)
-    return Unseen(env_params, found, kind)
+    count = min(len(env_params.levels), WALKS)
+    found = _walk(config, env_params, params, np.arange(WALKS, dtype=np.int32) % count, 0.0)
+    return Unseen(env_params, jax.tree.map(lambda x: x[:count], found), kind)
+
+
+def _walk(
+    config: Config, env_params: maze.MazeParams, params: Params, levels: np.ndarray, epsilon: float
+) -> walks.Walks:
+    """Walk once on each of the levels; return that on the host."""
+    key = jax.random.key(0)
+    found = walks.walk(config, env_params, params, key, levels, epsilon, config.eval_steps)
+    return jax.device_get(found)
 
 
 def sheet(unseen: Unseen, title: str) -> Figure:
@@ -133,7 +149,7 @@ def sheet(unseen: Unseen, title: str) -> Figure:
         level = maze.level(unseen.env_params.levels, index)
         steps, goal = int(found.steps[index]), int(found.goals[index])
         path = np.asarray(found.cells[index])[: steps + 1].tolist()
-        needed = int(maze.distances(jnp.asarray(level.walls), goal)[path[0]])
+        needed = int(np.asarray(maze.distances(level.walls, goal))[path[0]])
         colour = render.REACHED_COLOUR if reached[index] else render.PATH_COLOUR
         axes.set_axis_on()
         render.draw_walls(axes, level.walls)
@@ -156,7 +172,7 @@ def animation(unseen: Unseen, path: Path) -> None:
         path: the file.
     """
     found = unseen.walks
-    index = int(jnp.argmax(jnp.where(found.reached, found.steps, 0)))
+    index = int(np.argmax(np.where(found.reached, found.steps, 0)))
     level = maze.level(unseen.env_params.levels, index)
     cells = np.asarray(found.cells[index])[: int(found.steps[index]) + 1].tolist()
     first, *others = render.animate(level, cells, int(found.goals[index]))

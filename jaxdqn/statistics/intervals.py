@@ -94,6 +94,7 @@ def sample_efficiency(
     return _along_training(key, curves, estimator, confidence, resamples)
 
 
+@functools.partial(jax.jit, static_argnames="confidence")
 def wilson_interval(
     successes: int | Array, trials: int | Array, *, confidence: float = 0.95
 ) -> tuple[Array, Array]:
@@ -123,11 +124,11 @@ def summarise(values: np.ndarray) -> dict[str, float | int]:
         values: one number per seed, ``[S]``; NaN where nothing was measured.
     """
     scores = np.asarray(values, np.float32)
-    low, high = bootstrap_interval(jax.random.key(0), scores)
+    found = bootstrap((jax.random.key(0),), (scores,), estimators.mean, 0.95, 2_000)
     return {
-        "mean": float(estimators.mean(scores)),
-        "low": float(low),
-        "high": float(high),
+        "mean": float(found.value),
+        "low": float(found.low),
+        "high": float(found.high),
         "seeds": int(np.sum(~np.isnan(scores))),
     }
 
