@@ -44,9 +44,10 @@ def rlax_loss(agent, params, target_params, batch, double):
 @pytest.mark.parametrize("double", [True, False])
 def test_the_loss_of_an_update_is_that_of_rlax(double):
     _, agent, state, batch = situation(double=double)
-    _, info, _ = agent.learn(state, batch, ONES, KEY)
-    expected = rlax_loss(agent, state.params, state.target_params, batch, double)
-    other = rlax_loss(agent, state.params, state.target_params, batch, not double)
+    _, info, _ = jax.jit(agent.learn)(state, batch, ONES, KEY)
+    loss = jax.jit(rlax_loss, static_argnums=(0, 4))
+    expected = loss(agent, state.params, state.target_params, batch, double)
+    other = loss(agent, state.params, state.target_params, batch, not double)
     assert float(info.loss) == pytest.approx(float(expected), rel=1e-5)
     assert abs(float(expected - other)) > 1e-3, "the two methods must disagree here"
 
@@ -56,14 +57,15 @@ def test_an_update_is_a_clipped_adam_step():
     config, agent, state, batch = situation(
         max_grad_norm=0.05, learning_rate=1.0, adam_epsilon=0.01
     )
-    grads = jax.grad(rlax_loss, 1)(agent, state.params, state.target_params, batch, True)
+    slope = jax.jit(jax.grad(rlax_loss, 1), static_argnums=(0, 4))
+    grads = slope(agent, state.params, state.target_params, batch, True)
     norm = optax.tree.norm(grads)
     assert norm > config.max_grad_norm, "clipping must bite here"
     optimizer = optax.adam(1.0, eps=0.01)
     clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
     step, _ = optimizer.update(clipped, optimizer.init(state.params))
     expected = optax.apply_updates(state.params, step)
-    new, info, _ = agent.learn(state, batch, ONES, KEY)
+    new, info, _ = jax.jit(agent.learn)(state, batch, ONES, KEY)
     assert float(info.grad_norm) == pytest.approx(float(norm), rel=1e-4)
     for one, other in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)

@@ -41,7 +41,7 @@ def ours(head, double):
             target, online_t=lambda: head.mean(selector), target_tm1=lambda: None,
         )[0]  # fmt: skip
 
-    return jax.vmap(jax.value_and_grad(loss))
+    return jax.jit(jax.vmap(jax.value_and_grad(loss)))
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -58,7 +58,7 @@ def test_the_categorical_loss_and_its_gradient_equal_rlax(double):
         return rlax.categorical_q_learning(RETURNS, tm1, a_tm1, r_t, discount_t, RETURNS, target)
 
     given = (tm1, target, selector, r_t, discount_t, a_tm1)
-    expected = jax.vmap(jax.value_and_grad(theirs))(*given)
+    expected = jax.jit(jax.vmap(jax.value_and_grad(theirs)))(*given)
     for one, other in zip(ours(CATEGORICAL, double)(*given), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -77,7 +77,7 @@ def test_the_quantile_loss_and_its_gradient_equal_rlax(double, delta):
             huber_param=delta,
         ) / delta  # fmt: skip
 
-    expected = jax.vmap(jax.value_and_grad(theirs))(*given)
+    expected = jax.jit(jax.vmap(jax.value_and_grad(theirs)))(*given)
     for one, other in zip(ours(head, double)(*given), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 

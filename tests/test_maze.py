@@ -33,7 +33,7 @@ def test_spaces_are_true(observation, ends):
     )
     space = env.observation_space(params)
     keys = jax.random.split(KEY, 64)
-    obs, state = jax.vmap(env.reset, (0, None))(keys, params)
+    obs, state = jax.jit(jax.vmap(env.reset, (0, None)))(keys, params)
     actions = jax.vmap(env.action_space(params).sample)(keys)
     assert actions.dtype == env.action_space(params).dtype
     for _ in range(3):

@@ -20,7 +20,7 @@ def dense(**changes):
 
 
 def outputs(network, obs):
-    return network.apply(network.init(KEY, obs), obs)
+    return jax.jit(network.apply)(jax.jit(network.init)(KEY, obs), obs)
 
 
 @pytest.mark.parametrize("dtype", [bool, jnp.uint8, jnp.int32, jnp.float32])

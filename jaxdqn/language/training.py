@@ -150,8 +150,13 @@ def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState
     wanted = jax.eval_shape(_weights, config, jax.random.key(0))
     pytrees.leading_axes({"params": params}, {"params": wanted})
     key_texts, key_eval = jax.random.split(key)
-    opt_state = _optimizer(config).init(params)
+    opt_state = _moments(config, params)
     return LanguageState(params, opt_state, key_texts, key_eval, jnp.int32(0))
+
+
+@jax.jit
+def _moments(config: LanguageConfig, params: Params) -> Any:
+    return _optimizer(config).init(params)
 
 
 def outline(config: LanguageConfig) -> LanguageState:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,7 +13,7 @@ from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
 from jaxdqn.plots.curves import BLUE, GREY, short_steps
 from jaxdqn.runs.reading import Reading
-from jaxdqn.types import Params
+from jaxdqn.types import Array, Params
 
 SHEET = (3, 6)
 
@@ -90,7 +90,8 @@ def attention(config: LanguageConfig, params: Params, verdicts: Verdicts, title:
     """Draw what each head of the last layer looks at from the agent's cell, over the maze."""
     level, _ = _written(config, np.asarray(verdicts.tokens[0]))
     end = text.prompt_length(config.cells)
-    looks = _weights(config, params, verdicts.tokens[0])[:, end - 1, 1 : config.cells + 1]
+    looks = np.asarray(_weights(config, params, np.asarray(verdicts.tokens)[0]))
+    looks = looks[:, end - 1, 1 : config.cells + 1]
     figure = Figure(figsize=(3.0 * config.heads, 3.4), layout="constrained")
     for head, axes in enumerate(figure.subplots(1, config.heads, squeeze=False).flat):
         image = axes.imshow(looks[head].reshape(level.walls.shape), cmap="viridis")
@@ -127,8 +128,10 @@ def _written(config: LanguageConfig, tokens: np.ndarray) -> tuple[Level, list[in
     )
 
 
-def _weights(config: LanguageConfig, params: Params, tokens: Any) -> np.ndarray:
+@jax.jit
+def _weights(config: LanguageConfig, params: Params, tokens: Array) -> Array:
     """Return the attention of the last layer, ``[heads, T, T]``."""
-    _, kept = config.model().apply(params, jnp.asarray(tokens), mutable=["intermediates"])
+    _, kept = config.model().apply(params, tokens, mutable=["intermediates"])
     last = kept["intermediates"]["trunk"][f"block_{config.layers - 1}"]
-    return np.asarray(last["attention"]["attention_weights"][0])
+    weights: Array = last["attention"]["attention_weights"][0]
+    return weights
