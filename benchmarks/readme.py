@@ -74,6 +74,7 @@ OTHERS = [
     "readme.py --compare",
     "methods.py",
     "rollouts.py",
+    "minatar.py",
     "readme.py --search",
     "sweeps.py",
     "autoreset.py",

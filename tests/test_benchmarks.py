@@ -55,7 +55,7 @@ def test_a_one_hot_first_layer_is_not_counted():
 READMES = "\n".join(path.read_text(encoding="utf-8") for path in harness.READMES)
 LATER = {
     "laws_gpu", "profile_gpu", "job_gpu", "family", "zoo", "bars", "rainbow", "prices",
-    "language", "transfer", "methods", "rollouts",
+    "language", "transfer", "methods", "rollouts", "minatar",
     "compare_designs_rainbow_cpu", "compare_designs_rainbow_one_core",
 }  # fmt: skip
 MEASURED = [

@@ -204,6 +204,7 @@ def _readme(path: Path) -> str:
         "benchmarks/environments.py --quick --only ours --batches 8",
         "benchmarks/peers.py --quick --only ours --envs CartPole-v1",
         "benchmarks/rollouts.py --quick --only ours --methods ppo --seeds 1",
+        "benchmarks/minatar.py --quick --only ours --games Breakout --seeds 2",
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
