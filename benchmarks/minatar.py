@@ -7,9 +7,9 @@ Equal: the games, rollouts, epochs, minibatches, λ, discount, the step size and
 and the judge: greedy returns of the first episodes by the last weights. What can't be made equal:
 PureJaxQL's network is a convolution of 16 channels before 128 units, ours (``pqn_breakout.toml``)
 two layers of 128; it descends by RAdam, ours by Adam; it divides what is seen by 255, though that
-is 0 or 1; it runs on JAX 0.4.30 and gymnax 0.0.8, and trains one seed after the other, which on a CPU
-is faster than ``jax.vmap``; ours are side by side. Speed is measured by short trainings in turn,
-A B A B, without any evaluation; ``taskset -c 0`` before the command gives all of it one core.
+is 0 or 1; it runs on JAX 0.4.30 and gymnax 0.0.8, and trains one seed after the other, which on a
+CPU is faster than ``jax.vmap``; ours are side by side. Speed is measured by short trainings in
+turn, A B A B, without any evaluation; ``taskset -c 0`` before the command gives all one core.
 """
 
 from pathlib import Path
