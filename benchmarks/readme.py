@@ -60,6 +60,7 @@ MEMORY = {
     "t_maze": 8, "t_maze none": f"8 {NONE}", "r2d2_t_maze": 8,
     "t_maze 30": "8 --env_params.length 30 --total_steps 614400 --epsilon_steps 200000 "
     "--learning_rate_end_factor 0",
+    "ppo_t_maze": 8, "ppo_t_maze none": f"8 {NONE}",
     "view_maze": 3, "view_maze none": f"3 {NONE}",
 }  # fmt: skip
 GROUPS: dict[str, dict[str, Any]] = {

@@ -80,7 +80,11 @@ def seeds_needed(
     check_options(confidence)
     if not 0 < power < 1:
         raise ConfigError(f"power ({power!r}) must lie between 0 and 1: write 0.8.")
-    x, y = as_pair(x, y, paired=paired)
+    return _needed(*as_pair(x, y, paired=paired), paired, confidence, power)
+
+
+@functools.partial(jax.jit, static_argnames=("paired", "confidence", "power"))
+def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float) -> Array:
     variances = sum(jnp.nanvar(scores, 0, ddof=1) for scores in ((x - y,) if paired else (x, y)))
     # The mean over M tasks varies as their sum does, over M².
     variance = jnp.mean(variances) / jnp.size(variances)

@@ -3,6 +3,9 @@
 Each raises ConfigError for other shapes.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -10,24 +13,37 @@ from jax.typing import ArrayLike
 from jaxdqn.types import Array, ConfigError
 
 
-def mean(scores: ArrayLike) -> Array:
+def _of_scores(estimator: Callable[[Array], Array]) -> Callable[[ArrayLike], Array]:
+    """Make an estimator one program, rather than one for each operation, of checked scores."""
+    compiled = jax.jit(estimator)
+
+    @functools.wraps(estimator)
+    def checked(scores: ArrayLike) -> Array:
+        return compiled(as_scores("scores", scores))
+
+    return checked
+
+
+@_of_scores
+def mean(scores: Array) -> Array:
     """Return the mean over tasks of each one's mean over seeds, ``[]``."""
-    return jnp.nanmean(jnp.nanmean(as_scores("scores", scores), axis=0))
+    return jnp.nanmean(jnp.nanmean(scores, axis=0))
 
 
-def median(scores: ArrayLike) -> Array:
+@_of_scores
+def median(scores: Array) -> Array:
     """Return the median over seeds of one task, or over tasks of their mean over seeds, ``[]``."""
-    scores = as_scores("scores", scores)
     return jnp.nanmedian(scores if scores.ndim == 1 else jnp.nanmean(scores, axis=0))
 
 
-def iqm(scores: ArrayLike) -> Array:
+@_of_scores
+def iqm(scores: Array) -> Array:
     """Return the interquartile mean, that of the middle half of all scores, ``[]``.
 
     A quarter of them, rounded down, is cut off at each end, as ``scipy.stats.trim_mean`` does.
     Outliers sway it less than the mean, and it varies less than the median.
     """
-    ordered = jnp.sort(as_scores("scores", scores).reshape(-1))  # NaN last
+    ordered = jnp.sort(scores.reshape(-1))  # NaN last
     rank, measured = jnp.arange(ordered.size), jnp.sum(~jnp.isnan(ordered))
     cut = measured // 4
     return jnp.mean(ordered, where=(rank >= cut) & (rank < measured - cut))
