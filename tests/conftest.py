@@ -17,6 +17,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 import jax
 import numpy as np
 from compilations import (
+    compiles_at_most,
     compiles_nothing,
     pytest_addoption,
     pytest_runtest_makereport,
@@ -165,6 +166,7 @@ __all__ = [
     "ROOT",
     "assert_same_bits",
     "breadth_first",
+    "compiles_at_most",
     "compiles_nothing",
     "jaxdqn",
     "maze_env",
