@@ -153,7 +153,9 @@ def test_a_curve_is_estimated_at_each_time_with_the_same_draws():
             np.testing.assert_allclose([row[t] for row in found], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 16), (7, 16), (16, 16), (99, 100)])
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 16), (7, 16), (16, 16), (99, 100), (2**14, 2**15)]
+)
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_wilson_equals_scipy(successes, trials, confidence):
     low, high = statistics.wilson_interval(successes, trials, confidence=confidence)

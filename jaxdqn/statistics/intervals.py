@@ -110,7 +110,8 @@ def wilson_interval(
     """
     check_options(confidence)
     z = norm.ppf(0.5 + confidence / 2)
-    rate = jnp.asarray(successes) / trials
+    trials = jnp.asarray(trials, float)  # whose square is beyond whole numbers of 32 bits
+    rate = successes / trials
     centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
     spread = jnp.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
     half = z * spread / (1 + z**2 / trials)
