@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import jax
-import jax.numpy as jnp
+import numpy as np
 import rivals
+import rollouts
 
+import jaxdqn
 from jaxdqn import statistics
 from jaxdqn.parallel import devices
 
@@ -29,7 +30,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "PureJaxQL, mended": ("purejaxql", {"mended": True}),
 }
 """Each of the library's name and what its worker is told."""
-GATHERED = 128 * 32
+CONFIG = jaxdqn.load_config(harness.ROOT / "configs" / "pqn_breakout.toml")
+GATHERED = CONFIG.num_envs * CONFIG.rollout_steps
 """Steps of one rollout of all environments."""
 
 
@@ -37,9 +39,10 @@ def told(game: str, iterations: int, options: Any, judged: bool) -> dict[str, An
     """Return what a worker is told of a training of so many rollouts."""
     steps = iterations * GATHERED
     return {
+        **{name: getattr(CONFIG, name) for name in (*rollouts.COMMON, *rollouts.OWN["pqn"])},
         "env": f"{game}-MinAtar",
         "total_steps": steps,
-        "epsilon_steps": min(100_000, steps),
+        "epsilon_steps": min(CONFIG.epsilon_steps, steps),
         "episodes": options.episodes if judged else 1,
         "episode_steps": options.episode_steps if judged else 1,
     }
@@ -55,16 +58,13 @@ def study(game: str, options: Any) -> list[dict[str, Any]]:
             common = {"seeds": options.seeds, **arms[name][1]}
             whole = told(game, options.iterations, options, judged=True)
             found = worker.ask(prepare={"told": whole, **common})
-            low, high = statistics.bootstrap_interval(
-                jax.random.key(0), jnp.asarray(found["returns"])
-            )
-            mean = sum(found["returns"]) / len(found["returns"])
+            score = statistics.summarise(np.array(found["returns"]))
             rows[name] = {
-                "game": game, "library": name, "seeds": options.seeds,
-                "env_steps": whole["total_steps"], "updates": 64 * options.iterations, **found,
-                "mean": mean, "low": float(low), "high": float(high),
+                "game": game, "library": name,
+                "env_steps": whole["total_steps"], **found, **score,
+                "updates": CONFIG.epochs * CONFIG.minibatches * options.iterations,
             }  # fmt: skip
-            print(f"{game}, {name}: {mean:.1f} [{low:.1f}, {high:.1f}]", flush=True)
+            print(f"{game}, {name}: {score['mean']:.1f} greedy return", flush=True)
             short = told(game, options.timed, options, judged=False)
             worker.ask(prepare={"told": short, **common})
         seconds = rivals.interleave(running, options.repeats)

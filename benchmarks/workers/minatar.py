@@ -4,13 +4,13 @@ python minatar.py {ours,purejaxql}
 """
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from serve import Work, serve
+from serve import Work, compiled, serve
+from train import pqn_words
 
 SEEDED = "(lambda_returns, last_q),"
 MENDED = "(lambda_returns, jnp.max(transitions.q_val[-1], axis=-1)),"
@@ -21,7 +21,6 @@ state, from which the step before it bootstraps, and not that of the state behin
 def ours(settings: dict[str, Any]) -> Work:
     """Train by the shipped settings, seeds spread over all cores."""
     import job
-    import numpy as np
 
     import jaxdqn
 
@@ -33,9 +32,9 @@ def ours(settings: dict[str, Any]) -> Work:
         eval_steps=told["episode_steps"],
     )  # fmt: skip
     train = job.many(job.ours(config), count)
-    return _work(
-        train, job.keys(count), lambda found: np.asarray(found[1].eval_return)[:, -1].tolist()
-    )
+    return compiled(
+        train, job.keys(count), told=lambda found: _returns(found[1].eval_return[:, -1])
+    )[0]
 
 
 def purejaxql(settings: dict[str, Any]) -> Work:
@@ -46,18 +45,11 @@ def purejaxql(settings: dict[str, Any]) -> Work:
     import jax
 
     told, count = settings["told"], settings["seeds"]
-    words = {
-        "ENV_NAME": told["env"], "TOTAL_TIMESTEPS": told["total_steps"],
-        "TOTAL_TIMESTEPS_DECAY": told["total_steps"], "NUM_ENVS": 128, "NUM_STEPS": 32,
-        "EPS_START": 1.0, "EPS_FINISH": 0.05,
-        "EPS_DECAY": told["epsilon_steps"] / told["total_steps"], "NUM_MINIBATCHES": 32,
-        "NUM_EPOCHS": 2, "NORM_TYPE": "layer_norm", "LR": 5e-4, "MAX_GRAD_NORM": 10,
-        "LR_LINEAR_DECAY": True, "GAMMA": 0.99, "LAMBDA": 0.65, "WANDB_MODE": "disabled",
-    }  # fmt: skip
+    words = {**pqn_words(told), "LR_LINEAR_DECAY": True}
     module = _module(settings["mended"])
     keys = jax.random.split(jax.random.PRNGKey(0), count)
     train = module.make_train(words)
-    return _work(lambda keys: jax.lax.map(train, keys), keys, _judge(module, told))
+    return compiled(lambda keys: jax.lax.map(train, keys), keys, told=_judge(module, told))[0]
 
 
 def _module(mended: bool) -> ModuleType:
@@ -75,7 +67,7 @@ def _module(mended: bool) -> ModuleType:
     return module
 
 
-def _judge(module: ModuleType, told: dict[str, Any]) -> Callable[[Any], list[float]]:
+def _judge(module: ModuleType, told: dict[str, Any]) -> Callable[[Any], dict[str, Any]]:
     """Return what gives the greedy return of the first episodes, a mean for each seed."""
     import gymnax
     import jax
@@ -95,25 +87,18 @@ def _judge(module: ModuleType, told: dict[str, Any]) -> Callable[[Any], list[flo
         start = (*env.reset(begin, params), True, 0.0)
         return jax.lax.scan(step, start, jax.random.split(key, told["episode_steps"]))[0][-1]
 
-    def judge(found: Any) -> list[float]:
+    def judge(found: Any) -> dict[str, Any]:
         trained = found["runner_state"][0]
         known = {"params": trained.params, "batch_stats": trained.batch_stats}
         keys = jax.random.split(jax.random.PRNGKey(1), told["episodes"])
         played = jax.vmap(lambda known: jax.vmap(lambda key: episode(known, key))(keys).mean())
-        return [float(number) for number in jax.jit(played)(known)]
+        return _returns(jax.jit(played)(known))
 
     return judge
 
 
-def _work(train: Any, keys: Any, judge: Callable[[Any], list[float]]) -> Work:
-    """Compile and train once, and judge what was learned."""
-    import jax
-
-    began = time.perf_counter()
-    program = jax.jit(train).lower(keys).compile()
-    facts = {"compile_seconds": time.perf_counter() - began}
-    found = jax.block_until_ready(program(keys))
-    return Work(lambda: jax.block_until_ready(program(keys)), {**facts, "returns": judge(found)})
+def _returns(each: Any) -> dict[str, Any]:
+    return {"returns": [float(number) for number in each]}
 
 
 PACKAGES = ["jax", "gymnax"]

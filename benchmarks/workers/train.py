@@ -79,8 +79,12 @@ def purejaxql(settings: dict[str, Any]) -> Work:
     """Train PQN with PureJaxQL, seeds by ``jax.vmap``, as its documentation does."""
     from purejaxql import pqn_gymnax
 
-    told = settings["told"]
-    words = {
+    return _pure(pqn_gymnax.make_train(pqn_words(settings["told"])), settings)
+
+
+def pqn_words(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what PureJaxQL calls the settings of PQN."""
+    return {
         **_shouted(told), "LR": told["learning_rate"], "NUM_EPOCHS": told["epochs"],
         "TOTAL_TIMESTEPS_DECAY": told["total_steps"], "EPS_START": told["epsilon_start"],
         "EPS_FINISH": told["epsilon_end"], "LAMBDA": told["td_lambda"],
@@ -88,7 +92,6 @@ def purejaxql(settings: dict[str, Any]) -> Work:
         "HIDDEN_SIZE": told["widths"][0], "NUM_LAYERS": len(told["widths"]),
         "WANDB_MODE": "disabled",
     }  # fmt: skip
-    return _pure(pqn_gymnax.make_train(words), settings)
 
 
 def _shouted(told: dict[str, Any]) -> dict[str, Any]:

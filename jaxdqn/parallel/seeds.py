@@ -130,5 +130,5 @@ def _on_one_device(tree: Any) -> Any:
 
 def parameters_of(state: State, index: int) -> Any:
     """Return the online network of the ``index``-th seed."""
-    params = _on_one_device(state.agent.params)
-    return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[index]), params)
+    params = jax.device_get(state.agent.params)
+    return jax.tree.map(lambda x: jax.device_put(x[index]), params)

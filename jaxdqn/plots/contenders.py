@@ -71,7 +71,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
 def _draw_curve(
     axes: Axes, contender: Contender, at: np.ndarray, measure: str, colour: str
 ) -> None:
-    curve = statistics.sample_efficiency(jax.random.key(0), comparison.curves(contender, measure))
-    middle, low, high = map(np.asarray, curve)
-    axes.plot(at, middle, color=colour, linewidth=2, label=contender.name)
-    axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+    scores = comparison.curves(contender, measure)
+    curve = jax.device_get(statistics.sample_efficiency(jax.random.key(0), scores))
+    axes.plot(at, curve.value, color=colour, linewidth=2, label=contender.name)
+    axes.fill_between(at, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)

@@ -83,10 +83,9 @@ def shortest_path(config: Config) -> int | None:
 def _draw(axes: Axes, steps: np.ndarray, measure: object, colour: str, label: str | None) -> None:
     values = np.asarray(measure, np.float64)
     axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.25)
-    curve = statistics.sample_efficiency(jax.random.key(0), values, statistics.mean)
-    middle, low, high = map(np.asarray, curve)
-    axes.plot(steps, middle, color=colour, linewidth=2, label=label)
-    axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+    curve = jax.device_get(statistics.sample_efficiency(jax.random.key(0), values, statistics.mean))
+    axes.plot(steps, curve.value, color=colour, linewidth=2, label=label)
+    axes.fill_between(steps, curve.low, curve.high, color=colour, alpha=0.25, linewidth=0)
 
 
 def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:

@@ -29,7 +29,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     """
     _, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
-    learned, exact, worth = map(np.asarray, _values(config, env_params, params, level.goal))
+    learned, exact, worth = jax.device_get(_values(config, env_params, params, level.goal))
     regret = float(exact[level.start].max() - worth[level.start])
     path = render.greedy_path(level, learned)
     limits = render.value_limits(level, learned, exact)
@@ -79,8 +79,8 @@ def visits(config: Config, params: Params, epsilon: float, title: str) -> Figure
     _, env_params = environments.make(config)
     level = maze.level(env_params.levels, 0)
     found = _walk(config, env_params, params, np.zeros(WALKS, np.int32), epsilon)
-    under_way = np.arange(config.eval_steps + 1) <= np.asarray(found.steps)[:, None]
-    counts = np.bincount(np.asarray(found.cells)[under_way], minlength=level.walls.size)
+    under_way = np.arange(config.eval_steps + 1) <= found.steps[:, None]
+    counts = np.bincount(found.cells[under_way], minlength=level.walls.size)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
     image = render.draw_visits(axes, level, counts)
@@ -94,7 +94,7 @@ class Unseen(NamedTuple):
 
     Attributes:
         env_params: with the bank that was walked.
-        walks: one on each of its first levels.
+        walks: one on each of its first levels, on the host.
         kind: what to call them.
     """
 
@@ -136,7 +136,7 @@ def sheet(unseen: Unseen, title: str) -> Figure:
         title: above the picture; how many levels were solved is added.
     """
     found = unseen.walks
-    reached = np.asarray(found.reached)
+    reached = found.reached
     failed, solved = np.flatnonzero(~reached), np.flatnonzero(reached)
     room = SHEET[0] * SHEET[1]
     failed = failed[: max(room // 2, room - len(solved))]
@@ -148,7 +148,7 @@ def sheet(unseen: Unseen, title: str) -> Figure:
     for axes, index in zip(panels.flat, chosen.tolist(), strict=False):
         level = maze.level(unseen.env_params.levels, index)
         steps, goal = int(found.steps[index]), int(found.goals[index])
-        path = np.asarray(found.cells[index])[: steps + 1].tolist()
+        path = found.cells[index, : steps + 1].tolist()
         needed = int(np.asarray(maze.distances(level.walls, goal))[path[0]])
         colour = render.REACHED_COLOUR if reached[index] else render.PATH_COLOUR
         axes.set_axis_on()
@@ -174,7 +174,7 @@ def animation(unseen: Unseen, path: Path) -> None:
     found = unseen.walks
     index = int(np.argmax(np.where(found.reached, found.steps, 0)))
     level = maze.level(unseen.env_params.levels, index)
-    cells = np.asarray(found.cells[index])[: int(found.steps[index]) + 1].tolist()
+    cells = found.cells[index, : int(found.steps[index]) + 1].tolist()
     first, *others = render.animate(level, cells, int(found.goals[index]))
     lasting = [120] * len(others) + [1_200]
     first.save(path, save_all=True, append_images=others, duration=lasting, loop=0)
