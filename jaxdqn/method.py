@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn.networks.network import Memory
+from jaxdqn.networks.network import Memory, SideBySide
 from jaxdqn.types import Array, Params, PRNGKey, shared
 
 
@@ -116,7 +116,7 @@ class Method(NamedTuple):
             where it depends on what is remembered, too.
         sized_by: words that decide how much memory an agent takes, what decides most first.
         bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
-        side_by_side: most agents to train side by side on one CPU core.
+        side_by_side: most agents to train at the same time.
         bytes_per_transition: of the replay; 0 where there is none.
     """
 
@@ -128,7 +128,7 @@ class Method(NamedTuple):
     act: Callable[[Params, Memory, Array, PRNGKey], tuple[Array, Memory]]
     outputs: Callable[[Params, Array], Any]
     q_values: Callable[[Params, Array], Array] | None
-    side_by_side: int
+    side_by_side: SideBySide
     bytes_per_transition: int
     sized_by: tuple[str, ...] = ("num_envs",)
     returns: Callable[[Params, Array], tuple[Array, Array]] | None = None

@@ -1,5 +1,7 @@
 """Programs are kept: what has the same structure is compiled once."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 from conftest import RESIDUAL, assert_same_bits, compiles_nothing, small
@@ -7,6 +9,7 @@ from conftest import RESIDUAL, assert_same_bits, compiles_nothing, small
 import jaxdqn
 from jaxdqn import pytrees, training
 from jaxdqn.metrics import concatenate
+from jaxdqn.networks.network import SideBySide
 from jaxdqn.parallel import executor, seeds
 
 
@@ -44,7 +47,7 @@ def test_turns_give_what_all_at_once_give(monkeypatch):
     def train(width):
         def assembled(config):
             parts = real(config)
-            return parts._replace(method=parts.method._replace(side_by_side=width))
+            return parts._replace(method=parts.method._replace(side_by_side=SideBySide(width)))
 
         monkeypatch.setattr(executor, "assemble", assembled)
         rows = [row for _, row in seeds.train_in_periods(small(), range(6)) if row is not None]
@@ -54,6 +57,14 @@ def test_turns_give_what_all_at_once_give(monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_says_how_many_agents_are_worth_training_side_by_side():
+def test_a_network_says_how_many_agents_are_worth_training_side_by_side(monkeypatch):
+    wide = {**RESIDUAL, "channels": 64}
     assert executor.plan(small(), 8).width == 4
     assert executor.plan(small(**RESIDUAL), 8).width == 1
+    assert executor.plan(small(**wide), 8).width == 1
+    gpu = SimpleNamespace(platform="gpu")
+    monkeypatch.setattr(executor.jax, "local_devices", lambda: [gpu])
+    monkeypatch.setattr(executor.memory, "free", lambda _: 10**12)
+    assert executor.plan(small(), 8).width == 8
+    assert executor.plan(small(**RESIDUAL), 8).width == 8
+    assert executor.plan(small(**wide), 8)[:3] == (1, 8, 1)

@@ -43,7 +43,9 @@ def test_discrete_observations_are_one_hot_encoded():
         )
 
 
-def test_a_convolution_of_shifts_equals_the_one_of_flax():
+@pytest.mark.parametrize("convolve", [residual.of_shifts, residual.of_windows])
+def test_a_convolution_equals_the_one_of_flax(monkeypatch, convolve):
+    monkeypatch.setattr(residual, "of_shifts", convolve)
     grid = jax.random.normal(KEY, (5, 7, 2))
     ours, theirs = residual.Conv3x3(4), nn.Conv(4, (3, 3))
     params = ours.init(KEY, grid)["params"]["Einsum_0"]
@@ -51,6 +53,34 @@ def test_a_convolution_of_shifts_equals_the_one_of_flax():
     expected = theirs.apply(same, grid)
     found = ours.apply({"params": {"Einsum_0": params}}, grid)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_on_an_nvidia_gpu_wide_grids_are_convolved_by_its_library():
+    def lowered(channels, platform):
+        network = residual.Conv3x3(channels)
+        grid = jax.ShapeDtypeStruct((4, 5, channels), jnp.float32)
+        params = jax.eval_shape(network.init, KEY, grid)
+
+        def loss(params, grid):
+            return jnp.sum(network.apply(params, grid) ** 2)
+
+        traced = jax.jit(jax.grad(loss)).trace(params, grid)
+        return traced.lower(lowering_platforms=(platform,)).as_text()
+
+    wide = residual.FILLS_A_GPU
+    assert "stablehlo.convolution" in lowered(wide, "cuda")
+    assert "stablehlo.convolution" not in lowered(wide, "cpu")
+    assert "stablehlo.convolution" not in lowered(wide // 2, "cuda")
+
+
+def test_products_of_16_bits_give_nearly_the_same_numbers():
+    grid = jax.random.normal(KEY, (5, 7, 3))
+    exact = residual.Residual(dense(layer_norm=True), channels=8, blocks=2)
+    rounded = exact.copy(dtype=jnp.dtype("bfloat16"))
+    params = exact.init(KEY, grid)
+    found = rounded.apply(params, grid)
+    assert found.dtype == jnp.float32
+    assert 0.0 < jnp.abs(found - exact.apply(params, grid)).max() < 2.0**-6
 
 
 @pytest.mark.parametrize(

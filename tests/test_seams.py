@@ -14,6 +14,7 @@ from jaxdqn.algorithm import heads
 from jaxdqn.algorithm.exploration import epsilon_greedy
 from jaxdqn.config import parts
 from jaxdqn.method import Method
+from jaxdqn.networks.network import SideBySide
 from jaxdqn.runs import checkpoint
 
 RUN = {
@@ -83,7 +84,7 @@ def bandit(config, environment, env_params) -> Method:
         act=lambda params, memory, *_: (jnp.argmax(params), memory),
         outputs=lambda params, _: params[:, None],
         q_values=lambda params, _: params,
-        side_by_side=32,
+        side_by_side=SideBySide(32),
         bytes_per_transition=0,
     )
 

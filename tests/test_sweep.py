@@ -13,6 +13,7 @@ from conftest import COLLECTIVES, RESIDUAL, ROOT, assert_same_bits, small
 import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.metrics import to_arrays
+from jaxdqn.networks.network import SideBySide
 from jaxdqn.parallel import executor, grid, memory, seeds, sweeps
 
 RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
@@ -29,7 +30,7 @@ def set_widest(monkeypatch, count):
 
     def assembled(config):
         parts = real(config)
-        return parts._replace(method=parts.method._replace(side_by_side=count))
+        return parts._replace(method=parts.method._replace(side_by_side=SideBySide(count)))
 
     monkeypatch.setattr(executor, "assemble", assembled)
 

@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxdqn.networks import streams
-from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
@@ -104,9 +104,9 @@ class DenseSettings(struct.PyTreeNode):
         return Streams(**shape, dueling=self.dueling, noisy=self.noisy, at_fractions=at_fractions)
 
     @property
-    def side_by_side(self) -> int:
-        """Most agents to train side by side on one CPU core."""
-        return 8
+    def side_by_side(self) -> SideBySide:
+        """Most agents to train at the same time."""
+        return SideBySide(core=8)
 
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that can't be read: here none."""

@@ -14,7 +14,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxdqn.networks.dense import DenseSettings
-from jaxdqn.networks.network import Memory, Network, forgotten
+from jaxdqn.networks.network import Memory, Network, SideBySide, forgotten
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.settings import Float, RunSettings, leaf, static
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
@@ -144,13 +144,13 @@ class Remembering(nn.Module):
         return jnp.zeros(shape, dtype).at[self.size : 2 * self.size].set(jnp.log(fading))
 
 
-def recurrent(module: nn.Module, fresh: Memory, side_by_side: int) -> Network:
+def recurrent(module: nn.Module, fresh: Memory, side_by_side: SideBySide) -> Network:
     """Make a network of a module that reads and writes the collection ``memory``.
 
     Args:
         module: of an observation and a key.
         fresh: that collection at the start of an episode.
-        side_by_side: most agents to train side by side on one CPU core.
+        side_by_side: most agents to train at the same time.
     """
 
     def init(key: PRNGKey, obs: Array) -> Params:

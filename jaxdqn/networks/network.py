@@ -13,6 +13,18 @@ Memory = Any
 """What a network carries from one step of an episode to the next; ``()`` where it has none."""
 
 
+class SideBySide(NamedTuple):
+    """Most agents to train at the same time; others take turns.
+
+    Attributes:
+        core: on a CPU core.
+        other: on another device; None: as many as its memory takes.
+    """
+
+    core: int
+    other: int | None = None
+
+
 class Network(NamedTuple):
     """A network's functions, for one observation.
 
@@ -24,8 +36,7 @@ class Network(NamedTuple):
         memory: ``() -> memory`` at the start of an episode.
         paced: ``(step) -> step``, how far each weight goes of a step down the gradient, a tree like
             ``params``.
-        side_by_side: most agents to train side by side on one CPU core; on other devices only
-            memory bounds them.
+        side_by_side: most agents to train at the same time.
         perturb: ``(params, key) -> params`` with one draw of the noise in the weights, to read
             many observations by; the same weights where they have none.
     """
@@ -34,7 +45,7 @@ class Network(NamedTuple):
     apply: Callable[[Params, Memory, Array, bool | Array, PRNGKey | None], tuple[Array, Memory]]
     memory: Callable[[], Memory]
     paced: Callable[[Params], Params]
-    side_by_side: int
+    side_by_side: SideBySide
     perturb: Callable[[Params, PRNGKey], Params]
 
     @property
@@ -65,7 +76,7 @@ class Seen(NamedTuple):
 
 def feedforward(
     module: nn.Module,
-    side_by_side: int,
+    side_by_side: SideBySide,
     perturb: Callable[[Params, PRNGKey], Params] = lambda params, _: params,
 ) -> Network:
     """Make a network of a module of an observation and a key, which remembers nothing."""

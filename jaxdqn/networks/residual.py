@@ -1,35 +1,77 @@
 """The residual Q-network, for observations that are grids."""
 
 import math
+from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
-from jaxdqn.networks.network import Seen
+from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
 from jaxdqn.types import Array, ConfigError, PRNGKey
+
+FILLS_A_GPU = 64
+"""Channels from which on one agent keeps a GPU busy."""
+
+
+def of_shifts(x: Array, kernel: Array) -> Array:
+    """Return the 3×3 convolution of ``[H, W, C]``, zeros around, with a kernel ``[O, 9 C]``."""
+    height, width, _ = x.shape
+    padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+    shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return jnp.einsum("hwi,oi->hwo", jnp.concatenate(shifted, axis=-1), kernel)
+
+
+def of_windows(x: Array, kernel: Array) -> Array:
+    """Return the same by the device's own convolution."""
+    by_place = kernel.reshape(len(kernel), 3, 3, x.shape[-1])
+    orders = ("NHWC", "OHWI", "NHWC")
+    found = jax.lax.conv_general_dilated(
+        x[None], by_place, (1, 1), "SAME", dimension_numbers=orders
+    )
+    return found[0]
 
 
 class Conv3x3(nn.Module):
     """A 3×3 convolution with zero padding, as nine shifted grids times one matrix.
 
-    ``nn.Conv`` is the same function, but XLA on CPU runs it several times slower inside a scan,
-    and under a vmap over weights it becomes a grouped convolution, where a matrix product stays a
-    matrix product.
+    The device's own is several times slower on a CPU, inside a scan, and under a vmap over weights
+    it becomes a grouped convolution, where a matrix product stays a matrix product. It is taken on
+    an NVIDIA GPU, for channels so many that agents take turns.
+
+    Attributes:
+        channels: of the result.
+        dtype: of what is multiplied.
     """
 
     channels: int
+    dtype: jnp.dtype = jnp.dtype("float32")
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Map a grid ``[H, W, C]`` to ``[H, W, channels]``."""
-        height, width, channels = x.shape
-        padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
-        shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        shape = (self.channels, 9 * channels)
-        linear = nn.Einsum(shape, "hwi,oi->hwo", kernel_init=BY_OUTPUT)
-        return linear(jnp.concatenate(shifted, axis=-1))
+        """Map a grid ``[H, W, C]`` to ``[H, W, channels]``, float32."""
+        inputs = x.shape[-1]
+        kernel, bias = Weights((self.channels, 9 * inputs), name="Einsum_0")()
+        given = x.astype(self.dtype), kernel.astype(self.dtype)
+        if min(inputs, self.channels) < FILLS_A_GPU:
+            found = of_shifts(*given)
+        else:
+            found = jax.lax.platform_dependent(*given, cuda=of_windows, default=of_shifts)
+        return found.astype(jnp.float32) + bias[None, None]
+
+
+class Weights(nn.Module):
+    """Those of a linear map: kernel ``[outputs, inputs]`` and bias ``[outputs]``."""
+
+    shape: tuple[int, int]
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        """Return both, float32."""
+        kernel = self.param("kernel", BY_OUTPUT, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[:1])
 
 
 class Residual(nn.Module):
@@ -42,17 +84,18 @@ class Residual(nn.Module):
     dense: nn.Module
     channels: int
     blocks: int
+    dtype: jnp.dtype = jnp.dtype("float32")
 
     @nn.compact
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
         act, norm = self.dense.activation, self.dense.layer_norm
-        x = Conv3x3(self.channels)(obs.astype(jnp.float32))
+        x = Conv3x3(self.channels, self.dtype)(obs.astype(jnp.float32))
         for _ in range(self.blocks):
             y = x
             for _ in range(2):
                 y = act(nn.LayerNorm()(y) if norm else y)
-                y = Conv3x3(self.channels)(y)
+                y = Conv3x3(self.channels, self.dtype)(y)
             x = x + y
         return self.dense(act(x), key)
 
@@ -64,6 +107,8 @@ class ResidualSettings(DenseSettings):
     """Channels of the convolutions."""
     blocks: int = static(2, low=1)
     """Residual blocks, of two convolutions each."""
+    precision: Literal["float32", "bfloat16"] = static("float32")
+    """Of what convolutions multiply; sums, and all between convolutions, are float32."""
 
     @property
     def products(self) -> float:
@@ -80,11 +125,12 @@ class ResidualSettings(DenseSettings):
             )
 
     @property
-    def side_by_side(self) -> int:
-        """Most agents to train side by side on one CPU core."""
-        return 1
+    def side_by_side(self) -> SideBySide:
+        """Most agents to train at the same time."""
+        return SideBySide(core=1, other=1 if self.channels >= FILLS_A_GPU else None)
 
     def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
         """Return what reads a grid, and dense layers behind it."""
         del categories  # planes are quantities
-        return Residual(layers, channels=self.channels, blocks=self.blocks)
+        dtype = jnp.dtype(self.precision)
+        return Residual(layers, channels=self.channels, blocks=self.blocks, dtype=dtype)

@@ -11,7 +11,7 @@ from flax import struct
 
 from jaxdqn.networks import pretrained, streams
 from jaxdqn.networks.dense import Dense, DenseSettings
-from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import Float, RunSettings, leaf, static
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
@@ -271,7 +271,7 @@ class TransformerSettings(TrunkSettings, DenseSettings):
         if self.action_words:
             output = nn.Dense(trunk.vocabulary, kernel_init=SMALL)
             reader = Chooser(trunk, output, dense, self.action_words, self.word_temperature)
-        network = feedforward(reader, 1, streams.perturb)
+        network = feedforward(reader, SideBySide(core=1), streams.perturb)
 
         def init(key: PRNGKey, obs: Array) -> Params:
             params: Any = network.init(key, obs)

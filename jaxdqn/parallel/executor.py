@@ -84,8 +84,8 @@ def plan(config: Config, agents: int, least: int = 1) -> Plan:
             f"{most} ({getattr(config, most)}) makes one agent take {memory.gigabytes(per_agent)}, "
             f"and {memory.gigabytes(free)} are free: lower {' or '.join([most, *others])}."
         )
-    cpu = devices[0].platform == "cpu"
-    widest = min(method.side_by_side if cpu else agents, fitting)
+    core, other = method.side_by_side
+    widest = min(core if devices[0].platform == "cpu" else other or agents, fitting)
     least = min(least, widest, agents)
     used = min(len(devices), -(-agents // least))
     each = -(-agents // used)
