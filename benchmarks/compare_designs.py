@@ -14,12 +14,19 @@ times them on one core, where one agent is fastest.
     python benchmarks/compare_designs.py --rainbow --env_steps 24000
 
 compares Rainbow with all its parts written as plainly (``standard_rainbow.py``).
+
+    python benchmarks/compare_designs.py --networks large residual --seeds 1 16
+
+compares wider networks; on a GPU they have a result of their own. A residual network of many seeds
+is trained as ``jaxdqn.sweep`` trains it.
 """
 
-import argparse
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import harness
@@ -44,18 +51,27 @@ if FLASHBAX:
     import standard_design
 
 
-def programs(config: jaxdqn.Config, count: int, only: list[str]) -> dict[str, harness.Program]:
+Compiled = dict[str, Future[harness.Program]]
+"""Programs of one network and number of seeds, by design."""
+
+
+def programs(
+    config: jaxdqn.Config, count: int, only: list[str], pool: ThreadPoolExecutor
+) -> Compiled:
     """Compile each design for that many seeds."""
     # As one agent is trained in practice: a vmap over one turns branches into selections.
     alone = count == 1
+    keys = job.keys(1)[0] if alone else job.keys(count)
     designs = {"ours": job.ours(config) if alone else job.many(job.ours(config), count)}
     if FLASHBAX:
         standard = _standard(config)
         designs["standard"] = standard if alone else jax.vmap(standard)
         if not alone and len(jax.devices()) > 1:
             designs["standard, spread"] = job.many(standard, count)
-    keys = job.keys(1)[0] if alone else job.keys(count)
-    return {name: harness.prepare(designs[name], keys) for name in designs if name in only}
+    prepare = {name: partial(harness.prepare, design, keys) for name, design in designs.items()}
+    if config.network == "residual" and not alone:
+        prepare["ours"] = partial(job.swept, config, count)
+    return {name: pool.submit(prepare[name]) for name in prepare if name in only}
 
 
 def _standard(config: jaxdqn.Config) -> Callable[..., Any]:
@@ -68,19 +84,23 @@ def _standard(config: jaxdqn.Config) -> Callable[..., Any]:
 
 
 def compare(
-    config: jaxdqn.Config, count: int, options: argparse.Namespace, ceilings: dict[str, Any]
+    config: jaxdqn.Config, count: int, found: Compiled, repeats: int, ceilings: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Time all designs in turn; return a row for each."""
-    compiled = programs(config, count, options.designs)
+    compiled = {name: program.result() for name, program in found.items()}
     runs = {name: program.run for name, program in compiled.items()}
-    seconds = harness.interleave(runs, options.repeats)
+    seconds = harness.interleave(runs, repeats)
     plan = config.schedule
+    network = "-".join(map(str, config.widths))
+    if config.network == "residual":
+        network = f"{config.blocks} blocks of {config.channels}, {network}"
     rows = []
     for name, program in compiled.items():
         updates = harness.rate(count * plan.updates, seconds[name])
-        print(f"{config.widths}, {count} seeds, {name}: {harness.say(updates)} updates/s")
+        print(f"{network}, {count} seeds, {name}: {harness.say(updates)} updates/s", flush=True)
         rows.append({
             "seeds": count,
+            "network": network,
             "widths": config.widths,
             "batch_size": config.batch_size,
             "env_steps": plan.env_steps,
@@ -110,10 +130,10 @@ def show(rows: list[dict[str, Any]]) -> None:
     """Print the table, each design's speed beside its ratio to ours."""
     cells = []
     for row in rows:
-        like = [r for r in rows if (r["seeds"], r["widths"]) == (row["seeds"], row["widths"])]
+        like = [r for r in rows if (r["seeds"], r["network"]) == (row["seeds"], row["network"])]
         mine, its = (r["env_steps_per_second"]["median"] for r in (like[0], row))
         cells.append([
-            "-".join(map(str, row["widths"])),
+            row["network"],
             str(row["seeds"]),
             row["design"],
             harness.say(row["env_steps_per_second"]),
@@ -124,7 +144,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         ])  # fmt: skip
     columns = ["network", "seeds", "design", "env-steps/s", "ours is", "of matmuls",
                "of bandwidth", "memory", "trace + compile"]  # fmt: skip
-    harness.show("MetaMaze-misc", columns, cells)
+    harness.show("Designs", columns, cells)
 
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
@@ -164,6 +184,8 @@ def main() -> None:
     PARSER.add_argument("--capacity", type=int, default=10_000, help="replay slots of each seed")
     PARSER.add_argument("--rainbow", action="store_true", help="with all that Rainbow adds")
     PARSER.add_argument("--designs", nargs="+", default=designs, choices=designs)
+    PARSER.add_argument("--at_once", action="store_true", help="compile everything before timing, "
+                        "on all cores: seconds of compilation then say nothing")  # fmt: skip
     options = PARSER.parse_args()
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1
@@ -171,19 +193,25 @@ def main() -> None:
         print("flashbax is missing, so the standard design can't run: only ours is timed.")
     # What Double DQN's products need is counted; Rainbow's aren't.
     ceilings = {} if options.rainbow else limits.measure(options.quick)
+    changes = {"capacity": options.capacity, **(job.RAINBOW if options.rainbow else {})}
+    if options.env_steps:
+        changes["total_steps"] = options.env_steps
+    where = "one_core" if options.cores == 1 else jax.default_backend()
+    if where == "gpu" and "small" not in options.networks:
+        where = "wide_gpu"
+    where = f"rainbow_{where}" if options.rainbow else where
     rows = []
-    for network in options.networks:
-        for count in options.seeds:
-            changes = {"capacity": options.capacity, **(job.RAINBOW if options.rainbow else {})}
-            if options.env_steps:
-                changes["total_steps"] = options.env_steps
-            config = job.config(network, **changes)
-            rows += compare(config, count, options, ceilings)
+    with ThreadPoolExecutor(os.cpu_count() if options.at_once else 1) as pool:
+        cells: Iterator[tuple[jaxdqn.Config, int, Compiled]] = (
+            (config, count, programs(config, count, options.designs, pool))
+            for config in (job.config(network, **changes) for network in options.networks)
+            for count in options.seeds
+        )
+        for config, count, found in list(cells) if options.at_once else cells:
+            rows += compare(config, count, found, options.repeats, ceilings)
             result = {"capacity": options.capacity, "flashbax": FLASHBAX, "ceilings": ceilings,
                       "rows": rows}  # fmt: skip
             # Written after every cell: a lent machine may be taken back at any time.
-            where = "one_core" if options.cores == 1 else jax.default_backend()
-            where = f"rainbow_{where}" if options.rainbow else where
             path = harness.save(f"compare_designs_{where}", result, options.out)
     if jax.default_backend() == "gpu" and FLASHBAX and len(options.networks) == 1:
         draw(rows).savefig(path.with_suffix(".png"), dpi=130)

@@ -13,11 +13,16 @@ from jax.sharding import Mesh, PartitionSpec
 import jaxdqn
 from jaxdqn.parallel import executor, seeds, sweeps
 
-# An update of the large one is 54 times the work, so it trains for fewer steps.
-NETWORKS = {
+# An update of the large one is 54 times the work, of the residual one 18,000 times, so they train
+# for fewer steps.
+NETWORKS: dict[str, dict[str, Any]] = {
     "small": {"widths": (64, 64), "batch_size": 64, "total_steps": 200_000},
     "large": {"widths": (256, 256), "batch_size": 256, "total_steps": 8_000},
-}
+    "residual": {
+        "env": "Breakout-MinAtar", "network": "residual", "channels": 64, "blocks": 3,
+        "widths": (128,), "batch_size": 256, "total_steps": 4_800,
+    },
+}  # fmt: skip
 RAINBOW = {
     "n_step": 3, "replay": "prioritised", "dueling": True, "noisy": True, "head": "categorical",
     "v_min": 0.0, "v_max": 10.0,
@@ -26,7 +31,10 @@ RAINBOW = {
 
 
 def config(network: str = "small", **changes: Any) -> jaxdqn.Config:
-    """Return Double DQN on gymnax's MetaMaze: one update for each step of 16 environments."""
+    """Return Double DQN with one update for each step of 16 environments.
+
+    They are gymnax's MetaMaze, which is no grid, and for the residual network MinAtar's Breakout.
+    """
     settings: dict[str, Any] = {
         "env": "MetaMaze-misc",
         "num_envs": 16,

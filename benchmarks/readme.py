@@ -6,6 +6,7 @@
     python benchmarks/readme.py --zoo    # of gymnax's environments
     python benchmarks/readme.py --bars   # of methods where a known score is to be reached
     python benchmarks/readme.py --memory # of networks that remember, and of those that don't
+    python benchmarks/readme.py --gpu    # of trainings that take a GPU
     python benchmarks/readme.py --all    # every table and figure of the READMEs; takes an hour
 
 Each configuration is trained by the command line in a process of its own, timed as a person would
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import numpy as np
 import tables
 
 RUNS = {
@@ -38,6 +40,7 @@ ZOO = {
 PAIRS = {
     "zoo": ("breakout", "rainbow_breakout", "eval_return"),
     "memory": ("view_maze none", "view_maze", "held_out_success"),
+    "gpu": ("breakout million", "rainbow_breakout million", "eval_return"),
 }
 """Group → the second of these is compared with the first, too, by a measure along training."""
 # CartPole's returns, discounted, are at most 100.
@@ -63,9 +66,16 @@ MEMORY = {
     "ppo_t_maze": 8, "ppo_t_maze none": f"8 {NONE}",
     "view_maze": 3, "view_maze none": f"3 {NONE}",
 }  # fmt: skip
-GROUPS: dict[str, dict[str, Any]] = {
-    "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY,
+MILLION = "8 --total_steps 1000000"
+GPU = {
+    "corridors_13": 4, "pqn_breakout ten": "4 --total_steps 9830400 --epsilon_steps 1000000",
+    "breakout million": MILLION, "rainbow_breakout million": MILLION,
 }  # fmt: skip
+GROUPS: dict[str, dict[str, Any]] = {
+    "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY, "gpu": GPU,
+}  # fmt: skip
+CURVES = {"corridors_13": "held_out_success"}
+"""Of what not only the end is kept, for each seed, and of which measure."""
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
@@ -106,7 +116,11 @@ def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None
     )
     seconds = time.perf_counter() - began
     summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
-    return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
+    found = {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
+    if name in CURVES:
+        with np.load(folder / name / "metrics.npz") as metrics:
+            found["curve"] = {key: metrics[key].tolist() for key in ("env_steps", CURVES[name])}
+    return found
 
 
 SEARCH = ["sweep", "configs/maze.toml", "--random", "256", "--learning_rate", "1e-5:1e-2",
@@ -174,6 +188,7 @@ def main() -> None:
     parser.add_argument("--zoo", action="store_true", help="gymnax's environments")
     parser.add_argument("--bars", action="store_true", help="methods, by a score to be reached")
     parser.add_argument("--memory", action="store_true", help="networks that remember, or don't")
+    parser.add_argument("--gpu", action="store_true", help="trainings that take a GPU")
     parser.add_argument("--cores", type=int, help="CPU cores of each training, all by default")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     parser.add_argument("--all", action="store_true", help="then run every other benchmark")

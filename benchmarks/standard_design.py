@@ -38,6 +38,25 @@ class Network(nn.Module):
         return nn.Dense(self.num_actions)(x)
 
 
+class ResidualNetwork(nn.Module):
+    """A pre-activation residual network over a batch of grids, by flax's own convolution."""
+
+    num_actions: int
+    widths: tuple[int, ...]
+    channels: int
+    blocks: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map observations ``[B, H, W, C]`` to values ``[B, A]``."""
+        x = nn.Conv(self.channels, (3, 3))(x)
+        for _ in range(self.blocks):
+            y = nn.Conv(self.channels, (3, 3))(nn.relu(x))
+            x = x + nn.Conv(self.channels, (3, 3))(nn.relu(y))
+        x = nn.relu(x).reshape(len(x), -1)
+        return Network(self.num_actions, self.widths)(x)
+
+
 @struct.dataclass
 class TimeStep:
     """What the buffer stores; the next observation is found in the slot after."""
@@ -60,6 +79,13 @@ def make_environment(config: Config) -> tuple[LogWrapper, Any]:
     """Return the environment, which logs its episodes, and its parameters."""
     env, env_params = gymnax.make(config.env)
     return LogWrapper(env), env_params.replace(**config.env_params)
+
+
+def make_network(config: Config, num_actions: int) -> nn.Module:
+    """Return the network of these settings."""
+    if config.network == "residual":
+        return ResidualNetwork(num_actions, config.widths, config.channels, config.blocks)
+    return Network(num_actions, config.widths)
 
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
@@ -105,7 +131,7 @@ def measure(state: LearnerState, loss: jax.Array, info: dict[str, Any]) -> dict[
 def make_train(config: Config) -> Callable[[jax.Array], dict[str, Any]]:
     """Return ``train(key) -> {"state", "metrics"}`` for one seed, metrics of every vector step."""
     env, env_params = make_environment(config)
-    network = Network(env.action_space(env_params).n, config.widths)
+    network = make_network(config, env.action_space(env_params).n)
     optimizer = make_optimizer(config)
     buffer = flashbax.make_flat_buffer(
         max_length=config.capacity,

@@ -99,7 +99,7 @@ def _of_views(result: dict[str, Any]) -> str:
     )
 
 
-def _by_return(result: dict[str, Any], columns: list[str]) -> str:
+def _by_return(result: dict[str, Any], columns: list[str], seconds: bool = False) -> str:
     lines = []
     for name, found in result["results"].items():
         summary = found["summary"]
@@ -107,9 +107,10 @@ def _by_return(result: dict[str, Any], columns: list[str]) -> str:
         options = " ".join(found["command"].split()[5:])
         words = [f"`{file}.toml`", f"`{options}`" if options else ""][: len(columns)]
         lines.append([*words, str(summary["seed_count"]), f"{summary['env_steps_per_seed']:,}",
-                      AIMS.get(file, ""),
+                      f"{summary['train_seconds']:.0f} s" if seconds else AIMS.get(file, ""),
                       _interval(summary["final"], "eval_return", 2)])  # fmt: skip
-    columns = [*columns, "seeds", "steps per seed", "good is", "greedy return"]
+    columns = [*columns, "seeds", "steps per seed", "training" if seconds else "good is",
+               "greedy return"]  # fmt: skip
     return _markdown(columns, lines, len(columns) - 4)
 
 
@@ -117,6 +118,7 @@ def _of_pair(result: dict[str, Any]) -> str:
     if "comparison" not in result:
         return ""
     (first, _), (second, other) = result["comparison"]["settings"].items()
+    first, second = (name.split()[0] for name in (first, second))
     middle, low, high = other["difference"]
     return (
         f"\n\nGreedy returns of `{second}.toml`, means along training, exceed those of "
@@ -129,12 +131,14 @@ OF_READING = {
     "masked": "masked tokens from all others",
     "loops": "causal, mazes with loops",
     "short": "causal, paths of up to 12 moves",
+    "deep": "causal, 4 layers of 128",
+    "thirteen": "the same on 13×13 cells",
 }
 
 
-def language() -> str:
+def language(name: str) -> str:
     """Return what language models come to, before and after fine-tuning."""
-    result = _read("language")
+    result = _read(name)
     lines, by_moves = [], []
     for name, found in result["arms"].items():
         losses = found["losses"]
@@ -342,7 +346,7 @@ def highlights() -> str:
 
 
 HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps",
-               "overestimation", "corridors_13", "language")  # fmt: skip
+               "overestimation", "gpu", "language")  # fmt: skip
 
 
 def _of_peers() -> str:
@@ -406,10 +410,11 @@ def _of_values() -> str:
 
 
 def _of_unseen() -> str:
-    result = _read("corridors_13")
+    found = _read("gpu")["results"]["corridors_13"]
+    final = found["summary"]["final"]["held_out_success"]
     return (
-        f"On a GPU, {result['curve']['held_out_success'][-1]:.1%} of 512 unseen 13×13 mazes are "
-        f"solved after {result['train_seconds'] / 60:.1f} minutes "
+        f"On a GPU, {final['mean']:.1%} of 512 unseen 13×13 mazes are solved, {final['seeds']} "
+        f"seeds trained in {found['seconds'] / 60:.1f} minutes "
         "([curve](configs/README.md#corridors_13))."
     )
 
@@ -422,7 +427,7 @@ def design(name: str) -> str:
         limits["share_of_bandwidth"] = "of the memory's bandwidth"
     cells: dict[tuple[str, int], dict[str, Any]] = {}
     for row in result["rows"]:
-        network = "-".join(map(str, row["widths"])) + f", batch {row['batch_size']}"
+        network = f"{row['network']}, batch {row['batch_size']}"
         cells.setdefault((network, row["seeds"]), {})[row["design"]] = row
     lines = []
     for (network, seeds), found in cells.items():
@@ -433,8 +438,8 @@ def design(name: str) -> str:
         ]  # fmt: skip
         shares = [f"{found['ours'][name]:.0%}" for name in limits]
         lines.append([network, f"{seeds:,}", f"{mine:,.0f}", *ratios, *shares])
-    columns = ["MLP", "seeds", "env-steps/s", "to the standard design", "to it, spread likewise",
-               *limits.values()]  # fmt: skip
+    columns = ["network", "seeds", "env-steps/s", "to the standard design",
+               "to it, spread likewise", *limits.values()]  # fmt: skip
     lead = (
         "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
         "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
@@ -680,20 +685,36 @@ def throughput() -> str:
 
 def corridors_13() -> str:
     """Return what the larger mazes came to, which take a GPU."""
-    result = _read("corridors_13")
-    curve = result["curve"]
-    rows = range(3, len(curve["env_steps"]), 4)
-    steps = [f"{curve['env_steps'][row] / 1e6:.1f} M" for row in rows]
-    shares = [f"{curve['held_out_success'][row]:.0%}" for row in rows]
+    result = _read("gpu")
+    found = result["results"]["corridors_13"]
+    summary, curve = found["summary"], found["curve"]
+    steps = curve["env_steps"][0]
+    rows = range(1, len(steps), 2)
+    shares = [
+        f"{statistics.mean(seed[row] for seed in curve['held_out_success']):.0%}" for row in rows
+    ]
     lead = (
-        f"On a GPU, 13×13 corridors, 32,768 training levels, a residual network, one seed "
-        f"(`{result['command']}`): {curve['held_out_success'][-1]:.1%} of 512 unseen mazes and "
-        f"{curve['success'][-1]:.1%} of the training mazes solved after "
-        f"{result['train_seconds'] / 60:.1f} minutes, and still rising.\n\n"
+        f"On a GPU, 13×13 corridors, 32,768 training levels, a residual network, "
+        f"{summary['seed_count']} seeds (`{found['command']}`): "
+        f"{_interval(summary['final'], 'held_out_success', 3)} of 512 unseen mazes and "
+        f"{_interval(summary['final'], 'success', 3)} of the training mazes are solved, each seed "
+        f"after {summary['env_steps_per_seed'] / 1e6:.1f} million steps, all after "
+        f"{found['seconds'] / 60:.1f} minutes.\n\n"
     )
+    columns = ["environment steps", *(f"{steps[row] / 1e6:.1f} M" for row in rows)]
     lines = [["unseen mazes solved", *shares]]
-    provenance = harness.provenance(f"-m {result['command']}", result["machine"])
-    return lead + _markdown(["environment steps", *steps], lines, 1) + f"\n\n{provenance}"
+    provenance = harness.provenance(
+        "benchmarks/readme.py --gpu --only corridors_13", result["machine"]
+    )
+    return f"{lead}{_markdown(columns, lines, 1)}\n\n{provenance}"
+
+
+def gpu() -> str:
+    """Return what longer trainings come to, which take a GPU."""
+    result = _read("gpu")
+    others = {name: row for name, row in result["results"].items() if name != "corridors_13"}
+    table = _by_return({"results": others}, ["configuration", "with"], seconds=True)
+    return table + _of_pair(result) + _again(result, "gpu")
 
 
 def laws(name: str) -> str:
@@ -770,10 +791,12 @@ TABLES = {
     "bars": bars,
     "memory": memory,
     "corridors_13": corridors_13,
+    "gpu": gpu,
     "compare": compare,
     "methods": methods,
     "search": search,
-    "language": language,
+    "language": lambda: language("language"),
+    "language_gpu": lambda: language("language_gpu"),
     "transfer": transfer,
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
@@ -783,6 +806,8 @@ TABLES = {
     "prices": prices,
     "rainbow": rainbow,
     "compare_designs_gpu": lambda: design("compare_designs_gpu"),
+    "compare_designs_wide_gpu": lambda: design("compare_designs_wide_gpu"),
+    "laws_plain_gpu": lambda: laws("laws_plain_gpu"),
     "laws_gpu": lambda: laws("laws_gpu"),
     "profile_gpu": lambda: profile("profile_gpu"),
     "job_gpu": lambda: main_job("job_gpu"),

@@ -59,7 +59,7 @@ class Block(nn.Module):
         size = x.shape[-1]
         attention = nn.MultiHeadDotProductAttention(
             self.heads, dtype=self.dtype, kernel_init=SMALL, out_kernel_init=last,
-            decode=self.decode, name="attention",
+            decode=self.decode, force_fp32_for_softmax=True, name="attention",
         )  # fmt: skip
         # The weights are kept for whoever asks for intermediates, and no one else.
         seen = nn.LayerNorm(dtype=self.dtype)(x)
