@@ -2,7 +2,6 @@
 
     python benchmarks/language.py
     python benchmarks/language.py --only masked --seeds 1 --cores 1 --raw runs/language
-    python benchmarks/language.py --only deep thirteen --seeds 1      # larger ones, for a GPU
 
 Each model is read by the two commands that a person would give, ``jaxdqn pretrain
 configs/language.toml`` and ``jaxdqn finetune``, and judged on mazes that it never read. With one
@@ -32,14 +31,9 @@ ARMS = {
     "masked": "--no-causal --finetune_starts 1",
     "loops": "--env_kwargs.generator braid",
     "short": "--longest 12 --finetune_longest 12",
+    "deep": "--layers 4 --learning_rate 4e-3 --finetune_learning_rate 2e-3",
 }
 """Options of ``jaxdqn pretrain``."""
-DEEP = "--layers 4 --width 128 --learning_rate 2e-3 --finetune_learning_rate 1e-3"
-LARGE = {
-    "deep": DEEP,
-    "thirteen": f"{DEEP} --env_kwargs.height 13 --env_kwargs.width 13 --path_length 80",
-}
-"""Likewise, of models that take a GPU; their results are kept apart."""
 QUICK = ["--updates", "2", "--evaluations", "1", "--finetune_updates", "2", "--eval_texts", "8",
          "--mazes", "600", "--batch_size", "4", "--layers", "1", "--width", "8",
          "--env_kwargs.num_levels", "8", "--env_kwargs.num_held_out", "8"]  # fmt: skip
@@ -50,10 +44,9 @@ def read(folder: Path, arm: str, seed: int, cores: int | None, quick: bool) -> d
     """Pre-train and fine-tune one model; return both summaries."""
     where = folder / f"{arm}-{seed}"
     before = ["--cores", str(cores)] if cores else []
-    options = {**ARMS, **LARGE}[arm]
     extra = QUICK if quick else []
     commands = {
-        "pretrain": (where, ["configs/language.toml", *options.split(), *extra]),
+        "pretrain": (where, ["configs/language.toml", *ARMS[arm].split(), *extra]),
         "finetune": (where.with_name(f"{where.name}-finetuned"), [str(where)]),
     }
     found = {}
@@ -83,7 +76,7 @@ def summarise(arm: str, models: list[dict[str, Any]]) -> dict[str, Any]:
 
     read, tuned = ([model[stage] for model in models] for stage in ("pretrain", "finetune"))
     found: dict[str, Any] = {
-        "options": {**ARMS, **LARGE}[arm],
+        "options": ARMS[arm],
         "seeds": len(models),
         "seconds": {stage: [model[stage]["seconds"] for model in models] for stage in models[0]},
         "losses": {name: over_seeds([one["final"][name] for one in read])
@@ -107,17 +100,14 @@ def summarise(arm: str, models: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Print a line for each arm; write ``language.json`` and the first model's pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=[*ARMS, *LARGE], default=list(ARMS))
+    parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cores", type=int, help="CPU cores of each training, all by default")
     parser.add_argument("--raw", type=Path, help="folder for the run folders, which are kept")
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    name, known = ("language_gpu", LARGE) if set(options.only) <= set(LARGE) else ("language", ARMS)
-    if strange := set(options.only) - set(known):
-        parser.error(f"--only {' '.join(sorted(strange))}: goes with none of the others")
-    arms = harness.earlier(options.out / f"{name}.json").get("arms", {})
+    arms = harness.earlier(options.out / "language.json").get("arms", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.raw or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,11 +119,11 @@ def main() -> None:
                     range(options.seeds),
                 ))  # fmt: skip
             arms[arm] = summarise(arm, models)
-            kept = {arm: arms[arm] for arm in known if arm in arms}
-            harness.save(name, {"arms": kept}, options.out)
-            for picture in PICTURES if arm == "causal" else ():
-                source = folder / f"causal-0{'' if picture == 'walls' else '-finetuned'}"
-                shutil.copy(source / f"{picture}.png", options.out / f"language_{picture}.png")
+            kept = {name: arms[name] for name in ARMS if name in arms}
+            harness.save("language", {"arms": kept}, options.out)
+            for name in PICTURES if arm == "causal" else ():
+                source = folder / f"causal-0{'' if name == 'walls' else '-finetuned'}"
+                shutil.copy(source / f"{name}.png", options.out / f"language_{name}.png")
             shortest = arms[arm]["greedy"]["shortest"]
             print(f"{arm}: {shortest['mean']:.3f} exactly shortest, {options.seeds} seeds")
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import numpy as np
 import tables
 
 RUNS = {
@@ -68,14 +67,12 @@ MEMORY = {
 }  # fmt: skip
 MILLION = "8 --total_steps 1000000"
 GPU = {
-    "corridors_13": 4, "pqn_breakout ten": "4 --total_steps 9830400 --epsilon_steps 1000000",
+    "pqn_breakout ten": "4 --total_steps 9830400 --epsilon_steps 1000000",
     "breakout million": MILLION, "rainbow_breakout million": MILLION,
 }  # fmt: skip
 GROUPS: dict[str, dict[str, Any]] = {
     "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY, "gpu": GPU,
 }  # fmt: skip
-CURVES = {"corridors_13": "held_out_success"}
-"""Of what not only the end is kept, for each seed, and of which measure."""
 PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
@@ -116,11 +113,7 @@ def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None
     )
     seconds = time.perf_counter() - began
     summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
-    found = {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
-    if name in CURVES:
-        with np.load(folder / name / "metrics.npz") as metrics:
-            found["curve"] = {key: metrics[key].tolist() for key in ("env_steps", CURVES[name])}
-    return found
+    return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
 
 
 SEARCH = ["sweep", "configs/maze.toml", "--random", "256", "--learning_rate", "1e-5:1e-2",
