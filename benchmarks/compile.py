@@ -9,6 +9,7 @@ start before has filled.
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -77,9 +78,9 @@ def measure(path: Path, count: int, repeats: int) -> dict[str, Any]:
 
 
 def _summary(found: list[dict[str, float]]) -> dict[str, float]:
-    ordered = {stage: sorted(one[stage] for one in found) for stage in STAGES}
-    medians = {stage: values[len(values) // 2] for stage, values in ordered.items()}
-    return {**medians, "lowest": ordered["total"][0], "highest": ordered["total"][-1]}
+    medians = {stage: statistics.median(one[stage] for one in found) for stage in STAGES}
+    totals = [one["total"] for one in found]
+    return {**medians, "lowest": min(totals), "highest": max(totals)}
 
 
 def main() -> None:

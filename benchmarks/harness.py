@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -99,11 +100,10 @@ def interleave(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, li
 
 def rate(work: float, seconds: list[float]) -> dict[str, float]:
     """Return the median, lowest and highest rate of doing some work."""
-    ordered = sorted(seconds)
     return {
-        "median": work / ordered[len(ordered) // 2],
-        "lowest": work / ordered[-1],
-        "highest": work / ordered[0],
+        "median": work / statistics.median(seconds),
+        "lowest": work / max(seconds),
+        "highest": work / min(seconds),
     }
 
 

@@ -7,6 +7,7 @@ at capacities from 10⁴ to 10⁶; neither may cost more where the buffer is lar
 logarithm of prioritised ones. Of these a sample includes setting its priorities. Needs flashbax.
 """
 
+import statistics
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -155,8 +156,8 @@ def _bytes(init: Callable[[], Any]) -> int:
 
 
 def _microseconds(seconds: list[float], length: int) -> dict[str, float]:
-    ordered = sorted(1e6 * s / length for s in seconds)
-    return {"median": ordered[len(ordered) // 2], "lowest": ordered[0], "highest": ordered[-1]}
+    each = [1e6 * s / length for s in seconds]
+    return {"median": statistics.median(each), "lowest": min(each), "highest": max(each)}
 
 
 def main() -> None:

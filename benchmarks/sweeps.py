@@ -7,6 +7,7 @@ The same agents in plain ``jax.vmap`` on one device, and in the compiled program
 are compared twice: with the library's own, and with flax's ``nn.Conv`` in the plain vmap.
 """
 
+import statistics
 from functools import partial
 from typing import Any
 
@@ -84,7 +85,7 @@ def main() -> None:
         seconds = harness.interleave(
             {"first": first.run, "second": second.run}, 1 if options.quick else options.repeats
         )
-        medians = [sorted(times)[len(times) // 2] for times in seconds.values()]
+        medians = [statistics.median(times) for times in seconds.values()]
         results[name] = {"seconds": seconds, "ratio": medians[0] / medians[1]}
         rows.append([name, *(f"{median:.2f}" for median in medians),
                      f"{medians[0] / medians[1]:.2f}"])  # fmt: skip

@@ -255,8 +255,8 @@ def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], co
 def main() -> None:
     """Print a line for each arm; write ``transfer.json`` and ``transfer.png``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pretrained", "finetuned", "permuted"):
-        parser.add_argument(f"--{name}", default="", help="run folder of the language model")
+    for option in ("--pretrained", "--finetuned", "--permuted"):
+        parser.add_argument(option, default="", help="run folder of the language model")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument(
         "--arms", nargs="+", choices=list(COLOURS), help="train these alone; else all"

@@ -32,7 +32,7 @@ commands:
                     write a trained policy as a file that needs nothing but JAX
 
 train, sweep and resume take --distributed, on each of several machines or in each of several
-processes, whose cluster JAX finds by itself (Slurm, Open MPI, Kubernetes, TPU pods); elsewhere
+processes, whose cluster JAX finds by itself (Slurm, Open MPI, TPU pods); elsewhere
   --coordinator HOST:PORT --processes N --process I    say where process 0 is, and who this is
 
 jaxdqn COMMAND --help lists every option. Before the command,
@@ -162,7 +162,7 @@ def run(
         print(f"jaxdqn: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("jaxdqn: interrupted before anything was learned.", file=sys.stderr)
+        print("jaxdqn: interrupted; what was saved is kept.", file=sys.stderr)
         return 130
     finally:
         # JAX may end a process that waits for the others here, before a traceback is printed.

@@ -69,7 +69,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     config.part("network").check_reads(
         Seen(
             config.env, config.env_kwargs, environment.obs.shape, environment.categories,
-            environment.num_actions, environment.is_maze,
+            environment.num_actions, environment.is_maze, _usual(environment),
         )
     )  # fmt: skip
     return environment, params
@@ -83,9 +83,9 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     environment, params = _make(config.env, config.env_kwargs)
     kwargs = {
-        name: parameter.default
-        for name, parameter in inspect.signature(type(environment.gymnax)).parameters.items()
-        if isinstance(parameter.default, bool | int | float | str)
+        name: value
+        for name, value in _usual(environment).items()
+        if isinstance(value, bool | int | float | str)
     }
     numbers = {
         field.name: value
@@ -93,6 +93,12 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         if isinstance(value := getattr(params, field.name), bool | int | float)
     }
     return kwargs, numbers
+
+
+def _usual(environment: Environment) -> dict[str, Any]:
+    """Return what the constructor takes where nothing else is said."""
+    taken = inspect.signature(type(environment.gymnax)).parameters
+    return {name: of.default for name, of in taken.items() if of.default is not of.empty}
 
 
 @functools.lru_cache(maxsize=8)
@@ -168,6 +174,11 @@ def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
         with jax.ensure_compile_time_eval():
             params = env.default_params
             actions, seen = env.action_space(params), env.observation_space(params)
+        if not dataclasses.is_dataclass(params):
+            raise ConfigError(
+                f"env ({name!r}) has default_params of type {type(params).__name__}: make it a "
+                "flax.struct.dataclass, as gymnax's are."
+            )
         obs, state = jax.eval_shape(env.reset, jax.random.key(0), params)
         # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
         if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):

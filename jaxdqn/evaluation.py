@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdqn import maze, rollouts
+from jaxdqn import maze, pytrees, rollouts
 from jaxdqn.assembly import Parts, apart, assemble
-from jaxdqn.config import Config, check
+from jaxdqn.config import Config, check, check_single
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
 from jaxdqn.random import check_key, unrolled
-from jaxdqn.types import Array, Params, PRNGKey
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 
 def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
@@ -24,10 +24,18 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
         key: consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured.
+        ConfigError: a setting that can't be honoured, or parameters of many networks.
     """
     check(config)
+    check_single(config)
     check_key(key)
+    parts = assemble(*apart(config))
+    one = jax.eval_shape(parts.method.init, jax.random.key(0))[0].params
+    if axes := pytrees.leading_axes(params, one):
+        raise ConfigError(
+            f"params hold many networks (leading axes {axes}), and evaluate takes one: "
+            "map over them with jax.vmap."
+        )
     return _evaluate(*apart(config), params, key)
 
 

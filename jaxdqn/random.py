@@ -33,6 +33,12 @@ def check_key(key: Any) -> None:
         )
 
 
+def wrapped(data: Any, name: str) -> PRNGKey:
+    """Return a key of its data and its generator's name, ``str(jax.random.key_impl(key))``."""
+    known = name == str(_UNROLLED)
+    return jax.random.wrap_key_data(data, impl=_UNROLLED if known else name)
+
+
 def unrolled(key: PRNGKey) -> PRNGKey:
     """Return the same key, or keys, drawing the same numbers with fewer kernels.
 

@@ -162,6 +162,11 @@ def test_a_run_folder_is_never_overwritten(finished):
     [
         (["tiny.toml", "--discount", "3"], 1, ["discount (3.0)", "from 0 to 1"]),
         (["tiny.toml", "--seeds", "0"], 1, ["seeds (0)", "1 or more"]),
+        (
+            ["tiny.toml", "--first_seed", "4294967295"],
+            1,
+            ["first_seed (4294967295)", "change them"],
+        ),
         (["tiny.toml", "--env_kwargs.height", "0"], 1, ["env_kwargs.height (0)", "from 1"]),
         (["absent.toml"], 1, ["'absent.toml' can't be read", "check the path"]),
         (["settings"], 1, ["CONFIG ('settings')", ".toml"]),

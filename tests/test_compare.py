@@ -173,7 +173,8 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     assert "s of training: " in out
     with Image.open(tmp_path / "both" / "comparison.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10
-    content = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    text = (tmp_path / "both" / "comparison.json").read_text()
+    content = json.loads(text, parse_constant=pytest.fail)  # NaN and Infinity are no JSON
     with np.load(tmp_path / "both" / "single.npz") as trained:
         mean = trained["q_bias"].mean(axis=1)
     assert content["settings"]["single"]["iqm"] == pytest.approx(mean.mean(), rel=0.5)

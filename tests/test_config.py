@@ -27,7 +27,7 @@ STATIC = {
     "warmup_steps", "capacity", "replay", "stored", "batch_size", "double", "head", "loss",
     "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
-    "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy",
+    "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy", "precision",
 }  # fmt: skip
 
 
@@ -407,6 +407,7 @@ def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
+        ({"minibatches": 32}, ["minibatches (32) leaves one step in each", "advantages = false"]),
         ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn'"]),
         ({"td_lambda": 0.5}, ["td_lambda (0.5) belongs to method 'pqn', and method is 'ppo'"]),
         ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'ppo'"]),

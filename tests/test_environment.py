@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import assert_same_bits, small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
@@ -89,6 +89,15 @@ def test_stored_transitions_follow_the_rules_of_the_world():
     assert (obs_tm1 != 15).all()
 
 
+def test_many_networks_and_sweeps_are_not_evaluated_as_one():
+    many = jax.vmap(partial(jaxdqn.init, small()))(jax.random.split(KEY, 3)).agent.params
+    with pytest.raises(ConfigError, match=r"params hold many networks \(leading axes \(3,\)\)"):
+        jaxdqn.evaluate(small(), many, KEY)
+    one = jax.tree.map(lambda x: x[0], many)
+    with pytest.raises(ConfigError, match=r"discount \(an array of shape \(2,\)\) is a sweep"):
+        jaxdqn.evaluate(small(discount=np.array([0.5, 0.9])), one, KEY)
+
+
 def test_greedy_evaluation_counts_each_episode_once():
     """On two cells in a row every policy that moves right reaches the goal in one step."""
     config = small(
@@ -125,6 +134,9 @@ def test_what_was_made_inside_one_mesh_serves_another():
 
 
 OWN = """
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
@@ -179,6 +191,28 @@ class Blind(Lever):
     observation_space = property()
 
 
+class Named(NamedTuple):
+    max_steps_in_episode: int = 9
+
+
+class Bare(Lever):
+    default_params = Named()
+
+
+class Keyed(struct.PyTreeNode):
+    time: object
+    key: object
+
+
+class Chance(Lever):
+    def reset_env(self, key, params):
+        return jnp.zeros(2), Keyed(jnp.int32(0), key)
+
+    def step_env(self, key, state, action, params):
+        state = Keyed(state.time + 1, jax.random.fold_in(state.key, 1))
+        return jnp.ones(2), state, 1.0 * action, self.is_terminated(state, params), {}
+
+
 class Nothing:
     pass
 
@@ -207,6 +241,20 @@ def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
     assert jaxdqn.restore(tmp_path).config == config
 
 
+@pytest.mark.usefixtures("own")
+def test_an_environment_whose_state_holds_a_random_key_goes_on_to_the_same_bits(tmp_path):
+    config = small(env="own_worlds:Chance", env_kwargs={}, env_params={}, evaluations=2)
+    half, _ = jaxdqn.run(config, jaxdqn.init(config, KEY), evaluations=1)
+    jaxdqn.save(tmp_path, half, config)
+    restored = jaxdqn.restore(tmp_path).state
+    ends = [jaxdqn.run(config, state, evaluations=1)[0] for state in (half, restored)]
+    assert_same_bits(*(jax.tree.map(_data, end) for end in ends))
+
+
+def _data(x):
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -216,6 +264,7 @@ def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
         ("own_worlds:lever", ["is no class"]),
         ("own_worlds:Nothing", ["has no default_params", "derive it from gymnax"]),
         ("own_worlds:Blind", ["has no observation_space"]),
+        ("own_worlds:Bare", ["default_params of type Named", "flax.struct.dataclass"]),
         ("own_worlds:Old", ["returns 4 values from step_env", "whether the world ended"]),
         ("own_worlds:OldStep", ["returns 5 values from step", "six", "final_observation"]),
     ],

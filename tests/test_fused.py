@@ -7,6 +7,7 @@ import functools
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -206,6 +207,18 @@ def test_a_gpu_has_all_that_the_kernels_ask_for(activation):
         ):
             lowered = jax.jit(kernel).trace(*arguments).lower(lowering_platforms=("cuda",))
             assert "__gpu$xla.gpu.triton" in lowered.as_text()
+
+
+def test_a_policy_for_any_number_of_observations_can_be_exported():
+    """Where updates are kernels the number that acting's kernel is for isn't known here."""
+    config, environment, plain, agent, batch, _ = case(False)
+    fitted = fused.where_it_fits(config, environment, plain)
+    size = jax.export.symbolic_shape("B")[0]
+    obs = jax.ShapeDtypeStruct((size, *batch.obs_t.shape[1:]), batch.obs_t.dtype)
+    values = jax.jit(lambda obs: jax.vmap(fitted.q_values, (None, 0))(agent.params, obs))
+    made = jax.export.export(values, platforms=["cpu", "cuda"])(obs)
+    expected = jax.vmap(plain.q_values, (None, 0))(agent.params, batch.obs_t)
+    np.testing.assert_allclose(made.call(batch.obs_t), expected, rtol=1e-5, atol=1e-6)
 
 
 def _first(params):

@@ -656,6 +656,10 @@ def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
             {"env_kwargs": {**AGENT["env_kwargs"], "level_seed": 1}},
             ["env_kwargs.level_seed (1)", "may so have read", "make them equal"],
         ),
+        (
+            {"env_kwargs": {**AGENT["env_kwargs"], "density": 0.1}},
+            ["env_kwargs.density (0.1)", "may so have read"],
+        ),
         ({"pretrained": "nowhere"}, ["pretrained ('nowhere')", "no such file", "run folder"]),
         ({"trunk_rate": -1.0}, ["trunk_rate (-1.0)", "change it"]),
     ],

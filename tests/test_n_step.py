@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import assert_same_bits, small
 
+import jaxdqn
 from jaxdqn.replay import ring, windows
 from jaxdqn.training import bytes_per_transition
 from jaxdqn.types import Transition
@@ -93,6 +94,12 @@ def test_windows_are_of_one_environment_and_never_run_over_the_newest_step(capac
             10.0 * t + env for t in range(oldest, time - length + 2) for env in range(envs)
         }
         np.testing.assert_array_equal(np.diff(drawn, axis=1), 10.0)
+
+
+def test_a_whole_number_is_a_discount():
+    _, whole = jaxdqn.train(small(n_step=3, discount=1), jax.random.key(0))
+    _, usual = jaxdqn.train(small(n_step=3, discount=1.0), jax.random.key(0))
+    assert_same_bits(whole, usual)
 
 
 def test_only_windows_of_several_steps_store_where_episodes_end():

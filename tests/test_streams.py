@@ -1,5 +1,6 @@
 """Dueling streams, noise in weights, and fractions: what each must do to a network's outputs."""
 
+import itertools
 from functools import partial
 
 import chex
@@ -7,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import RESIDUAL, ROOT, small
+from conftest import LONG, RESIDUAL, ROOT, small
 
 import jaxdqn
+from jaxdqn import ConfigError
 from jaxdqn import environment as environments
 from jaxdqn.algorithm import dqn
 from jaxdqn.commands import train
@@ -131,6 +133,10 @@ def test_epsilon_is_0_with_noise_unless_it_is_set():
     assert train.parse([*said[:1], "--no-noisy"]).settings.epsilon_start == 1.0
 
 
+def traced(config):
+    jax.eval_shape(partial(jaxdqn.run, config), outline(config))
+
+
 @pytest.mark.parametrize("changes", [
     {"head": "categorical", "dueling": True, "noisy": True},
     {"head": "implicit_quantile", "dueling": True, "noisy": True, **RESIDUAL},
@@ -140,5 +146,29 @@ def test_epsilon_is_0_with_noise_unless_it_is_set():
     {"head": "categorical", "double": False, "dueling": True, **RESIDUAL},
 ])  # fmt: skip
 def test_combinations_can_be_traced(changes):
-    config = small(n_step=3, **changes)
-    jax.eval_shape(partial(jaxdqn.run, config), outline(config))
+    traced(small(n_step=3, **changes))
+
+
+PARTS = {
+    "head": ["expected", "categorical", "quantile", "implicit_quantile"],
+    "bootstrap": ["greedy", "munchausen"],
+    "replay": ["uniform", "prioritised"],
+    "double": [True, False],
+    "dueling": [True, False],
+    "noisy": [True, False],
+    "n_step": [1, 3],
+    "network": ["mlp", "residual"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LONG, reason="512 programs take a quarter of an hour: set JAXDQN_LONG")
+def test_every_combination_can_be_traced_but_those_that_add_to_fixed_returns():
+    for values in itertools.product(*PARTS.values()):
+        changes = dict(zip(PARTS, values, strict=True))
+        config = small(**{**changes, **(RESIDUAL if changes["network"] == "residual" else {})})
+        if (changes["head"], changes["bootstrap"]) == ("categorical", "munchausen"):
+            with pytest.raises(ConfigError, match=r"^bootstrap \('munchausen'\) adds .*: set"):
+                traced(config)
+        else:
+            traced(config)

@@ -115,6 +115,15 @@ def test_parts_are_swept_beside_numbers_that_both_have():
     assert_close(swept.at(network="residual", discount=0.9, seed=0), alone)
 
 
+@pytest.mark.parametrize("counts", [[4, 0], [0, 4]])
+def test_what_only_some_settings_measure_is_left_out(counts):
+    mazes = {"height": 4, "width": 4, "generator": "scatter", "num_levels": 4}
+    config = small(env_kwargs=mazes, evaluations=1)
+    found = jaxdqn.sweep(config, seeds=1, say=None, env_kwargs={"num_held_out": counts})
+    assert found.metrics.held_out is None
+    assert found.metrics.success.shape == (2, 1, 1)
+
+
 def test_zipped_lists_are_one_axis():
     swept = jaxdqn.sweep(
         small(), seeds=1, zipped=True, say=None, discount=[0.9, 0.5], learning_rate=RATES
@@ -139,6 +148,7 @@ def test_zipped_lists_are_one_axis():
         ({"network": ["mlp", "mpl"]}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"seeds": 0}, ["seeds (0)"]),
         ({"seeds": [-1]}, ["seeds ([-1])"]),
+        ({"seeds": [3, 3]}, ["seeds has 3 more than once", "leave the others out"]),
         ({"zipped": True, "discount": [0.9], "learning_rate": RATES}, ["{'discount': 1, 'learn"]),
     ],
 )

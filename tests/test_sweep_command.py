@@ -94,6 +94,9 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
     np.testing.assert_allclose(discounts, [0.9225, 0.9675], atol=0.01)
     assert {one["num_envs"] for one in many} == {2, 3, 4, 5}
     assert {one["double"] for one in many} == {True, False}
+    waits = parsed(folder, "--random", 64, "--target_period", "1:20").settings
+    assert sorted(one["target_period"] for one in waits) == list(range(1, 21)), "each once"
+    assert len(parsed(folder, "--random", 8, "--double", "true", "false").settings) == 2
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,7 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["tiny.toml", "--discount", "high"], ["discount ('high') must be a number"]),
         (["tiny.toml", "--env_params.slip", "0.5", "1.5"], ["slip (1.5)"]),
         (["tiny.toml", "--blocks", "1", "2"], ["blocks (1) belongs to network 'residual'"]),
+        (["tiny.toml", "--discount", "0.5", "0.6", "0.50"], ["discount has 0.5 more than once"]),
         (["tiny.toml", "--seeds", "0"], ["seeds (0) must be 1 or more"]),
         (["tiny.toml", "--save_every", "-1"], ["save_every (-1.0)"]),
         (["tiny.toml", "--measure", "sucess", "--seeds", "1"], ["measure 'sucess'", "'success'?"]),
@@ -243,6 +247,20 @@ def test_intervals_are_students():
     assert np.isnan(ranking.interval(np.array([1.0]))[1])
     with pytest.raises(ConfigError):
         swept.draw({}, 4, 0)
+
+
+def test_halving_stopped_before_anything_is_finished_says_how_to_go_on(folder, monkeypatch):
+    real = sweep_console.SweepProgress.show
+
+    def interrupted(self, moment):
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, moment)
+
+    monkeypatch.setattr(sweep_console.SweepProgress, "show", interrupted)
+    words = ["sweep", "tiny.toml", "--discount", "0.5", "0.9", "--seeds", 6, "--halving"]
+    code, out, err = run_here(*words, "--out", "early", cwd=folder)
+    assert (code, err) == (130, "")
+    assert "go on with: jaxdqn resume early" in out
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """One update of a small dense network as one GPU kernel, everything read once and written once.
 
-A network of 64-64 with its moments and its target is some 85 kB, and XLA's way over them, a kernel
+A network of 64-64 with its moments and its target is some 87 kB, and XLA's way over them, a kernel
 for each product, sum and step of the optimiser, moves them several times. ``learner`` says in plain
 JAX what this update is, and is its referee; ``update_kernel`` makes it.
 """
@@ -55,7 +55,9 @@ def where_it_fits(config: Config, environment: Environment, plain: Learner) -> L
             return jax.vmap(plain.q_values, axes)(params, obs)
 
         of_params, of_obs = batched
-        if any(jax.tree.leaves(of_params)) or not of_obs or not _is_size(size):
+        # Of an exported program the number of observations may not be known.
+        known = isinstance(size, int) and _is_size(size)
+        if any(jax.tree.leaves(of_params)) or not of_obs or not known:
             return otherwise(params, obs), True
         return jax.lax.platform_dependent(params, obs, cuda=of_many, default=otherwise), True
 

@@ -111,6 +111,15 @@ class PPOSettings(RolloutSettings):
     normalise_advantages: bool = static(True)
     """Advantages of each minibatch have mean 0 and deviation 1."""
 
+    def check(self, run: RunSettings) -> None:
+        """Refuse, with a ``ConfigError``, numbers that can't go together."""
+        super().check(run)
+        if self.normalise_advantages and self.schedule(run).batch_size == 1:
+            raise ConfigError(
+                f"minibatches ({self.minibatches}) leaves one step in each, whose normalised "
+                "advantage is always 0: lower it, or set normalise_advantages = false."
+            )
+
     def check_network(self, network: Any, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, what only action values have a use for."""
         del run

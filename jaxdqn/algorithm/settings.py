@@ -174,7 +174,7 @@ def check_counts(run: RunSettings, plan: Schedule, updating: str) -> None:
     if plan.env_steps >= 2**31:
         raise ConfigError(
             f"total_steps ({run.total_steps}) must stay below 2147483648, since steps are "
-            f"counted in 32 bits: lower it and call run again to carry on."
+            f"counted in 32 bits: lower it."
         )
     if plan.updates >= 2**31:
         raise ConfigError(

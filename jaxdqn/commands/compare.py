@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> int:
     for path in chosen.settings:
         for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
             arrays: dict[str, Any] = to_arrays(contender.metrics)
-            np.savez_compressed(out / f"{contender.name}.npz", **arrays)
+            # Settings may be paths.
+            np.savez_compressed(out / f"{contender.name.replace('/', '-')}.npz", **arrays)
             contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(

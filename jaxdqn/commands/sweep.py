@@ -133,8 +133,10 @@ def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, s
         if processes.is_first():
             console.print_line(f"halving: {len(now.cells)} settings with {now.seeds} seeds each")
         outcome = _train(out, found, looking, now)
-        later = halving.following(now, outcome.results, looking.measure, looking.score)
-        if later is None or not outcome.finished:
+        later = None
+        if outcome.finished:
+            later = halving.following(now, outcome.results, looking.measure, looking.score)
+        if later is None:
             done = sum(int(part.sum()) for part in outcome.results.done)
             return outcome, (
                 f"halving trained {done} of {found.agents} agents; as far as the seeds tell, it "

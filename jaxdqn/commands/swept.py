@@ -20,6 +20,8 @@ OPTIONS = {"seeds": int, "first_seed": int, "zipped": bool, "random": int, "key"
 _TABLES = ("env_kwargs", "env_params")
 _DIGITS = 6
 """Significant digits of a drawn number."""
+_TRIES = 64
+"""Times as many draws as are wanted, at most, to find so many different ones."""
 
 
 class Range(NamedTuple):
@@ -119,7 +121,8 @@ def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list
         key: number of the random key.
 
     Returns:
-        ``count`` values by name, to be zipped.
+        Values by name, to be zipped: ``count`` of each, all different as a whole, or as many as
+        there are.
 
     Raises:
         ConfigError: nothing to draw from, or fewer than one setting.
@@ -129,8 +132,15 @@ def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list
             f"random ({count}) must be 1 or more, with values or a range of some setting to draw "
             "from: write --random 64 --learning_rate 1e-5:1e-2 or the like."
         )
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(count))
-    return {name: _drawn(name, values, keys) for name, values in lists.items()}
+    found: dict[str, list[Any]] = {}
+    tries = count
+    while len(found) < count and tries <= _TRIES * count:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(tries))
+        columns = [_drawn(name, values, keys) for name, values in lists.items()]
+        found = {repr(row): list(row) for row in zip(*columns, strict=True)}
+        tries *= 2
+    chosen = list(found.values())[:count]
+    return {name: [row[place] for row in chosen] for place, name in enumerate(lists)}
 
 
 def _drawn(name: str, values: list[Any], keys: jax.Array) -> list[Any]:
@@ -144,7 +154,7 @@ def _drawn(name: str, values: list[Any], keys: jax.Array) -> list[Any]:
     low, high = values[0]
     whole = _is_whole(name, values[0])
     if low > 0 and high >= 10 * low:
-        found = low * np.exp(shares * math.log(high / low))
+        found = low * np.exp(shares * math.log((high + whole) / low))
     else:
         found = low + shares * (high + whole - low)
     if whole:

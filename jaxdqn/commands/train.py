@@ -49,9 +49,10 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
     config, count, first = chosen.settings, chosen.seeds, chosen.first_seed
-    if count < 1 or first < 0:
+    if count < 1 or first < 0 or first + count > 2**32:
         raise ConfigError(
-            f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more: change them."
+            f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more, with all "
+            "numbers up to 4294967295: change them."
         )
     chosen.keeping.check()
     sweep.need_folder(chosen.out)

@@ -89,8 +89,8 @@ def optimal_q(model: Model) -> Array:
     """Return Q*, float32 ``[H * W, A]``, by value iteration (Bellman, 1957).
 
     It sweeps until nothing changes, or until what is left to change is below ``TOLERANCE`` of the
-    values; for a discount of 1, at most ``MAX_SWEEPS`` times. A time limit has no part in it,
-    since truncation is bootstrapped. In float32 what rounding leaves is some
+    values; for a discount of 1 or hardly less, at most ``MAX_SWEEPS`` times. A time limit has no
+    part in it, since truncation is bootstrapped. In float32 what rounding leaves is some
     6e-8 · max |Q*| / (1 - discount).
     """
     values = _repeat(

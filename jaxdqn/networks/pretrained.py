@@ -16,8 +16,9 @@ from jaxdqn.types import ConfigError, Params, reason_of
 WEIGHTS = "params.msgpack"
 SETTINGS = "config.toml"
 
-_BANK = ("generator", "density", "carver", "loops", "room_size", "difficulty", "level_seed")
-"""What, beside the size, says which mazes follow which."""
+_BANK = ("height", "width", "generator", "density", "carver", "loops", "room_size", "difficulty",
+         "level_seed")  # fmt: skip
+"""What says which mazes follow which."""
 
 
 class _Run(NamedTuple):
@@ -62,7 +63,8 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> Non
             f"observations have {length} of {seen.categories} kinds: set env_kwargs."
             "observation = 'text' and the size of mazes that it was trained on."
         )
-    _check_mazes(folder, run.settings["env_kwargs"], seen.env_kwargs)
+    read, wanted = ({**seen.usual, **of} for of in (run.settings["env_kwargs"], seen.env_kwargs))
+    _check_mazes(folder, read, wanted)
 
 
 def _check_mazes(folder: str, read: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -39,11 +39,11 @@ class Conv3x3(nn.Module):
 
     The device's own is several times slower on a CPU, inside a scan, and under a vmap over weights
     it becomes a grouped convolution, where a matrix product stays a matrix product. It is taken on
-    an NVIDIA GPU, for channels so many that agents take turns.
+    a GPU, for channels so many that agents take turns.
 
     Attributes:
         channels: of the result.
-        dtype: of what is multiplied.
+        dtype: of what is multiplied, and of the products' sums.
     """
 
     channels: int
@@ -54,11 +54,11 @@ class Conv3x3(nn.Module):
         """Map a grid ``[H, W, C]`` to ``[H, W, channels]``, float32."""
         inputs = x.shape[-1]
         kernel, bias = Weights((self.channels, 9 * inputs), name="Einsum_0")()
-        given = x.astype(self.dtype), kernel.astype(self.dtype)
-        if min(inputs, self.channels) < FILLS_A_GPU:
-            found = of_shifts(*given)
-        else:
-            found = jax.lax.platform_dependent(*given, cuda=of_windows, default=of_shifts)
+        wide = min(inputs, self.channels) >= FILLS_A_GPU
+        # Chosen here rather than by lax.platform_dependent, a branch of which the gradient keeps
+        # what both sides need.
+        convolve = of_windows if wide and jax.default_backend() == "gpu" else of_shifts
+        found = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
         return found.astype(jnp.float32) + bias[None, None]
 
 
@@ -90,12 +90,12 @@ class Residual(nn.Module):
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
         act, norm = self.dense.activation, self.dense.layer_norm
-        x = Conv3x3(self.channels, self.dtype)(obs.astype(jnp.float32))
+        x = Conv3x3(self.channels, dtype=self.dtype)(obs.astype(jnp.float32))
         for _ in range(self.blocks):
             y = x
             for _ in range(2):
                 y = act(nn.LayerNorm()(y) if norm else y)
-                y = Conv3x3(self.channels, self.dtype)(y)
+                y = Conv3x3(self.channels, dtype=self.dtype)(y)
             x = x + y
         return self.dense(act(x), key)
 
@@ -108,7 +108,7 @@ class ResidualSettings(DenseSettings):
     blocks: int = static(2, low=1)
     """Residual blocks, of two convolutions each."""
     precision: Literal["float32", "bfloat16"] = static("float32")
-    """Of what convolutions multiply; sums, and all between convolutions, are float32."""
+    """Of what convolutions take and give; all between them is float32."""
 
     @property
     def products(self) -> float:

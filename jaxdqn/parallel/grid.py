@@ -3,6 +3,7 @@
 import itertools
 import math
 import operator
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -85,6 +86,11 @@ def grid(
     check_kind(config)
     axes = _axes(_lists(config, swept), zipped)
     found = Grid(config, axes, settings_along(axes), _numbers(seeds))
+    for name, values in {**axes, "seeds": found.seeds}.items():
+        counted = Counter(map(repr, values))
+        said, times = counted.most_common(1)[0]
+        if times > 1:
+            raise ConfigError(f"{name} has {said} more than once: leave the others out.")
     every = [found.of(cell) for cell in range(len(found.settings))]
     for each in every:
         check(each)

@@ -63,11 +63,13 @@ def gigabytes(count: int) -> str:
 
 
 def _free_on_host() -> int:
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return free
+        lines = []
     # What the page cache holds is given back on demand.
     available = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
-    return 1024 * int(available[0]) if available else free
+    if available:
+        return 1024 * int(available[0])
+    # Where nobody says what is free, as on macOS, half of what there is.
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -16,8 +16,8 @@ from jaxdqn.types import ConfigError
 HEARTBEAT = 30
 """Seconds after which a process that says nothing counts as dead."""
 _FOREVER_MS = 7 * 24 * 3600 * 1000
-_NONE_LEFT = 2**30
-"""More than there are chunks; JAX counts up to ``2**31``."""
+_NONE_LEFT = 2**20
+"""More than there are chunks; JAX counts up to ``2**31``, and every process may add this once."""
 
 
 def start(given: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ def start(given: Mapping[str, str]) -> None:
         said = " ".join(f"{name} {value}" for name, value in given.items()) or "nothing else given"
         raise ConfigError(
             f"distributed ({said}) can't start ({reason}): give --coordinator HOST:PORT, "
-            "--processes N and --process I, or start it by Slurm, Open MPI or Kubernetes."
+            "--processes N and --process I, or start it by Slurm or Open MPI."
         ) from None
 
 

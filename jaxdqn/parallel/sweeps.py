@@ -1,5 +1,6 @@
 """Sweeps: settings × seeds in chunks, trained one after the other, results along named axes."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -251,7 +252,16 @@ def _blank(group: Group, agents: int) -> Any:
 
 
 def _assemble(parts: list[Metrics], of: list[Group], found: Grid) -> Metrics:
-    """Put the rows of all cells in the order of the axes, leaves ``[*axes, T]``."""
+    """Put the rows of all cells in the order of the axes, leaves ``[*axes, T]``.
+
+    What isn't measured in each of them is left out.
+    """
+    left_out = {
+        field.name: None
+        for field in dataclasses.fields(Metrics)
+        if any(getattr(part, field.name) is None for part in parts)
+    }
+    parts = [part.replace(**left_out) for part in parts]
     order = np.argsort(np.concatenate([group.cells for group in of]))
 
     def place(*leaves: Any) -> np.ndarray | None:

@@ -39,7 +39,7 @@ def fold(window: Transition, discount: float | Array) -> Transition:
     length = len(window.r_t)
     over = jnp.cumsum(window.last) - window.last > 0
     end = jnp.sum(~over) - 1
-    powers = jnp.cumprod(jnp.full(length, discount).at[0].set(1.0))
+    powers = jnp.cumprod(jnp.full(length, discount, float).at[0].set(1.0))
 
     def at_end(x: Array) -> Array:
         return jax.lax.dynamic_index_in_dim(x, end, keepdims=False)

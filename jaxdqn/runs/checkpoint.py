@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import jaxdqn
-from jaxdqn import pytrees
+from jaxdqn import pytrees, random
 from jaxdqn.config import Config, from_toml, to_toml
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
@@ -210,7 +210,7 @@ def assemble(arrays: dict[str, Any], keys: dict[str, str], like: Any) -> Any:
         raise ConfigError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown.")
     for name, x in found.items():
         if name in keys:
-            found[name] = jax.random.wrap_key_data(x, impl=keys[name])
+            found[name] = random.wrapped(x, keys[name])
         elif x.dtype.kind == "V":  # bfloat16 and its like, for which NumPy has no name
             found[name] = x.view(wanted[name].dtype)
     state = jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])

@@ -120,7 +120,7 @@ def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.nd
 
 
 def against(first: Contender, other: Contender, measure: str, score: Score) -> Verdict:
-    """Compare with the first contender; seeds that both have are compared in pairs."""
+    """Compare with the first contender, in pairs where both have the same seeds."""
     return _judge(
         first, other, measure, scores(other, measure, score), scores(first, measure, score)
     )

@@ -1,6 +1,7 @@
 """Run folders: what a training leaves on disk."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,7 +165,7 @@ def save_metrics(path: Path, metrics: Metrics, summary: dict[str, Any]) -> None:
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a dictionary, NaN as null.
+    """Write a dictionary, NaN and infinity as null.
 
     Raises:
         ConfigError: the file can't be written.
@@ -214,7 +215,9 @@ def plain(value: Any) -> Any:
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN; null says that nothing was measured."""
+    """JSON has no NaN, and no infinity; null says that there is no number."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
-    return None if value != value else value
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

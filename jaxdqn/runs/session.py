@@ -15,7 +15,7 @@ from jaxdqn.config import Config
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
-from jaxdqn.runs import checkpoint, console, loggers
+from jaxdqn.runs import checkpoint, console, files, loggers
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import ConfigError, shown
 
@@ -180,7 +180,12 @@ class _Keeper:
         )
         last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
         if newest.exists() and not last_good.exists():
-            _attempt(shutil.copyfile, newest, last_good)
+            _attempt(_copy, newest, last_good)
+
+
+def _copy(source: Path, to: Path) -> None:
+    with files.replacing(to) as beside:
+        shutil.copyfile(source, beside)
 
 
 def _halted(state: State, numbers: range) -> dict[int, int]:

@@ -106,14 +106,19 @@ class Shelf:
         """Return the chunks to go on with; what has been finished since is forgotten."""
         places, found = self._places(results), []
         for path in sorted(self._under_way.glob("*.npz")):
-            kept = checkpoint.restore(path)
+            try:
+                kept = checkpoint.restore(path)
+            except ConfigError:
+                if path.exists():
+                    raise
+                continue  # another process has found that it is finished
             agents = [places.get((digest, seed)) for digest, seed in kept.agents or []]
             known = [at for at in agents if at is not None]
             if len(known) < len(agents) or not known:
                 continue  # of another grid
             group, rows = known[0][0], np.array([row for _, row in known])
             if results.done[group][rows].any():
-                path.unlink()
+                path.unlink(missing_ok=True)
                 continue
             chunk = sweeps.chunk_of(results, group, rows)
             found.append(Begun(chunk, kept.state, kept.metrics, kept.seconds))

@@ -22,7 +22,8 @@ class RunSettings(struct.PyTreeNode):
     """Changes to the environment's default parameters, e.g. max_steps_in_episode."""
 
     total_steps: int = static(100_000, low=1)
-    """Environment steps per agent, warm-up included; rounded up to whole iterations."""
+    """Environment steps per agent, warm-up included; rounded up, so that any two evaluations are as
+    many iterations apart."""
     num_envs: int = static(16, low=1)
     """Parallel environments of one agent (E)."""
     evaluations: int = static(50, low=1)
