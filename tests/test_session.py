@@ -183,6 +183,23 @@ def test_a_full_disk_is_told_and_training_goes_on(half, whole, tmp_path, monkeyp
     assert_same_bits(outcome.metrics, whole.metrics)
 
 
+def test_a_disk_that_is_full_at_the_end_leaves_whole_files_and_one_sentence(
+    whole, tmp_path, monkeypatch
+):
+    metrics = whole.metrics
+    folder.save_metrics(tmp_path, metrics, {"before": 1})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(file, **_):
+        file.write(b"half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(ConfigError, match=r"metrics.npz' can't be written .*: copy the run first"):
+        folder.save_metrics(tmp_path, metrics, {"after": 2})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learned(half, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (Path("/proc/run"), tmp_path / "absent", tmp_path / "file"):

@@ -159,6 +159,13 @@ def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys
     assert (tmp_path / "c" / "comparison.png").exists()
 
 
+def test_settings_are_called_by_as_few_digits_as_tell_them_apart():
+    far = [{"discount": 0.25}, {"discount": 0.5}]
+    assert ranking.told_apart(far) == ["discount 0.25", "discount 0.5"]
+    near = [{"learning_rate": 1.23456e-4}, {"learning_rate": 1.23457e-4}]
+    assert len(set(ranking.told_apart(near))) == 2
+
+
 def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
     finished, folder, monkeypatch
 ):

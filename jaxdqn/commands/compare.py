@@ -7,14 +7,13 @@ from collections import defaultdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
 
 from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config
-from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
 from jaxdqn.runs.comparison import Contender, Score
@@ -60,9 +59,9 @@ def main(arguments: list[str]) -> int:
     contenders = []
     for path in chosen.settings:
         for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
-            arrays: dict[str, Any] = to_arrays(contender.metrics)
             # Settings may be paths.
-            np.savez_compressed(out / f"{contender.name.replace('/', '-')}.npz", **arrays)
+            name = contender.name.replace("/", "-")
+            folder.save_arrays(out / f"{name}.npz", contender.metrics)
             contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(
@@ -98,8 +97,8 @@ def _read(path: Path) -> list[Contender]:
         return [Contender(_name(path), run.metrics, run.seeds, float("nan"))]
     results, _, _ = shelf.read_results(path)
     return [
-        Contender(f"{_name(path)} {ranking.named(setting)}".strip(), metrics, seeds, float("nan"))
-        for cell, setting in enumerate(results.grid.settings)
+        Contender(f"{_name(path)} {name}".strip(), metrics, seeds, float("nan"))
+        for cell, name in enumerate(ranking.told_apart(results.grid.settings))
         for seeds, metrics in [results.of_cell(cell)]
         if metrics is not None
     ]

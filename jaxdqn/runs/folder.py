@@ -1,8 +1,9 @@
 """Run folders: what a training leaves on disk."""
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,16 +153,35 @@ def summarise(
 
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
-    """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax)."""
+    """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax).
+
+    Raises:
+        ConfigError: one of them can't be written.
+    """
     save_metrics(path, metrics, summary)
-    (path / "params.msgpack").write_bytes(serialization.to_bytes(jax.device_get(params)))
+    with _writing(path / "params.msgpack") as draft:
+        draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
 def save_metrics(path: Path, metrics: Metrics, summary: dict[str, Any]) -> None:
-    """Write ``metrics.npz`` (per seed) and ``summary.json``."""
-    columns: dict[str, Any] = to_arrays(metrics)
-    np.savez_compressed(path / "metrics.npz", **columns)
+    """Write ``metrics.npz`` (per seed) and ``summary.json``.
+
+    Raises:
+        ConfigError: one of them can't be written.
+    """
+    save_arrays(path / "metrics.npz", metrics)
     save_json(path / "summary.json", summary)
+
+
+def save_arrays(path: Path, metrics: Metrics) -> None:
+    """Write metrics as named arrays.
+
+    Raises:
+        ConfigError: the file can't be written.
+    """
+    columns: dict[str, Any] = to_arrays(metrics)
+    with _writing(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, **columns)
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
@@ -171,8 +191,15 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
         ConfigError: the file can't be written.
     """
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False)
+    with _writing(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[Path]:
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        with files.replacing(path) as draft:
+            yield draft
     except OSError as error:
         raise ConfigError(
             f"'{path}' can't be written ({reason_of(error)}): copy the run first."

@@ -1,7 +1,7 @@
 """Settings of a sweep, ranked by one score per seed, and what of the ranking is established."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,10 +47,16 @@ class Ranked(NamedTuple):
         return f"{self.mean:.3g}{interval}"
 
 
-def named(setting: Mapping[str, Any]) -> str:
-    """Return what a setting is called: its swept values."""
-    said = (f"{name.rpartition('.')[2]} {_short(value)}" for name, value in setting.items())
+def named(setting: Mapping[str, Any], digits: int = 3) -> str:
+    """Return what a setting is called: its swept values, of so many digits."""
+    said = (f"{name.rpartition('.')[2]} {_short(value, digits)}" for name, value in setting.items())
     return ", ".join(said)
+
+
+def told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what each of several settings is called, of as few digits as tell them apart."""
+    few, many = ([named(setting, digits) for setting in settings] for digits in (3, 17))
+    return few if len(set(few)) == len(few) else many
 
 
 def rank(results: Results, measure: str, score: Score, first: int | None = None) -> list[Ranked]:
@@ -160,7 +166,7 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, digits: int = 3) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
