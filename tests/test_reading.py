@@ -112,6 +112,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("finetune lm-finetuned", ["was fine-tuned already"]),
         ("finetune nowhere", ["nowhere", "doesn't exist"]),
         ("resume lm --total_steps 9", ["total_steps (9)", "leave it out"]),
+        ("resume lm --tensorboard", ["tensorboard (True) is of agents", "leave it out"]),
     ],
 )
 def test_wrong_commands_end_in_one_sentence(chain, command, fragments):

@@ -317,6 +317,9 @@ def test_pictures_of_a_sweep_show_something_and_are_drawn_again(folder):
     pictures = [folder / "drawn" / f"{name}.png" for name in ("curves", "ranking", "heat_map")]
     for picture in pictures:
         picture.unlink()
+    code, _, err = run_here("plot", "drawn", "--seed", 1, cwd=folder)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "seed (1) is of one setting, and 'drawn' is a sweep of many" in err
     code, out, err = run_here("plot", "drawn", cwd=folder)
     assert (code, err) == (0, "")
     for picture in pictures:

@@ -9,6 +9,7 @@ import tyro
 from jaxdqn import plots
 from jaxdqn.commands import sweep
 from jaxdqn.runs import folder, ranking, shelf
+from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ def _of_sweep(chosen: Arguments) -> list[str]:
     results, _, notes = shelf.read_results(chosen.run)
     found = results.grid
     if found.run is None:
+        if chosen.seed is not None:
+            raise ConfigError(
+                f"seed ({chosen.seed}) is of one setting, and '{chosen.run}' is a sweep of many: "
+                "leave it out."
+            )
         looking = sweep.Looking(**notes)
         ranked = ranking.rank(results, looking.measure, looking.score)
         return plots.draw_sweep(chosen.run, found.settings, ranked, looking.measure, looking.score)

@@ -13,7 +13,7 @@ from jaxdqn.config import Config, check
 from jaxdqn.runs import console, folder, reading, shelf
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
-from jaxdqn.types import ConfigError
+from jaxdqn.types import ConfigError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +41,11 @@ def main(arguments: list[str]) -> int:
             "resume it without --distributed."
         )
     if (chosen.run / reading.FILE).exists():
-        if chosen.total_steps is not None:
+        of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
+        for name, value in {**of_agents, **chosen.keeping.of_all_seeds()}.items():
             raise ConfigError(
-                f"total_steps ({chosen.total_steps}) is of agents, and run '{chosen.run}' is a "
-                "language model's: leave it out."
+                f"{name} ({shown(value)}) is of agents, and run '{chosen.run}' is a language "
+                "model's: leave it out."
             )
         return pretrain.watch(chosen.run, reading.restore(chosen.run), chosen.keeping.save_every)
     if shelf.is_sweep(chosen.run):

@@ -44,15 +44,19 @@ class Options:
         if not self.save_every >= 0:
             raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
 
+    def of_all_seeds(self) -> dict[str, Any]:
+        """Return what is set, other than usual, of what follows all seeds at once."""
+        usual = vars(Options())
+        followed = ("on_nonfinite", "tensorboard", "wandb")
+        return {name: vars(self)[name] for name in followed if vars(self)[name] != usual[name]}
+
     def check_chunks(self) -> None:
         """Refuse, with a ``ConfigError``, what needs all seeds at once, of chunks."""
-        default = Options()
-        for name in ("on_nonfinite", "tensorboard", "wandb"):
-            if (value := getattr(self, name)) != getattr(default, name):
-                raise ConfigError(
-                    f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
-                    "chunks: leave it out."
-                )
+        for name, value in self.of_all_seeds().items():
+            raise ConfigError(
+                f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
+                "chunks: leave it out."
+            )
 
 
 class Outcome(NamedTuple):
