@@ -33,7 +33,9 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     Raises:
         ConfigError: a setting that can't be honoured; nothing has been traced yet.
     """
-    return run(config, init(config, key))
+    state = init(config, key)
+    # Not by run, which looks at the state and so waits for it.
+    return _run(*apart(config), state, config.schedule.evaluations)
 
 
 def init(config: Config, key: PRNGKey) -> State:
@@ -64,7 +66,8 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
         evaluations: how long, in evaluations (rows of metrics); all of the schedule by default.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or a state that isn't one agent of these.
+        ConfigError: a setting that can't be honoured, a state that isn't one agent of these, or
+            one that has made as many steps as can be counted.
     """
     check(config)
     check_single(config)
@@ -74,7 +77,22 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
             "map over them with jax.vmap."
         )
     length = config.schedule.evaluations if evaluations is None else evaluations
+    _check_count(config, state, length)
     return _run(*apart(config), state, length)
+
+
+def _check_count(config: Config, state: State, length: int) -> None:
+    """Refuse, with a ``ConfigError``, steps beyond what is counted, unless they are traced."""
+    if isinstance(state.vector_steps, jax.core.Tracer):
+        return
+    plan = config.schedule
+    made = int(state.vector_steps) * config.num_envs
+    more = length * plan.iterations_per_evaluation * plan.env_steps_per_iteration
+    if made + more >= 2**31:
+        raise ConfigError(
+            f"state has made {made} steps, and {more} more would reach 2147483648, since steps are "
+            "counted in 32 bits: run fewer evaluations, or begin anew."
+        )
 
 
 def outline(config: Config) -> State:

@@ -185,6 +185,15 @@ def test_many_agents_are_not_taken_for_one():
         jaxdqn.run(config, broken)
 
 
+def test_a_state_that_has_made_all_steps_that_are_counted_goes_no_further():
+    config = small()
+    last = jaxdqn.init(config, KEY).replace(vector_steps=jnp.int32(2**31 // 4 - 11))
+    with pytest.raises(ConfigError, match=r"state has made 2147483604 steps, and 160 more .* 32 b"):
+        jaxdqn.run(config, last)
+    state, _ = jaxdqn.run(config, last, evaluations=1)
+    assert 4 * int(state.vector_steps) == 2**31 - 4
+
+
 def rewritten(path, change) -> None:
     """Change the settings and versions in a checkpoint, its checksums right."""
     with np.load(path) as arrays:
