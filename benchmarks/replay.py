@@ -38,7 +38,6 @@ class Buffer(NamedTuple):
         sample: ``(state, key) -> sample``.
         example: one transition, as this buffer stores it.
         learn: ``(state, sample) -> state`` with new priorities, where there are any.
-        share: one in so many iterations is enough to time it.
     """
 
     init: Callable[[], Any]
@@ -46,7 +45,6 @@ class Buffer(NamedTuple):
     sample: Callable[[Any, jax.Array], Any]
     example: Any
     learn: Callable[[Any, Any], Any] | None = None
-    share: int = 1
 
 
 def buffers(obs: jax.Array, capacity: int) -> dict[str, Buffer]:
@@ -78,7 +76,6 @@ def buffers(obs: jax.Array, capacity: int) -> dict[str, Buffer]:
             theirs.sample,
             step,
             lambda state, drawn: theirs.set_priorities(state, drawn.indices, SURPRISE),
-            share=50,
         ),
         "ours": Buffer(ours.init, ours.add, ours.sample, whole),
         "flashbax item": Buffer(partial(item.init, whole), item.add, item.sample, whole),
@@ -123,17 +120,12 @@ def verbs(buffer: Buffer, capacity: int, length: int) -> dict[str, Callable[[], 
 
 
 def measure(name: str, capacity: int, length: int, repeats: int) -> list[dict[str, Any]]:
-    """Time all buffers in turn at one capacity; one that takes milliseconds only at the least."""
-    found = {
-        buffer: kind
-        for buffer, kind in buffers(OBSERVATIONS[name], capacity).items()
-        if kind.share == 1 or capacity <= 10_000
-    }
-    lengths = {buffer: -(-length // kind.share) for buffer, kind in found.items()}
+    """Time all buffers in turn at one capacity."""
+    found = buffers(OBSERVATIONS[name], capacity)
     runs = {
         (buffer, verb): run
         for buffer in found
-        for verb, run in verbs(found[buffer], capacity, lengths[buffer]).items()
+        for verb, run in verbs(found[buffer], capacity, length).items()
     }
     seconds = harness.interleave(runs, repeats)
     return [
@@ -142,8 +134,8 @@ def measure(name: str, capacity: int, length: int, repeats: int) -> list[dict[st
             "capacity": capacity,
             "buffer": buffer,
             "bytes_per_transition": _bytes(found[buffer].init) / capacity,
-            "add_microseconds": _microseconds(seconds[buffer, "add"], lengths[buffer]),
-            "sample_microseconds": _microseconds(seconds[buffer, "sample"], lengths[buffer]),
+            "add_microseconds": _microseconds(seconds[buffer, "add"], length),
+            "sample_microseconds": _microseconds(seconds[buffer, "sample"], length),
         }
         for buffer in found
     ]

@@ -612,22 +612,24 @@ def environments() -> str:
 def replay() -> str:
     """Return bytes and microseconds of replay buffers, one line for each buffer."""
     result = _read("replay")
-    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    kinds: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for row in result["rows"]:
-        kinds.setdefault((row["observation"], row["buffer"]), []).append(row)
+        kinds.setdefault((row["observation"], row["buffer"]), {})[row["capacity"]] = row
+    least, most = (bound(row["capacity"] for row in result["rows"]) for bound in (min, max))
     lines = [
-        [*kind, f"{rows[0]['bytes_per_transition']:.0f}"]
-        + [f"{row['add_microseconds']['median']:.1f}" for row in (rows[0], rows[-1])]
-        + [f"{row['sample_microseconds']['median']:.0f}" for row in (rows[0], rows[-1])]
+        [*kind, f"{rows[least]['bytes_per_transition']:.0f}"]
+        + [f"{rows[end]['add_microseconds']['median']:.1f}" for end in (least, most)]
+        + [f"{rows[end]['sample_microseconds']['median']:.0f}" for end in (least, most)]
         for kind, rows in kinds.items()
     ]
-    ends = [f"{row['capacity']:,}" for row in (result["rows"][0], result["rows"][-1])]
+    ends = [f"{least:,}", f"{most:,}"]
     columns = ["observation", "buffer", "bytes", f"add {result['num_envs']} to {ends[0]}, µs",
                f"to {ends[1]}", f"sample {result['batch_size']} of {ends[0]}, µs",
                f"of {ends[1]}"]  # fmt: skip
     lead = (
         "The replay buffer beside flashbax's (the flat one stores no next observation). Nothing in "
-        "it depends on the capacity but the memory it reaches into:\n\n"
+        "the uniform one depends on the capacity but the memory it reaches into; a sample of "
+        "prioritised ones includes setting its priorities:\n\n"
     )
     return lead + _markdown(columns, lines, 2) + _measured(result)
 
