@@ -164,7 +164,7 @@ def language() -> str:
     asked: dict[int, list[str]] = {}
     for name, found in result["arms"].items():
         asked.setdefault(found["seeds"], []).append(name)
-    commands = " and ".join(
+    commands = "` and `python ".join(
         f"benchmarks/language.py --only {' '.join(names)} --seeds {seeds} --cores 1"
         for seeds, names in asked.items()
     )
