@@ -62,15 +62,17 @@ def programs(
     # As one agent is trained in practice: a vmap over one turns branches into selections.
     alone = count == 1
     keys = job.keys(1)[0] if alone else job.keys(count)
-    designs = {"ours": job.ours(config) if alone else job.many(job.ours(config), count)}
+    in_turns = config.network == "residual" and not alone
+    designs: dict[str, Callable[..., Any]] = {}
+    if not in_turns:
+        designs["ours"] = job.ours(config) if alone else job.many(job.ours(config), count)
     if FLASHBAX:
         standard = _standard(config)
         designs["standard"] = standard if alone else jax.vmap(standard)
         if not alone and len(jax.devices()) > 1:
             designs["standard, spread"] = job.many(standard, count)
-    prepare = {name: partial(harness.prepare, design, keys) for name, design in designs.items()}
-    if config.network == "residual" and not alone:
-        prepare["ours"] = partial(job.swept, config, count)
+    prepare = {"ours": partial(job.swept, config, count)} if in_turns else {}
+    prepare |= {name: partial(harness.prepare, design, keys) for name, design in designs.items()}
     return {name: pool.submit(prepare[name]) for name in prepare if name in only}
 
 

@@ -29,14 +29,15 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
     check(config)
     check_single(config)
     check_key(key)
-    parts = assemble(*apart(config))
-    one = jax.eval_shape(parts.method.init, jax.random.key(0))[0].params
+    config, env_params = apart(config)
+    method = assemble(config, env_params).method
+    one = jax.eval_shape(method.init, jax.random.key(0))[0].params
     if axes := pytrees.leading_axes(params, one):
         raise ConfigError(
             f"params hold many networks (leading axes {axes}), and evaluate takes one: "
             "map over them with jax.vmap."
         )
-    return _evaluate(*apart(config), params, key)
+    return _evaluate(config, env_params, params, key)
 
 
 @jax.jit
