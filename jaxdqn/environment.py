@@ -7,14 +7,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
 
 from jaxdqn import maze
 from jaxdqn.config import Config
+from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.networks.network import Seen
 from jaxdqn.types import Array, ConfigError, PRNGKey, shown, unknown
 

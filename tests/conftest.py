@@ -1,5 +1,6 @@
 """Tests run strictly: two CPU devices, rank promotion raises, warnings are errors."""
 
+import atexit
 import gc
 import importlib.metadata
 import os
@@ -12,7 +13,8 @@ from pathlib import Path
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="jaxdqn-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # To write one that is compiled sooner takes longer than to compile it again.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import numpy as np
@@ -41,13 +43,16 @@ if "JAXDQN_TESTS_OPTIMISED" not in os.environ:
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Registered last, so called first: a worker that has reported need not free its programs one
+    # by one, which takes seconds.
+    atexit.register(os._exit, 0)
 # Tracing makes many small objects that stay; looking through them all takes a twentieth of it.
 gc.set_threshold(100_000, 50, 100)
 
-import gymnax  # noqa: E402  (after the devices are set)
-
-import jaxdqn  # noqa: E402
+import jaxdqn.maze  # noqa: E402  (after the devices are set)
 from jaxdqn import Config  # noqa: E402
+from jaxdqn.deferred import gymnax  # noqa: E402
 
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 LONG = "JAXDQN_LONG" in os.environ

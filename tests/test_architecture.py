@@ -1,6 +1,7 @@
 """The house: imports go strictly downward, files are small, importing is quick and quiet."""
 
 import ast
+import re
 import subprocess
 import sys
 import tokenize
@@ -10,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
-    {"types"},
+    {"types", "deferred"},
     {"settings", "random", "pytrees"},
     {"maze", "networks", "statistics", "algorithm.settings", "algorithm.bootstrap"},
     {"algorithm.heads", "algorithm.rollout_settings", "algorithm.r2d2_settings", "replay.sums"},
@@ -70,6 +71,13 @@ def test_imports_go_strictly_downward(path):
         assert HEIGHT[other] < HEIGHT[home], f"{home} imports {other}"
 
 
+def test_gymnax_is_imported_at_one_place_without_what_it_draws_with():
+    importing = [
+        path.name for path in FILES if re.search(r"(?m)^ *(import|from) gymnax", path.read_text())
+    ]
+    assert importing == ["deferred.py"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_stay_small_enough_to_read(path):
     assert len(path.read_text().splitlines()) <= 350
@@ -108,7 +116,9 @@ def test_functions_stay_short_enough_to_see_whole(path):
 IMPORTING = """
 import sys, jaxdqn
 print({'gymnax', 'jax', 'matplotlib', 'orbax'} & set(sys.modules))
-import gymnax, jaxdqn.maze
+import jaxdqn.maze
+print({'matplotlib.pyplot', 'pandas', 'scipy.stats', 'seaborn'} & set(sys.modules))
+import gymnax
 print(gymnax.make('Maze-jaxdqn')[0].name)
 print([getattr(jaxdqn, name) for name in jaxdqn.__all__])
 """
@@ -117,8 +127,8 @@ print([getattr(jaxdqn, name) for name in jaxdqn.__all__])
 def test_importing_is_quick_registers_the_mazes_and_gives_the_public_names():
     command = [sys.executable, "-c", IMPORTING]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    heavy, maze, names = said
-    assert heavy == "set()"
+    heavy, drawing, maze, names = said
+    assert heavy == drawing == "set()"
     assert maze == "Maze-jaxdqn"
     assert "function train" in names
 

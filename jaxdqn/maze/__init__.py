@@ -8,8 +8,7 @@ probe memory, ``TMaze-jaxdqn``.
 Importing this module registers the environments, so that ``gymnax.make`` finds them.
 """
 
-import gymnax
-
+from jaxdqn.deferred import gymnax
 from jaxdqn.maze import render, text
 from jaxdqn.maze.env import Maze, MazeParams, MazeState
 from jaxdqn.maze.exact import (

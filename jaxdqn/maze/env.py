@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
 
+from jaxdqn.deferred import environment, spaces
 from jaxdqn.maze import check, grid, observe, solve
 from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
 from jaxdqn.random import unrolled

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from gymnax.environments import spaces
 
+from jaxdqn.deferred import spaces
 from jaxdqn.maze import grid, text
 from jaxdqn.maze.text import TOKENS
 from jaxdqn.types import Array

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from gymnax.environments import environment, spaces
 
+from jaxdqn.deferred import environment, spaces
 from jaxdqn.maze import check
 from jaxdqn.types import Array, PRNGKey
 
