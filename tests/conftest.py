@@ -52,6 +52,7 @@ gc.set_threshold(100_000, 50, 100)
 
 import jaxdqn.maze  # noqa: E402  (after the devices are set)
 from jaxdqn import Config  # noqa: E402
+from jaxdqn.config import scaled  # noqa: E402
 from jaxdqn.deferred import gymnax  # noqa: E402
 
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
@@ -60,6 +61,8 @@ LONG = "JAXDQN_LONG" in os.environ
 ROOT = Path(__file__).parent.parent
 AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "language.toml"})
 """The shipped settings of agents; those of a language model are read by its own tests."""
+METHODS = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo", "t_maze", "r2d2_t_maze"]
+"""Shipped settings of each method, for which every law is tried."""
 RESIDUAL = {
     "network": "residual",
     "channels": 4,
@@ -126,6 +129,22 @@ def small(**changes) -> Config:
     return Config(**{**settings, **changes})
 
 
+SMALLER = {"residual": {"channels": 4, "blocks": 1}, "transformer": {"layers": 1, "width": 8}}
+
+
+def tiny(config: Config) -> Config:
+    """Return settings of the same method in the same environment that train for a moment."""
+    brief = scaled(config, 1e-6)
+    return brief.replace(
+        total_steps=brief.schedule.env_steps + 3 * brief.schedule.env_steps_per_iteration,
+        evaluations=2,
+        eval_steps=5,
+        eval_episodes=4,
+        oracle_levels=2,
+        **SMALLER.get(config.network, {}),
+    )
+
+
 def maze_env(**kwargs):
     """Return the maze and its parameters, as gymnax makes them."""
     return gymnax.make("Maze-jaxdqn", **kwargs)
@@ -167,6 +186,7 @@ def _data(leaf):
 __all__ = [
     "AGENTS",
     "LONG",
+    "METHODS",
     "MOVES",
     "ROOT",
     "assert_same_bits",
@@ -181,4 +201,5 @@ __all__ = [
     "pytest_runtest_protocol",
     "pytest_terminal_summary",
     "small",
+    "tiny",
 ]

@@ -88,18 +88,20 @@ def test_what_is_saved_and_restored_elsewhere_equals_what_never_stopped(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cores", [1, 3])
-def test_seeds_go_on_over_another_number_of_cores(tmp_path, cores):
+def test_seeds_go_on_over_another_number_of_cores(tmp_path):
     config, numbers = small(), range(4)
     whole_state, whole = train(config, numbers)
     state, rows = train(config, numbers, stop=2)
-    jaxdqn.save(tmp_path, state, config, rows, seeds=numbers)
-    go_on_in_a_new_process(tmp_path, cores=cores)
-    resumed = jaxdqn.restore(tmp_path)
-    np.testing.assert_allclose(resumed.metrics.loss, whole.loss, rtol=1e-4)
-    np.testing.assert_array_equal(resumed.metrics.env_steps, whole.env_steps)
-    actions = resumed.state.replay.storage.a_tm1
-    np.testing.assert_array_equal(actions, whole_state.replay.storage.a_tm1)
+    for cores in (1, 3):
+        folder = tmp_path / str(cores)
+        folder.mkdir()
+        jaxdqn.save(folder, state, config, rows, seeds=numbers)
+        go_on_in_a_new_process(folder, cores=cores)
+        resumed = jaxdqn.restore(folder)
+        np.testing.assert_allclose(resumed.metrics.loss, whole.loss, rtol=1e-4)
+        np.testing.assert_array_equal(resumed.metrics.env_steps, whole.env_steps)
+        actions = resumed.state.replay.storage.a_tm1
+        np.testing.assert_array_equal(actions, whole_state.replay.storage.a_tm1)
 
 
 @pytest.mark.parametrize("numbers", [range(3), pytest.param(range(1), marks=pytest.mark.slow)])

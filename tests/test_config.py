@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import AGENTS, RESIDUAL, ROOT, small
+from conftest import AGENTS, METHODS, RESIDUAL, ROOT, small, tiny
 from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
@@ -273,25 +273,19 @@ def test_a_missing_file_and_a_wrong_override_are_refused(tmp_path):
     assert jaxdqn.load_config(write(tmp_path, "blocks = 3"), network="residual").blocks == 3
 
 
-SMALLER = {"residual": {"channels": 4, "blocks": 1}, "transformer": {"layers": 1, "width": 8}}
+@pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
+def test_shipped_schedules_have_no_remainder(path):
+    config = jaxdqn.load_config(path)
+    assert config.schedule.env_steps == config.total_steps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in AGENTS if path.stem not in METHODS], ids=lambda p: p.stem
+)
 def test_every_shipped_configuration_runs_at_small_size(path):
-    config = jaxdqn.load_config(path)
-    plan = config.schedule
-    assert plan.env_steps == config.total_steps, "shipped schedules have no remainder"
-    tiny = scaled(config, 1e-6)
-    tiny = tiny.replace(
-        total_steps=tiny.schedule.env_steps + 3 * tiny.schedule.env_steps_per_iteration,
-        evaluations=2,
-        eval_steps=5,
-        eval_episodes=4,
-        oracle_levels=2,
-        **SMALLER.get(config.network, {}),
-    )
-    _, metrics = jaxdqn.train(tiny, jax.random.key(0))
+    """Those of methods run in ``test_family.py``, where more is asked of them."""
+    _, metrics = jaxdqn.train(tiny(jaxdqn.load_config(path)), jax.random.key(0))
     assert np.isfinite(metrics.loss).all()
     assert np.isfinite(metrics.eval_return).all()
 

@@ -57,7 +57,7 @@ def arrays(folder):
 def whole(tmp_path_factory):
     """A folder with settings, and what one process makes of the sweep, uninterrupted."""
     folder = tmp_path_factory.mktemp("processes")
-    (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 8_000, evaluations=20)))
+    (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 3_000, evaluations=20)))
     ended(start("sweep", "tiny.toml", *SWEPT, "--out", "whole", cwd=folder, cores=2))
     return folder
 
@@ -77,7 +77,7 @@ def test_several_processes_give_the_bits_of_one(whole, count):
     assert_same_bits(arrays(whole / f"shared{count}"), arrays(whole / "whole"))
 
 
-LASTING = 8.0
+LASTING = 3.0
 """Seconds from the announcement of the sweep to its end, or somewhat less."""
 
 
