@@ -56,8 +56,10 @@ class LanguageConfig(TrunkSettings):
     """Rows of metrics (T), evenly spaced."""
     eval_texts: int = static(256, low=1)
     """Texts about held-out mazes in one evaluation."""
+    optimizer: Literal["adamw", "muon"] = static("adamw")
+    """What makes steps of gradients; muon orthogonalises those of the matrices within blocks."""
     learning_rate: Float = leaf(2e-3, low=0.0, high=1e3)
-    """AdamW's step size at its highest."""
+    """The step size at its highest."""
     learning_rate_end_factor: Float = leaf(0.1, low=0.0, high=1.0)
     """The step size falls along a cosine to this fraction of itself."""
     warmup_updates: Int = leaf(100, low=1)
@@ -72,7 +74,7 @@ class LanguageConfig(TrunkSettings):
     finetune_updates: int = static(1_000, low=1)
     """Updates of fine-tuning."""
     finetune_learning_rate: Float = leaf(1e-3, low=0.0, high=1e3)
-    """AdamW's step size in it."""
+    """The highest step size in it."""
     finetune_starts: int = static(1, low=1)
     """Cells from which ways are written after each maze in it."""
     finetune_longest: Int = leaf(1_000_000, low=1)

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 
 from jaxdqn import pytrees
-from jaxdqn.language import corpus, exact, losses
+from jaxdqn.language import corpus, exact, losses, optimizers
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
 from jaxdqn.maze import Levels, text
 from jaxdqn.random import check_key, unrolled
@@ -27,7 +27,7 @@ class LanguageState(struct.PyTreeNode):
 
     Attributes:
         params: of the model.
-        opt_state: AdamW's moments.
+        opt_state: of the optimiser.
         key_texts: pays for what is read.
         key_eval: pays for the texts about held-out mazes, the same at each evaluation.
         updates: gradient updates so far, int32 ``[]``.
@@ -156,7 +156,7 @@ def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState
 
 @jax.jit
 def _moments(config: LanguageConfig, params: Params) -> Any:
-    return _optimizer(config).init(params)
+    return optimizers.direction(config).init(params)
 
 
 def outline(config: LanguageConfig) -> LanguageState:
@@ -203,17 +203,6 @@ def learning_rate(config: LanguageConfig, updates: Array) -> Array:
     return config.learning_rate * rising * falling
 
 
-def _optimizer(config: LanguageConfig) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101) but for the step size."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.scale_by_adam(b2=0.98),
-        optax.add_decayed_weights(
-            config.weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
-        ),
-    )
-
-
 @functools.partial(jax.jit, static_argnames="length")
 def _run(
     config: LanguageConfig, held_out: Levels, bank: Levels, state: LanguageState, length: int
@@ -254,9 +243,9 @@ def _update(
         return jnp.sum(each, where=learned) / total
 
     found, grads = jax.value_and_grad(loss)(state.params)
-    direction, opt_state = _optimizer(config).update(grads, state.opt_state, state.params)
+    step, opt_state = optimizers.direction(config).update(grads, state.opt_state, state.params)
     size = learning_rate(config, state.updates)
-    params = jax.tree.map(lambda x, step: x - size * step, state.params, direction)
+    params = jax.tree.map(lambda x, move: x - size * move, state.params, step)
     state = state.replace(params=params, opt_state=opt_state, updates=state.updates + 1)
     return state, (found, optax.tree.norm(grads))
 
