@@ -8,13 +8,14 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import MOVES, assert_same_bits, breadth_first, compiles_nothing, small
 from flax import serialization
 
 import jaxdqn
 from jaxdqn import ConfigError, assembly, maze, training
-from jaxdqn.language import corpus, exact, generation, losses, probing
+from jaxdqn.language import corpus, exact, generation, losses, optimizers, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
 from jaxdqn.maze import text
@@ -383,6 +384,33 @@ def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
     assert_same_bits(second, state)
     np.testing.assert_array_equal(one.loss, metrics.loss[:1])
     assert metrics.texts.tolist() == [16, 32, 48, 64]
+
+
+def test_a_step_of_muon_is_nearly_orthogonal_in_blocks_and_adams_elsewhere():
+    """Each matrix, as those who read it see it; its step is about as large as one of Adam's."""
+    config, params = deep()
+    config = config.replace(optimizer="muon", max_grad_norm=jnp.inf, weight_decay=0.0)
+    grads = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size), x.shape), params)
+
+    def step(made):
+        return jax.jit(lambda: made.update(grads, made.init(params), params)[0])()
+
+    muons = step(optimizers.direction(config))
+    adams = step(optax.scale_by_adam(b2=0.98, nesterov=True))
+    matrices = 0
+    for (path, adam), muon in zip(
+        jax.tree.leaves_with_path(adams), jax.tree.leaves(muons), strict=True
+    ):
+        names = [part.key for part in path]
+        if "trunk" not in names or names[-1] != "kernel":
+            np.testing.assert_allclose(muon, adam, rtol=1e-5)
+            continue
+        matrices += 1
+        into = adam.shape[0] * (adam.shape[1] if names[-2] == "out" else 1)
+        matrix = muon.reshape(into, -1)
+        values = np.linalg.svd(matrix, compute_uv=False) / max(matrix.shape) ** 0.5
+        assert 0.6 * 0.2 < values.min() <= values.max() < 1.3 * 0.2
+    assert matrices == 2 * 6, "query, key, value, out, widen and narrow of two blocks"
 
 
 def test_a_vmapped_model_is_that_model_alone():

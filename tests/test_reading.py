@@ -66,6 +66,17 @@ def test_the_command_is_the_function(chain):
     np.testing.assert_array_equal(found.metrics.loss, metrics.loss)
 
 
+@pytest.mark.slow
+def test_what_muon_remembers_is_kept(tmp_path):
+    config = little(optimizer="muon")
+    begun = reading.begin(tmp_path / "lm", config, language.init(config, KEY))
+    reading.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
+    whole = reading.carry_on(tmp_path / "lm", reading.restore(tmp_path / "lm"), 60.0, lambda _: 0)
+    state, metrics = language.pretrain(config, KEY)
+    assert_same_bits(whole.state, state)
+    assert metrics.held_out.board[-1] < metrics.held_out.board[0]
+
+
 def test_a_training_stopped_anywhere_ends_in_the_same_bits(chain, tmp_path):
     """The checkpoint after two rows is what a kill at any later moment would leave."""
     begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))

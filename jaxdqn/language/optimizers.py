@@ -17,7 +17,7 @@ def direction(config: LanguageConfig) -> optax.GradientTransformation:
 
     AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101) for all weights; or, for the matrices
     within blocks, Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon), whose
-    steps are made nearly orthogonal.
+    steps are made nearly orthogonal, and for all others Adam with Nesterov's momentum.
     """
     moved = optax.scale_by_adam(b2=0.98)
     if config.optimizer == "muon":
