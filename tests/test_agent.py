@@ -19,7 +19,8 @@ def situation(**changes):
     """An agent whose online and target networks differ, and a batch."""
     config = small(loss="squared", discount=0.9, **changes)
     agent, *_ = dqn.learner_of(config, environments.make(config)[0])
-    state = agent.init(KEY).replace(target_params=agent.init(jax.random.key(1)).params)
+    init = jax.jit(agent.init)
+    state = init(KEY).replace(target_params=init(jax.random.key(1)).params)
     rng = np.random.default_rng(0)
     batch = Transition(
         obs_tm1=jnp.asarray(rng.integers(0, 16, 64), jnp.int32),
@@ -74,10 +75,12 @@ def test_an_update_is_a_clipped_adam_step():
 @pytest.mark.parametrize(("rate", "period"), [(1.0, 3), (0.25, 2)])
 def test_the_target_moves_only_when_it_is_time(rate, period):
     _, agent, state, batch = situation(target_rate=rate, target_period=period)
+    learn = jax.jit(agent.learn)
     for update in range(1, 7):
-        before = state.target_params
-        state, *_ = agent.learn(state, batch, ONES, KEY)
-        moved = jax.tree.map(lambda p, t: rate * p + (1 - rate) * t, state.params, before)
+        before = jax.device_get(state.target_params)
+        state, *_ = learn(state, batch, ONES, KEY)
+        params = jax.device_get(state.params)
+        moved = jax.tree.map(lambda p, t: rate * p + (1 - rate) * t, params, before)
         expected = moved if update % period == 0 else before
         for one, other in zip(
             jax.tree.leaves(state.target_params), jax.tree.leaves(expected), strict=True
@@ -90,11 +93,10 @@ def test_the_step_size_falls_linearly_to_its_last_fraction():
     last = state.replace(updates=jnp.int32(config.schedule.updates))
     half = state.replace(updates=jnp.int32(config.schedule.updates // 2))
 
+    @jax.jit
     def change(start):
-        moved = jax.tree.map(
-            lambda a, b: a - b, agent.learn(start, batch, ONES, KEY)[0].params, start.params
-        )
-        return float(optax.tree.norm(moved))
+        learned = agent.learn(start, batch, ONES, KEY)[0]
+        return optax.tree.norm(jax.tree.map(jnp.subtract, learned.params, start.params))
 
     assert change(last) / change(state) == pytest.approx(0.25, rel=1e-3)
     assert change(half) / change(state) == pytest.approx(0.625, rel=1e-3)

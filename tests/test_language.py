@@ -562,9 +562,9 @@ def test_what_the_agent_knows_of_a_maze_is_what_the_language_model_knows(folder)
     obs = parts.environment.reset(KEY, parts.env_params)[0]
     whole = jnp.pad(obs, (0, 17), constant_values=text.PADDING)
     trunk = {"params": pretrained()[0].params["params"]["trunk"]}
-    hidden = little().model().trunk.apply(trunk, whole)[LENGTH - 1]
+    hidden = jax.jit(little().model().trunk.apply)(trunk, whole)[LENGTH - 1]
     np.testing.assert_allclose(
-        parts.method.q_values(params, obs), kernel @ hidden, rtol=1e-4, atol=1e-5
+        jax.jit(parts.method.q_values)(params, obs), kernel @ hidden, rtol=1e-4, atol=1e-5
     )
 
 
@@ -580,7 +580,7 @@ def test_an_agent_with_words_begins_as_the_policy_of_the_language_model(folder):
     every = parts.environment.gymnax.observe_everywhere(
         parts.env_params, jnp.int32(3), jnp.int32(24)
     )
-    found = jax.vmap(parts.method.q_values, (None, 0))(params, every)
+    found = jax.jit(jax.vmap(parts.method.q_values, (None, 0)))(params, every)
     logits = jax.vmap(logits_of, (None, None, 0))(
         little(), pretrained()[0].params, every[:, :LENGTH]
     )[:, -1]
@@ -597,11 +597,11 @@ def test_words_make_the_policy_of_ppo_and_leave_its_value_alone(folder):
     config = small(**SPEAKING, method="ppo", pretrained=folder)
     made = config.part("network").make(5, 1, len(text.vocabulary(25)))
     obs = jnp.zeros(LENGTH + 4, jnp.uint8).at[-4:].set(jnp.arange(20, 24, dtype=jnp.uint8))
-    params = made.init(KEY, obs)
-    outputs = made.apply(params, (), obs, True, None)[0][:, 0]
+    params = jax.jit(made.init)(KEY, obs)
+    outputs = jax.jit(lambda: made.apply(params, (), obs, True, None)[0][:, 0])()
     kernel = params["params"]["dense"]["output"]["kernel"]
-    trunk = little().model().trunk
-    known = trunk.apply({"params": pretrained()[0].params["params"]["trunk"]}, obs[:LENGTH])[-1]
+    read = jax.jit(little().model().trunk.apply)
+    known = read({"params": pretrained()[0].params["params"]["trunk"]}, obs[:LENGTH])[-1]
     assert kernel.shape == (2, 8)
     assert outputs[4] == pytest.approx(float(kernel[1] @ known), abs=1e-5)
     assert float(jax.nn.logsumexp((outputs[:4] - kernel[0] @ known) / 0.1)) == pytest.approx(

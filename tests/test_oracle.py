@@ -17,6 +17,9 @@ def model_of(walls, goal, rewards, slip, discount) -> solve.Model:
     return solve.Model(solve.successors(walls), rewards, goal, slip, discount)
 
 
+backup = jax.jit(solve.backup)
+
+
 def numpy_q(walls, goal, rewards, slip, discount):
     """Value iteration in double precision, cell by cell."""
     height, width = walls.shape
@@ -73,7 +76,7 @@ def test_optimal_values_satisfy_their_own_equation():
         model = model_of(walls, goal, jnp.asarray(rewards, jnp.float32), slip, discount)
         q = solve.optimal_q(model)
         scale = max(1.0, float(jnp.abs(q).max()))
-        assert jnp.abs(solve.backup(model, q.max(1)) - q).max() < 1e-5 * scale
+        assert jnp.abs(backup(model, q.max(1)) - q).max() < 1e-5 * scale
 
 
 @pytest.mark.parametrize("generator", ["empty", "scatter", "corridors", "braid", "rooms"])
@@ -137,6 +140,7 @@ def test_the_value_of_a_policy_by_chance_and_its_gradient_solve_the_linear_syste
     walls = np.asarray(maze.bank("scatter", 6, 6, seed=4).walls[0])
     rewards, logits = rng.normal(size=36), rng.normal(size=(36, 4))
 
+    @jax.jit
     def value(logits):
         model = model_of(walls, 35, jnp.asarray(rewards, jnp.float32), slip, 0.9)
         return solve.stochastic_value(model, jax.nn.softmax(logits))

@@ -27,7 +27,7 @@ def network(**changes):
     """A network of four actions on sixteen cells, its weights, and how it is asked."""
     config = small(widths=(12, 8), **changes)
     agent, net, _ = dqn.learner_of(config, environments.make(config)[0])
-    return net, agent.init(KEY).params, agent.outputs
+    return net, jax.jit(agent.init)(KEY).params, jax.jit(agent.outputs)
 
 
 def noise_key(key):
