@@ -128,10 +128,11 @@ def _of_pair(result: dict[str, Any]) -> str:
 
 OF_READING = {
     "causal": "each token from those before it",
+    "deep": "4 layers instead of 2, fewer updates",
+    "adamw": "AdamW, more updates, as all below",
     "masked": "masked tokens from all others",
-    "loops": "causal, mazes with loops",
-    "short": "causal, paths of up to 12 moves",
-    "deep": "causal, 4 layers instead of 2",
+    "loops": "mazes with loops",
+    "short": "paths of up to 12 moves",
 }
 
 
@@ -545,6 +546,15 @@ def peers() -> str:
     return lead + _markdown(columns, lines, 2) + _measured(result)
 
 
+def peers_iqn() -> str:
+    """Return trainings with implicit quantiles, ours and rejax's."""
+    result = _read("peers_iqn")
+    lines = [[row["env"], *_beside(result["rows"], row, "env")] for row in result["rows"]]
+    columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
+    lead = "Implicit quantiles, 32 of them in each place, and three layers of 64:\n\n"
+    return lead + _markdown(columns, lines, 2) + _measured(result)
+
+
 def _beside(rows: list[dict[str, Any]], row: dict[str, Any], task: str) -> list[str]:
     """Return a library, its seeds and speed, and how many times as fast the task's first one is."""
     mine, its = (each["env_steps_per_second"]["median"]
@@ -809,6 +819,7 @@ TABLES = {
     "profile_gpu": lambda: profile("profile_gpu"),
     "job_gpu": lambda: main_job("job_gpu"),
     "peers": peers,
+    "peers_iqn": peers_iqn,
     "rollouts": rollouts,
     "minatar": minatar,
     "throughput": throughput,

@@ -31,7 +31,10 @@ def rejax(settings: dict[str, Any]) -> Work:
 
     told = settings["told"]
     steps, num_envs = told["total_steps"], told["num_envs"]
-    algorithm = rejax.get_algo("dqn").create(
+    fractions = settings["fractions"]
+    samples = {"num_tau_samples": fractions, "num_tau_prime_samples": fractions}
+    algorithm = rejax.get_algo("iqn" if fractions else "dqn").create(
+        **(samples if fractions else {}),
         env=told["env"],
         total_timesteps=steps,
         eval_freq=steps,
