@@ -246,7 +246,7 @@ def search() -> str:
 
 
 def _of_reading() -> str:
-    found = _read("language")["arms"]["deep"]
+    found = _read("language")["arms"]["causal"]
     above = found["divergence"]["mean"] / found["losses"]["board_floor"]["mean"]
     minutes = sum(map(max, found["seconds"].values())) / 60
     shortest = found["greedy"]["shortest"]["mean"]
