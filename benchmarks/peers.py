@@ -32,7 +32,7 @@ TASKS = [
     ("MetaMaze-misc", 16, ["ours", "rejax"]),
     ("CartPole-v1", 1, ["ours", "rejax", "sb3", "sbx"]),
 ]
-OF_IQN = [("MetaMaze-misc", count, ["ours", "rejax"]) for count in (1, 16)]
+OF_IQN = [task for task in TASKS if task[0] == "MetaMaze-misc"]
 IQN = {"head": "implicit_quantile", "fractions": 32, "widths": (64, 64, 64)}
 """Behind two layers fractions come in, then there is one more, as in rejax."""
 NAMES = {"ours": "ours", "rejax": "rejax", "sb3": "Stable-Baselines3", "sbx": "SBX"}

@@ -91,6 +91,7 @@ OTHERS = [
     "compare_designs.py --networks small large",
     "compare_designs.py --seeds 1 --cores 1",
     "peers.py",
+    "peers.py --iqn --repeats 2",
     "throughput.py",
     "environments.py",
     "replay.py",

@@ -532,27 +532,24 @@ def one_core() -> str:
 
 def peers() -> str:
     """Return whole trainings by other libraries."""
-    result = _read("peers")
-    lines = []
-    for row in result["rows"]:
-        lines.append([row["env"], *_beside(result["rows"], row, "env")])
-    columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
-    lead = (
+    return (
         "Other libraries, each in its own environment, in turn, the same networks, batches, replay "
         "and updates per step. Not equal: Stable-Baselines3 and SBX have no Double DQN and step "
         "CartPole in Python; rejax draws without replacement and spreads no seeds over cores; "
         "`benchmarks/peers.py` says the rest:\n\n"
-    )
-    return lead + _markdown(columns, lines, 2) + _measured(result)
+    ) + _of_libraries(_read("peers"))
 
 
 def peers_iqn() -> str:
     """Return trainings with implicit quantiles, ours and rejax's."""
-    result = _read("peers_iqn")
+    lead = "Implicit quantiles, 32 of them in each place, and three layers of 64:\n\n"
+    return lead + _of_libraries(_read("peers_iqn"))
+
+
+def _of_libraries(result: dict[str, Any]) -> str:
     lines = [[row["env"], *_beside(result["rows"], row, "env")] for row in result["rows"]]
     columns = ["environment", "library", "seeds", "env-steps/s", "ours is"]
-    lead = "Implicit quantiles, 32 of them in each place, and three layers of 64:\n\n"
-    return lead + _markdown(columns, lines, 2) + _measured(result)
+    return _markdown(columns, lines, 2) + _measured(result)
 
 
 def _beside(rows: list[dict[str, Any]], row: dict[str, Any], task: str) -> list[str]:

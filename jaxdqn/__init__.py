@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from jaxdqn.training import init, run, train
     from jaxdqn.types import ConfigError
 
-# Loaded at first use: gymnax takes seconds to import, and the command line has something to say
-# before that.
+# Loaded at first use: JAX and gymnax take a second to import, and the command line has something to
+# say before that.
 _HOMES = {
     "Checkpoint": "jaxdqn.runs.checkpoint",
     "Config": "jaxdqn.config",

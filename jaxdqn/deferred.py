@@ -18,7 +18,7 @@ class _Deferred(ModuleType):
 
 
 @contextmanager
-def deferred(*names: str) -> Iterator[None]:
+def _deferred(*names: str) -> Iterator[None]:
     """Let imports within give stand-ins for modules that aren't there yet.
 
     Whoever imports these modules later gets them, not the stand-ins.
@@ -32,8 +32,8 @@ def deferred(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-with deferred("matplotlib.pyplot", "seaborn"):
+with _deferred("matplotlib.pyplot", "seaborn"):
     import gymnax
     from gymnax.environments import environment, spaces
 
-__all__ = ["deferred", "environment", "gymnax", "spaces"]
+__all__ = ["environment", "gymnax", "spaces"]

@@ -13,8 +13,8 @@ from pathlib import Path
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="jaxdqn-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
-    # To write one that is compiled sooner takes longer than to compile it again.
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+# To write one that is compiled sooner takes longer than to compile it again.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax
 import numpy as np

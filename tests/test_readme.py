@@ -203,6 +203,7 @@ def _readme(path: Path) -> str:
         # Without the libraries that would have to be fetched.
         "benchmarks/environments.py --quick --only ours --batches 8",
         "benchmarks/peers.py --quick --only ours --envs CartPole-v1",
+        "benchmarks/peers.py --quick --iqn --only ours",
         "benchmarks/rollouts.py --quick --only ours --methods ppo --seeds 1",
         "benchmarks/minatar.py --quick --only ours --games Breakout --seeds 2",
         "benchmarks/readme.py --quick --only maze",

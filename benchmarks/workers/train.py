@@ -31,10 +31,14 @@ def rejax(settings: dict[str, Any]) -> Work:
 
     told = settings["told"]
     steps, num_envs = told["total_steps"], told["num_envs"]
-    fractions = settings["fractions"]
-    samples = {"num_tau_samples": fractions, "num_tau_prime_samples": fractions}
-    algorithm = rejax.get_algo("iqn" if fractions else "dqn").create(
-        **(samples if fractions else {}),
+    name, samples = "dqn", {}
+    if fractions := settings["fractions"]:
+        name, samples = (
+            "iqn",
+            dict.fromkeys(("num_tau_samples", "num_tau_prime_samples"), fractions),
+        )
+    algorithm = rejax.get_algo(name).create(
+        **samples,
         env=told["env"],
         total_timesteps=steps,
         eval_freq=steps,

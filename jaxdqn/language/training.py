@@ -243,9 +243,10 @@ def _update(
         return jnp.sum(each, where=learned) / total
 
     found, grads = jax.value_and_grad(loss)(state.params)
-    step, opt_state = optimizers.direction(config).update(grads, state.opt_state, state.params)
+    update = optimizers.direction(config).update
+    direction, opt_state = update(grads, state.opt_state, state.params)
     size = learning_rate(config, state.updates)
-    params = jax.tree.map(lambda x, move: x - size * move, state.params, step)
+    params = jax.tree.map(lambda x, step: x - size * step, state.params, direction)
     state = state.replace(params=params, opt_state=opt_state, updates=state.updates + 1)
     return state, (found, optax.tree.norm(grads))
 
