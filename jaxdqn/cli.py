@@ -34,6 +34,7 @@ commands:
 train, sweep and resume take --distributed, on each of several machines or in each of several
 processes, whose cluster JAX finds by itself (Slurm, Open MPI, TPU pods); elsewhere
   --coordinator HOST:PORT --processes N --process I    say where process 0 is, and who this is
+  --heartbeat SECONDS                                  how long one may say nothing (30)
 
 jaxdqn COMMAND --help lists every option. Before the command,
   --cache DIR       keeps compiled programs in that folder instead of ~/.cache/jaxdqn, so that the
@@ -47,7 +48,7 @@ _OPTIONS = {
     "--cores": "be a whole number: write --cores N",
 }
 
-_DISTRIBUTED = ("--coordinator", "--processes", "--process")
+_DISTRIBUTED = ("--coordinator", "--processes", "--process", "--heartbeat")
 _TOGETHER = ("train", "sweep", "resume")
 
 _COMMANDS = (

@@ -63,6 +63,8 @@ AGENTS = sorted(set((ROOT / "configs").glob("*.toml")) - {ROOT / "configs" / "la
 """The shipped settings of agents; those of a language model are read by its own tests."""
 METHODS = ["c51", "qr_dqn", "iqn", "munchausen", "rainbow", "pqn", "ppo", "t_maze", "r2d2_t_maze"]
 """Shipped settings of each method, for which every law is tried."""
+SOLVED = ["maze", "seed_maze", "residual_maze", "cartpole"]
+"""Shipped settings that are trained to the end."""
 RESIDUAL = {
     "network": "residual",
     "channels": 4,

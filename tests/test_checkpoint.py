@@ -58,33 +58,38 @@ def train(config, numbers, state=None, stop=None):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "all_numbers"),
     [
-        {},
-        pytest.param(RESIDUAL, marks=pytest.mark.slow),
+        ({}, [None, range(5, 13)]),
+        pytest.param(RESIDUAL, [range(5, 13)], marks=pytest.mark.slow),
         pytest.param(
             {"env": "CartPole-v1", "env_kwargs": {}, "env_params": {}, "layer_norm": True,
              "learning_rate_end_factor": 0.0},
+            [None],
             marks=pytest.mark.slow,
         ),
     ],
     ids=["maze", "residual", "cartpole, decaying"],
 )  # fmt: skip
-def test_what_is_saved_and_restored_elsewhere_equals_what_never_stopped(tmp_path, changes):
+def test_what_is_saved_and_restored_elsewhere_equals_what_never_stopped(
+    tmp_path, changes, all_numbers
+):
     """One agent, and eight seeds on two cores."""
-    config, numbers = small(**changes), range(5, 13)
-    one, eight = tmp_path / "one.npz", tmp_path / "eight.npz"
-    alone = jaxdqn.train(config, KEY)
-    half = jaxdqn.run(config, jaxdqn.init(config, KEY), 2)
-    jaxdqn.save(one, half[0], config, half[1])
-    whole = train(config, numbers)
-    state, rows = train(config, numbers, stop=2)
-    jaxdqn.save(eight, state, config, rows, seeds=numbers)
-    go_on_in_a_new_process(one, eight)
-    for path, expected, seed_numbers in ((one, alone, None), (eight, whole, numbers)):
+    config, expected = small(**changes), {}
+    for numbers in all_numbers:
+        path = tmp_path / f"{numbers}.npz"
+        if numbers is None:
+            expected[path] = jaxdqn.train(config, KEY)
+            state, rows = jaxdqn.run(config, jaxdqn.init(config, KEY), 2)
+        else:
+            expected[path] = train(config, numbers)
+            state, rows = train(config, numbers, stop=2)
+        jaxdqn.save(path, state, config, rows, seeds=numbers)
+    go_on_in_a_new_process(*expected)
+    for path, numbers in zip(expected, all_numbers, strict=True):
         resumed = jaxdqn.restore(path)
-        assert_same_bits((resumed.state, resumed.metrics), expected)
-        assert resumed.seeds == seed_numbers
+        assert_same_bits((resumed.state, resumed.metrics), expected[path])
+        assert resumed.seeds == numbers
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import AGENTS, METHODS, RESIDUAL, ROOT, small, tiny
+from conftest import AGENTS, METHODS, RESIDUAL, ROOT, SOLVED, small, tiny
 from flax import struct
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,10 +281,10 @@ def test_shipped_schedules_have_no_remainder(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", [path for path in AGENTS if path.stem not in METHODS], ids=lambda p: p.stem
+    "path", [path for path in AGENTS if path.stem not in METHODS + SOLVED], ids=lambda p: p.stem
 )
 def test_every_shipped_configuration_runs_at_small_size(path):
-    """Those of methods run in ``test_family.py``, where more is asked of them."""
+    """Others run in ``test_family.py`` and ``test_solves.py``, where more is asked of them."""
     _, metrics = jaxdqn.train(tiny(jaxdqn.load_config(path)), jax.random.key(0))
     assert np.isfinite(metrics.loss).all()
     assert np.isfinite(metrics.eval_return).all()

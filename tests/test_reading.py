@@ -48,6 +48,30 @@ def test_a_run_folder_has_figures_and_pictures(chain):
         assert len(rows) == 1 + 4
 
 
+def test_its_pictures_are_drawn_again(chain):
+    summary = (chain / "lm" / "summary.json").read_bytes()
+    before = {path.name: path.read_bytes() for path in (chain / "lm").glob("*.png")}
+    for name in before:
+        (chain / "lm" / name).unlink()
+    code, out, err = run_here("plot", "lm", cwd=chain)
+    assert (code, err) == (0, "")
+    assert all(name in out for name in before)
+    assert {path.name: path.read_bytes() for path in (chain / "lm").glob("*.png")} == before
+    assert (chain / "lm" / "summary.json").read_bytes() == summary
+    code, _, err = run_here("plot", "lm", "--seed", 1, cwd=chain)
+    assert code == 1
+    assert "seed (1) is of agents, and run 'lm' is a language model's: leave it out." in err
+
+
+def test_what_has_read_nothing_has_no_pictures(tmp_path):
+    config = little()
+    begun = reading.begin(tmp_path / "lm", config, language.init(config, KEY))
+    reading.save(tmp_path / "lm", begun)
+    code, _, err = run_here("plot", "lm", cwd=tmp_path)
+    assert code == 1
+    assert "run 'lm' has nothing to draw yet: go on first with jaxdqn resume lm." in err
+
+
 @pytest.mark.slow
 def test_the_third_command_leads_to_policy(chain):
     command = "train agent.toml --pretrained lm-finetuned --trunk_rate 0 --seeds 1 --out agent"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import LONG, ROOT
 
 import jaxdqn
 from jaxdqn import statistics
@@ -18,10 +18,11 @@ def train(name: str, count: int):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "limit", "least"), [("maze", 200_000, 15), ("seed_maze", 500_000, 14)]
+    ("name", "count", "limit", "least"),
+    [("maze", 16, 200_000, 15), ("seed_maze", 16 if LONG else 8, 500_000, 14 if LONG else 7)],
 )
-def test_seeds_walk_the_shortest_path(name, limit, least):
-    config, metrics = train(name, 16)
+def test_seeds_walk_the_shortest_path(name, count, limit, least):
+    config, metrics = train(name, count)
     assert config.schedule.env_steps <= limit
     assert (metrics.spl[:, -1] == 1.0).sum() >= least
     if name == "maze":
@@ -43,7 +44,7 @@ def test_methods_without_replay_walk_the_shortest_path(name):
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    """One seed in eight or so dips at any one evaluation, so the last four are looked at."""
+    """Some seeds dip between their first 500 and the end, so the last four are looked at."""
     config, metrics = train("cartpole", 8)
-    assert config.schedule.env_steps < 500_000
+    assert config.schedule.env_steps < 200_000
     assert statistics.iqm(np.median(metrics.eval_return[:, -4:], axis=1)) >= 475

@@ -33,7 +33,7 @@ def together(words, count, cwd):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    flags = ["--distributed", "--coordinator", address, "--processes", count]
+    flags = ["--distributed", "--coordinator", address, "--processes", count, "--heartbeat", 8]
     return [start(*words, *flags, "--process", index, cwd=cwd) for index in range(count)]
 
 
@@ -57,7 +57,7 @@ def arrays(folder):
 def whole(tmp_path_factory):
     """A folder with settings, and what one process makes of the sweep, uninterrupted."""
     folder = tmp_path_factory.mktemp("processes")
-    (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 3_000, evaluations=20)))
+    (folder / "tiny.toml").write_text(to_toml(small(total_steps=64 + 4 * 1_500, evaluations=10)))
     ended(start("sweep", "tiny.toml", *SWEPT, "--out", "whole", cwd=folder, cores=2))
     return folder
 
@@ -77,7 +77,7 @@ def test_several_processes_give_the_bits_of_one(whole, count):
     assert_same_bits(arrays(whole / f"shared{count}"), arrays(whole / "whole"))
 
 
-LASTING = 3.0
+LASTING = 2.0
 """Seconds from the announcement of the sweep to its end, or somewhat less."""
 
 
@@ -153,6 +153,8 @@ def test_a_line_that_several_processes_have_no_use_for_is_refused(line, words, c
     ("flags", "words"),
     [
         (["--processes", "two"], "--processes (two) must be a whole number: change it."),
+        (["--heartbeat", "0.5"], "--heartbeat (0.5) must be a whole number: change it."),
+        (["--heartbeat", "0"], "--heartbeat (0) must be at least 1 second: change it."),
         ([], "distributed (nothing else given) can't start (coordinator_address should be defi"),
         (["--process", "2", "--processes", "2", "--coordinator", "x:1"], "can't start (process_id"),
     ],

@@ -8,16 +8,20 @@ import tyro
 
 from jaxdqn import plots
 from jaxdqn.commands import sweep
-from jaxdqn.runs import folder, ranking, shelf
+from jaxdqn.plots import reading as pictures
+from jaxdqn.runs import folder, ranking, reading, shelf
 from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Draw the pictures of a run folder again: curves and, on mazes, what one agent does."""
+    """Draw the pictures of a run folder again: curves and, on mazes, what one agent does.
+
+    Of a language model: losses, paths that it writes in held-out mazes, and what it looks at.
+    """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder that ``jaxdqn train`` has left."""
+    """Folder that train, sweep, pretrain or finetune has left."""
     seed: int | None = None
     """The agent that is drawn in its maze; by default the first."""
 
@@ -25,9 +29,27 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    written = _of_run(chosen) if not shelf.is_sweep(chosen.run) else _of_sweep(chosen)
+    if (chosen.run / reading.FILE).exists():
+        written = _of_reading(chosen)
+    else:
+        written = _of_sweep(chosen) if shelf.is_sweep(chosen.run) else _of_run(chosen)
     print(f"drawn: {', '.join(written)} in {chosen.run}")
     return 0
+
+
+def _of_reading(chosen: Arguments) -> list[str]:
+    if chosen.seed is not None:
+        raise ConfigError(
+            f"seed ({chosen.seed}) is of agents, and run '{chosen.run}' is a language model's: "
+            "leave it out."
+        )
+    found = reading.restore(chosen.run)
+    if not found.rows:
+        raise ConfigError(
+            f"run '{chosen.run}' has nothing to draw yet: go on first with jaxdqn resume "
+            f"{chosen.run}."
+        )
+    return pictures.draw(chosen.run, found, *reading.judge(found))
 
 
 def _of_run(chosen: Arguments) -> list[str]:

@@ -14,7 +14,7 @@ import jax
 from jaxdqn.types import ConfigError
 
 HEARTBEAT = 30
-"""Seconds after which a process that says nothing counts as dead."""
+"""Seconds after which a process that says nothing counts as dead, unless others are given."""
 _FOREVER_MS = 7 * 24 * 3600 * 1000
 _NONE_LEFT = 2**20
 """More than there are chunks; JAX counts up to ``2**31``, and every process may add this once."""
@@ -27,24 +27,27 @@ def start(given: Mapping[str, str]) -> None:
 
     Args:
         given: ``--coordinator``, the address of process 0 and a free port there, ``--processes``,
-            how many, and ``--process``, the number of this one, from 0 on; or some of them.
+            how many, ``--process``, the number of this one, from 0 on, and ``--heartbeat``, the
+            seconds after which one that says nothing counts as dead; or some of them.
 
     Raises:
         ConfigError: no cluster was found, or the others can't be reached.
     """
-    for name in ("--processes", "--process"):
+    numbers = ("--processes", "--process", "--heartbeat")
+    for name in numbers:
         if name in given and not given[name].isdecimal():
             raise ConfigError(f"{name} ({given[name]}) must be a whole number: change it.")
-    count, index = (
-        int(given[name]) if name in given else None for name in ("--processes", "--process")
-    )
+    count, index, heartbeat = (int(given[name]) if name in given else None for name in numbers)
+    if heartbeat == 0:
+        raise ConfigError("--heartbeat (0) must be at least 1 second: change it.")
+    heartbeat = heartbeat or HEARTBEAT
     try:
         jax.distributed.initialize(
             given.get("--coordinator"),
             count,
             index,
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
+            heartbeat_timeout_seconds=heartbeat,
+            shutdown_timeout_seconds=heartbeat,
         )
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
@@ -62,7 +65,7 @@ def stop() -> None:
 
 
 def wait_for_all() -> None:
-    """Wait until all processes are as far; JAX waits for ``HEARTBEAT`` seconds and not longer."""
+    """Wait until all processes are as far; JAX waits for a heartbeat's time and no longer."""
     if jax.process_count() > 1:
         with _together():
             _client().wait_at_barrier("jaxdqn/end", _FOREVER_MS)

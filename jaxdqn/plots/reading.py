@@ -18,8 +18,8 @@ from jaxdqn.types import Array, Params
 SHEET = (3, 6)
 
 
-def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> None:
-    """Draw everything there is to see of a language model into its run folder."""
+def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> list[str]:
+    """Draw everything there is to see of a language model into its run folder; return the files."""
     figures = {
         "losses.png": losses(reading, out.name),
         "paths.png": paths(reading.config, verdicts, out.name),
@@ -29,6 +29,7 @@ def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdict
         figures["walls.png"] = divergence(summary["board_divergence"], out.name)
     for file, figure in figures.items():
         figure.savefig(out / file, dpi=120)
+    return list(figures)
 
 
 def losses(reading: Reading, title: str) -> Figure:

@@ -124,8 +124,8 @@ def restore(run: Path) -> Reading:
     return Reading(config, jax.tree.map(jnp.asarray, state), rows, about.seconds)
 
 
-def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:
-    """Judge the model and write weights, table and summary; return the summary and greedy paths."""
+def judge(reading: Reading) -> tuple[dict[str, Any], Verdicts]:
+    """Let the model write paths in held-out mazes; return the summary and the greedy paths."""
     config, params = reading.config, reading.state.params
     assert reading.metrics is not None, "something was read"
     held_out, _ = corpus.banks(config)
@@ -135,8 +135,7 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
         generation.judge(config, params, held_out, indices, temperature, jax.random.key(0))
         for temperature in (0.0, 1.0)
     )
-    rows = {name: np.asarray(x) for name, x in measures.flat(reading.metrics).items()}
-    final = {name: float(x[-1]) for name, x in rows.items()}
+    final = {name: float(x[-1]) for name, x in _table(reading).items()}
     bounds = tuple(range(8, int(np.max(greedy.moves)), 8))
     summary = {
         "stage": config.stage,
@@ -151,9 +150,15 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
         walls = held_out.walls[:JUDGED]
         far = measures.divergence(config, params, walls, text.SOLUTION)
         summary["board_divergence"] = {"sum": float(far.sum()), "cells": far.tolist()}
+    return summary, greedy
+
+
+def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:
+    """Judge the model and write weights, table and summary; return what was found."""
+    summary, greedy = judge(reading)
     try:
-        _write_table(out / "metrics.csv", rows)
-        write_weights(out, params)
+        _write_table(out / "metrics.csv", _table(reading))
+        write_weights(out, reading.state.params)
     except OSError as error:
         raise ConfigError(
             f"run '{out}' can't be written to ({reason_of(error)}): copy it first."
@@ -170,6 +175,10 @@ def write_weights(out: Path, params: Params) -> None:
 
 def _joined(rows: LanguageMetrics, row: LanguageMetrics) -> LanguageMetrics:
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), rows, row)
+
+
+def _table(reading: Reading) -> dict[str, np.ndarray]:
+    return {name: np.asarray(x) for name, x in measures.flat(reading.metrics).items()}
 
 
 def _write_table(path: Path, rows: dict[str, np.ndarray]) -> None:
