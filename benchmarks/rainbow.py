@@ -53,8 +53,11 @@ TASKS: dict[str, dict[str, Any]] = {
     "serpentine": {"env_kwargs": {"generator": "layout", "layout": SERPENTINE}},
     "noisy rewards": {"env_params": {"reward_noise": 0.5}},
     "slippery": {"env_params": {"slip": 0.2}},
-    "CartPole": {},
-}
+    # Returns of more than one step are an addition, too.
+    "CartPole": {
+        "total_steps": 450_000, "epsilon_steps": 75_000, "n_step": 1, "learning_rate": 1e-3,
+    },
+}  # fmt: skip
 RETURNS = {"noisy rewards": (-5.0, 15.0), "CartPole": (0.0, 100.0)}
 """Least and greatest of categorical heads, where these aren't 0 and 10."""
 ADDITIONS: dict[str, dict[str, Any]] = {

@@ -48,12 +48,11 @@ POLE = {
     "QR-DQN": "--head quantile",
     "IQN": "--head implicit_quantile --fractions 8",
     "Munchausen": "--bootstrap munchausen --no-double",
-    "Rainbow": "--head categorical --v_min 0 --v_max 100 --n_step 3 --replay prioritised --dueling "
-    "--noisy",
+    "Rainbow": "--head categorical --v_min 0 --v_max 100 --replay prioritised --dueling --noisy",
+    "one step": "--n_step 1 --learning_rate 1e-3 --total_steps 450000 --epsilon_steps 75000",
 }
 BARS = {
-    # Of the first eight seeds of C51 one falls back at the end, of the next eight none.
-    **{f"cartpole {name}": f"{16 if name == 'C51' else 8} {words}" for name, words in POLE.items()},
+    **{f"cartpole {name}": f"8 {words}" for name, words in POLE.items()},
     "deep_sea noisy": "16 --noisy",
     "deep_sea n_step": "16 --n_step 10",
 }
