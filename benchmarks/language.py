@@ -31,6 +31,7 @@ ADAMW = "--optimizer adamw --updates 8000 --finetune_updates 12000"
 ARMS = {
     "causal": "",
     "deep": "--layers 4 --learning_rate 4e-3 --updates 3000 --finetune_updates 4000",
+    "large": "--env_kwargs.height 13 --env_kwargs.width 13 --path_length 90",
     "adamw": ADAMW,
     "masked": f"{ADAMW} --no-causal --finetune_starts 1",
     "loops": f"{ADAMW} --env_kwargs.generator braid",

@@ -7,6 +7,7 @@ Only rewrites text: what the tables show was measured by the scripts that they n
 
 import json
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 import harness
@@ -129,11 +130,26 @@ def _of_pair(result: dict[str, Any]) -> str:
 OF_READING = {
     "causal": "each token from those before it",
     "deep": "4 layers instead of 2, fewer updates",
+    "large": "13×13 instead of 9×9 cells",
     "adamw": "AdamW, more updates, as all below",
     "masked": "masked tokens from all others",
     "loops": "mazes with loops",
     "short": "paths of up to 12 moves",
 }
+
+
+FAR = 4
+"""So many groups of lengths, of eight moves each, have a column of their own."""
+
+
+def _by_moves(shares: Iterable[dict[str, float]]) -> list[str]:
+    """Return the share of each group of lengths, and of all longer ones together."""
+    near, far = list(shares)[:FAR], list(shares)[FAR:]
+    said = [f"{share['mean']:.2f}" for share in near]
+    if far:
+        found = sum(share["paths"] * share["mean"] for share in far)
+        said.append(f"{found / sum(share['paths'] for share in far):.2f}")
+    return said
 
 
 def language() -> str:
@@ -149,9 +165,7 @@ def language() -> str:
                   for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip
         lines.append([OF_READING[name], str(found["seeds"]), walls, *shares,
                       _difference(found["sampled"]["shortest"])])  # fmt: skip
-        by_moves.append([OF_READING[name]] + [
-            f"{share['mean']:.2f}" for share in found["by_moves"].values()
-        ])  # fmt: skip
+        by_moves.append([OF_READING[name], *_by_moves(found["by_moves"].values())])
     columns = [
         "what is learned",
         "seeds",
@@ -169,9 +183,9 @@ def language() -> str:
         f"benchmarks/language.py --only {' '.join(names)} --seeds {seeds} --cores 1"
         for seeds, names in asked.items()
     )
-    widest = max(by_moves, key=len)
-    moves = max((found["by_moves"] for found in result["arms"].values()), key=len)
-    short = [row + [""] * (len(widest) - len(row)) for row in by_moves]
+    longest = max((found["by_moves"] for found in result["arms"].values()), key=len)
+    moves = [*list(longest)[:FAR], f"{8 * FAR + 1} or more"]
+    short = [row + [""] * (1 + len(moves) - len(row)) for row in by_moves]
     return (
         _markdown(columns, lines, 1)
         + "\n\nExactly shortest by the moves that are needed:\n\n"

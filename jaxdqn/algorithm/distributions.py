@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 
 from jaxdqn.algorithm.heads import Head
@@ -88,8 +87,9 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
     ) -> tuple[Array, Array]:
         after = jnp.clip(r_t + discount_t * returns, v_min, v_max)
         # What stands between two returns is shared out so that its mean stays.
-        shares = jnp.clip(1.0 - jnp.abs(after[None, :] - returns[:, None]) / spacing, 0.0, 1.0)
-        wanted = jnp.sum(shares * jax.nn.softmax(target_t)[None, :], axis=1)
+        shares = jnp.maximum(1.0 - jnp.abs(after[None, :] - returns[:, None]) / spacing, 0.0)
+        # By a product, which takes less time than the sum on a CPU; a GPU would round it to TF32.
+        wanted = jnp.matmul(shares, jax.nn.softmax(target_t), precision="highest")
         cross_entropy = -jnp.sum(wanted * jax.nn.log_softmax(logits_tm1))
         entropy = jnp.sum(jax.scipy.special.entr(wanted))
         return cross_entropy, jnp.maximum(jax.lax.stop_gradient(cross_entropy - entropy), 0.0)
@@ -167,8 +167,11 @@ def quantile_loss(
         huber_delta: error at which the loss turns linear.
     """
     error = target[None, :] - values[:, None]
-    weight = jnp.abs(fractions[:, None] - (error < 0))
-    each = weight * optax.losses.huber_loss(error, delta=huber_delta) / huber_delta
+    weight = jnp.abs(fractions[:, None] - (error < 0)) / huber_delta
+    # Huber's loss h has the slope c = clip(e), and h = c (e - c / 2): with c held fixed this has
+    # its value and its gradient, of K · L errors each, in half the steps that others take.
+    cut = jax.lax.stop_gradient(jnp.clip(error, -huber_delta, huber_delta))
+    each = jax.lax.stop_gradient(weight) * cut * (error - cut / 2)
     surprise = jnp.abs(jnp.mean(target) - jnp.mean(jax.lax.stop_gradient(values)))
     return jnp.sum(jnp.mean(each, axis=1)), surprise
 
