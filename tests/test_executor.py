@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pytest
 from conftest import RESIDUAL, assert_same_bits, compiles_nothing, small
 
 import jaxdqn
@@ -40,6 +41,7 @@ def test_only_counters_are_shared_by_agents():
     assert shared == {".replay.added", ".vector_steps", ".evaluations"}
 
 
+@pytest.mark.slow
 def test_turns_give_what_all_at_once_give(monkeypatch):
     """Six agents on two cores: three at once on each, or two, of whom one is padding at last."""
     real = executor.assemble

@@ -641,6 +641,7 @@ def test_an_environment_of_ones_own_has_a_word_for_each_action():
         TransformerSettings(action_words=4).check_reads(mine)
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
     config = small(**SPEAKING, pretrained=folder, evaluations=1, total_steps=64 + 4 * 5)
     begun = trunk_of(jaxdqn.init(config, KEY))

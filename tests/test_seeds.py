@@ -22,7 +22,7 @@ from jaxdqn.parallel import devices, executor, seeds
         (range(3), {}),
         pytest.param(range(5, 7), {}, marks=pytest.mark.slow),
         (range(1), {}),
-        pytest.param(range(3), RESIDUAL, id="one by one on each core"),
+        pytest.param(range(3), RESIDUAL, id="one by one on each core", marks=pytest.mark.slow),
     ],
 )
 def test_seed_i_is_trained_with_key_i_wherever_it_runs(numbers, changes):

@@ -230,6 +230,7 @@ def test_intervals_cover_the_truth(name):
     assert 0.93 <= coverage(*PROMISED[name]) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "truth", "interval", "seeds", "documented"),
     [

@@ -17,6 +17,7 @@ CORRIDORS = {"height": 5, "width": 7, "generator": "corridors", "num_levels": 5,
              "start": "random", "goal": "random"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_training_from_states_is_training_from_observations():
     kwargs = {**CORRIDORS, "observation": "planes"}
     seen = jaxdqn.train(small(env_kwargs=kwargs), KEY)
