@@ -47,7 +47,7 @@ ONE_STEP = "--n_step 1 --learning_rate 1e-3 --total_steps 450000 --epsilon_steps
 POLE = {
     "C51": "--head categorical --v_min 0 --v_max 100",
     "QR-DQN": "--head quantile",
-    # By the shipped 150,000 steps it comes to 431.
+    # By the shipped steps it doesn't come to 475.
     "IQN": f"--head implicit_quantile --fractions 8 {ONE_STEP}",
     "Munchausen": "--bootstrap munchausen --no-double",
     "Rainbow": "--head categorical --v_min 0 --v_max 100 --replay prioritised --dueling --noisy",

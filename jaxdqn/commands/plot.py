@@ -29,7 +29,7 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    if (chosen.run / reading.FILE).exists():
+    if reading.is_reading(chosen.run):
         written = _of_reading(chosen)
     else:
         written = _of_sweep(chosen) if shelf.is_sweep(chosen.run) else _of_run(chosen)
@@ -39,10 +39,7 @@ def main(arguments: list[str]) -> int:
 
 def _of_reading(chosen: Arguments) -> list[str]:
     if chosen.seed is not None:
-        raise ConfigError(
-            f"seed ({chosen.seed}) is of agents, and run '{chosen.run}' is a language model's: "
-            "leave it out."
-        )
+        reading.refuse_of_agents(chosen.run, {"seed": chosen.seed})
     found = reading.restore(chosen.run)
     if not found.rows:
         raise ConfigError(

@@ -13,7 +13,7 @@ from jaxdqn.config import Config, check
 from jaxdqn.runs import console, folder, reading, shelf
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
-from jaxdqn.types import ConfigError, shown
+from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,9 @@ def main(arguments: list[str]) -> int:
             f"run '{chosen.run}' was trained by one process, whose checkpoint isn't in chunks: "
             "resume it without --distributed."
         )
-    if (chosen.run / reading.FILE).exists():
+    if reading.is_reading(chosen.run):
         of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
-        for name, value in {**of_agents, **chosen.keeping.of_all_seeds()}.items():
-            raise ConfigError(
-                f"{name} ({shown(value)}) is of agents, and run '{chosen.run}' is a language "
-                "model's: leave it out."
-            )
+        reading.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
         return pretrain.watch(chosen.run, reading.restore(chosen.run), chosen.keeping.save_every)
     if shelf.is_sweep(chosen.run):
         return _resume_sweep(chosen)

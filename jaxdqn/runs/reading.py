@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
 from jaxdqn.runs import checkpoint, files, folder
-from jaxdqn.types import ConfigError, Params, reason_of
+from jaxdqn.types import ConfigError, Params, reason_of, shown
 
 FILE = "language.npz"
 JUDGED = 1_024
@@ -46,6 +46,20 @@ class Reading(NamedTuple):
     def rows(self) -> int:
         """How many rows there are."""
         return 0 if self.metrics is None else len(self.metrics.loss)
+
+
+def is_reading(run: Path) -> bool:
+    """Whether a run folder is a language model's."""
+    return (run / FILE).exists()
+
+
+def refuse_of_agents(run: Path, given: Mapping[str, object]) -> None:
+    """Refuse, with a ``ConfigError``, what was given for agents and means nothing here."""
+    for name, value in given.items():
+        raise ConfigError(
+            f"{name} ({shown(value)}) is of agents, and run '{run}' is a language model's: leave "
+            "it out."
+        )
 
 
 def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
