@@ -281,7 +281,7 @@ def test_shipped_schedules_have_no_remainder(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", [path for path in AGENTS if path.stem not in METHODS + SOLVED], ids=lambda p: p.stem
+    "path", [path for path in AGENTS if path.stem not in {*METHODS, *SOLVED}], ids=lambda p: p.stem
 )
 def test_every_shipped_configuration_runs_at_small_size(path):
     """Others run in ``test_family.py`` and ``test_solves.py``, where more is asked of them."""
