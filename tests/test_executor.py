@@ -62,6 +62,10 @@ def test_turns_give_what_all_at_once_give(monkeypatch):
 def test_a_network_says_how_many_agents_are_worth_training_side_by_side(monkeypatch):
     wide = {**RESIDUAL, "channels": 64}
     assert executor.plan(small(), 8).width == 4
+    assert executor.plan(small(widths=(128, 128)), 16).width == 4
+    assert executor.plan(small(widths=(128, 128), dueling=True), 16).width == 1
+    assert executor.plan(small(widths=(64, 64), noisy=True), 16).width == 8
+    assert executor.plan(small(widths=(64, 64), head="quantile"), 16).width == 1
     assert executor.plan(small(**RESIDUAL), 8).width == 1
     assert executor.plan(small(**wide), 8).width == 1
     gpu = SimpleNamespace(platform="gpu")

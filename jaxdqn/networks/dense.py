@@ -103,10 +103,12 @@ class DenseSettings(struct.PyTreeNode):
             return Dense(**shape)
         return Streams(**shape, dueling=self.dueling, noisy=self.noisy, at_fractions=at_fractions)
 
-    @property
-    def side_by_side(self) -> SideBySide:
-        """Most agents to train at the same time."""
-        return SideBySide(core=8)
+    def side_by_side(self, width: int) -> SideBySide:
+        """Most agents to train at the same time, with ``width`` numbers for each action."""
+        # What several agents work with must stay in a core's cache: eight of 64-64 are a tenth
+        # sooner than one, eight of its quantiles half as soon (benchmarks/NOTES.md).
+        load = self.products * width * (1 + self.dueling) * (1 + self.noisy)
+        return SideBySide(core=8 if load < 10_000 else 4 if load < 20_000 else 1)
 
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
@@ -128,4 +130,5 @@ class DenseSettings(struct.PyTreeNode):
             at_fractions: whether the numbers stand at fractions, which it gives, too.
         """
         layers = self.layers_to(num_actions, width, at_fractions)
-        return feedforward(self.module(layers, categories), self.side_by_side, streams.perturb)
+        module, agents = self.module(layers, categories), self.side_by_side(width)
+        return feedforward(module, agents, streams.perturb)

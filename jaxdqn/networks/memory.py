@@ -92,7 +92,8 @@ class GRUSettings(struct.PyTreeNode):
             span=self.memory_span,
         )
         fresh = {"dense": {"state": jnp.zeros(self.memory_width)}}
-        return recurrent(network.module(layers, categories), fresh, network.side_by_side)
+        module, agents = network.module(layers, categories), network.side_by_side(width)
+        return recurrent(module, fresh, agents)
 
 
 class Remembering(nn.Module):

@@ -124,9 +124,9 @@ class ResidualSettings(DenseSettings):
                 f"{seen.shape}: set {remedy}."
             )
 
-    @property
-    def side_by_side(self) -> SideBySide:
-        """Most agents to train at the same time."""
+    def side_by_side(self, width: int) -> SideBySide:
+        """Most agents to train at the same time, with ``width`` numbers for each action."""
+        del width  # convolutions are most of it
         return SideBySide(core=1, other=1 if self.channels >= FILLS_A_GPU else None)
 
     def module(self, layers: nn.Module, categories: int | None) -> nn.Module:

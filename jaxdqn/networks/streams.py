@@ -1,15 +1,19 @@
 """Dense layers in two streams, with noise in their weights, or asked at fractions."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
+Factors = tuple[Array, Array]
+"""Of one layer's noise, ``[inputs]`` and ``[outputs]``."""
 SIGMA = 0.5
 """Scale of the noise at first, over the root of the number of inputs (Fortunato et al., 2018)."""
 COSINES = 64
@@ -17,7 +21,7 @@ COSINES = 64
 
 
 class Linear(nn.Module):
-    """A linear layer, of which one with a ``number`` has noise in its weights.
+    """A linear layer, if ``noisy`` with noise in its weights.
 
     The noise is factorised (Fortunato et al., 2018, arXiv:1706.10295): that of the weight from
     input ``i`` to output ``j`` is ``f(e_i) f(e_j)``, with ``f(e) = sign(e) sqrt(abs(e))`` of a
@@ -25,26 +29,26 @@ class Linear(nn.Module):
     """
 
     outputs: int
-    number: int | None
+    noisy: bool
 
     @nn.compact
-    def __call__(self, x: Array, key: PRNGKey | None) -> Array:
-        """Map ``[..., inputs]`` to ``[..., outputs]``; without a key by the means."""
+    def __call__(self, x: Array, factors: Factors | None) -> Array:
+        """Map ``[..., inputs]`` to ``[..., outputs]``; without factors by the means."""
         inputs = x.shape[-1]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (inputs, self.outputs))
         bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
         y = x @ kernel + _like(bias, x)
         # Weights that ``perturb`` has made have their noise in them and no scales.
         has_scales = self.is_initializing() or self.has_variable("params", "kernel_scale")
-        if self.number is None or not has_scales:
+        if not (self.noisy and has_scales):
             return y
         scale = nn.initializers.constant(SIGMA / inputs**0.5)
         kernel_scale = self.param("kernel_scale", scale, kernel.shape)
         bias_scale = self.param("bias_scale", scale, bias.shape)
-        if key is None:
+        if factors is None:
             return y
         # Not by noisy weights: a matrix for each environment costs more than a second product.
-        of_inputs, of_outputs = noise(key, self.number, *kernel.shape)
+        of_inputs, of_outputs = factors
         noisy = (x * _like(of_inputs, x)) @ kernel_scale + _like(bias_scale, x)
         return y + _like(of_outputs, x) * noisy
 
@@ -69,17 +73,30 @@ class Streams(nn.Module):
     noisy: bool
     at_fractions: bool
 
+    @property
+    def columns(self) -> int:
+        """Numbers per action of the last layer."""
+        return 1 if self.at_fractions else self.width
+
+    def shapes(self, inputs: int) -> list[tuple[int, int]]:
+        """Return inputs and outputs of each linear layer, in the order of their numbers."""
+        shared = (inputs, *self.widths[:-1])
+        streams = (self.num_actions, 1) if self.dueling else (self.num_actions,)
+        lines = [(shared[-1], *self.widths[-1:], rows * self.columns) for rows in streams]
+        return [pair for line in (shared, *lines) for pair in itertools.pairwise(line)]
+
     @nn.compact
     def __call__(self, features: Array, key: PRNGKey | None = None) -> Array:
         """Map features ``[...]``, flattened, to outputs; the key pays for noise and fractions."""
         key_fractions, key_noise = (None, None) if key is None else jax.random.split(unrolled(key))
-        count = 0
+        drawn: Iterator[Factors | None] = itertools.repeat(None)
+        if self.noisy and key_noise is not None:
+            drawn = iter(noise(key_noise, self.shapes(features.size)))
+        numbers = itertools.count(1)
 
         def linear(x: Array, outputs: int) -> Array:
-            nonlocal count
-            count += 1
-            number = count if self.noisy else None
-            return Linear(outputs, number, name=f"linear_{count}")(x, key_noise)
+            name = f"linear_{next(numbers)}"
+            return Linear(outputs, self.noisy, name=name)(x, next(drawn))
 
         def hidden(x: Array, widths: Sequence[int]) -> Array:
             for size in widths:
@@ -96,11 +113,10 @@ class Streams(nn.Module):
             fractions = _fractions(self.width, key_fractions)
             waves = jnp.cos(jnp.pi * fractions[:, None] * jnp.arange(COSINES)[None, :])
             x = x[None, :] * jax.nn.relu(nn.Dense(x.size, name="fractions")(waves))
-        columns = 1 if self.at_fractions else self.width
-        outputs = stream(x, self.num_actions, columns)
+        outputs = stream(x, self.num_actions, self.columns)
         if self.dueling:
             outputs = outputs - jnp.mean(outputs, axis=-2, keepdims=True)
-            outputs = outputs + stream(x, 1, columns)
+            outputs = outputs + stream(x, 1, self.columns)
         if not self.at_fractions:
             return outputs
         values = outputs[..., 0].T
@@ -113,33 +129,42 @@ def perturb(params: Params, key: PRNGKey) -> Params:
     Many observations are read by these at the price of one draw, and of one product each.
     """
 
-    def within(tree: Any, name: str) -> Any:
+    def within(tree: Any) -> Any:
         if not isinstance(tree, Mapping):
             return tree
-        if "kernel_scale" not in tree:
-            return {inner: within(value, inner) for inner, value in tree.items()}
-        number = int(name.rpartition("_")[2])
-        of_inputs, of_outputs = noise(key, number, *tree["kernel"].shape)
-        return {
-            "kernel": tree["kernel"] + tree["kernel_scale"] * jnp.outer(of_inputs, of_outputs),
-            "bias": tree["bias"] + tree["bias_scale"] * of_outputs,
-        }
+        found = {name: within(inner) for name, inner in tree.items()}
+        noisy = [name for name, inner in tree.items()
+                 if isinstance(inner, Mapping) and "kernel_scale" in inner]  # fmt: skip
+        if not noisy:
+            return found
+        # As they are numbered when they act: linear_10 isn't before linear_2.
+        noisy.sort(key=lambda name: int(name.rpartition("_")[2]))
+        drawn = noise(key, [tree[name]["kernel"].shape for name in noisy])
+        for name, (of_inputs, of_outputs) in zip(noisy, drawn, strict=True):
+            layer, weights = tree[name], jnp.outer(of_inputs, of_outputs)
+            found[name] = {
+                "kernel": layer["kernel"] + layer["kernel_scale"] * weights,
+                "bias": layer["bias"] + layer["bias_scale"] * of_outputs,
+            }
+        return found
 
-    return within(params, "")
+    return within(params)
 
 
-def noise(key: PRNGKey, number: int, inputs: int, outputs: int) -> tuple[Array, Array]:
-    """Return the factors of one layer's noise, ``[inputs]`` and ``[outputs]``."""
-    half = -(-(inputs + outputs) // 2)
+def noise(key: PRNGKey, shapes: Sequence[tuple[int, int]]) -> list[Factors]:
+    """Return the factors of each layer's noise, drawn at once: a draw for each took longer."""
+    sizes = [size for shape in shapes for size in shape]
+    count = sum(sizes)
 
     def draw(turn: Array) -> Array:
-        drawn = jax.random.normal(jax.random.fold_in(unrolled(key), turn), (half,))
+        drawn = jax.random.normal(jax.random.fold_in(unrolled(key), turn), (-(-count // 2),))
         return jnp.sign(drawn) * jnp.sqrt(jnp.abs(drawn))
 
     # In a loop of two turns, since XLA fuses nothing with a loop and takes one turn for none: else
     # it would draw anew for each of the weights that a factor multiplies.
-    factors = jax.lax.map(draw, 2 * number + jnp.arange(2)).reshape(-1)
-    return factors[:inputs], factors[inputs : inputs + outputs]
+    factors = jax.lax.map(draw, jnp.arange(2)).reshape(-1)[:count]
+    parts = jnp.split(factors, np.cumsum(sizes)[:-1])
+    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _fractions(count: int, key: PRNGKey | None) -> Array:
