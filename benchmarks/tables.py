@@ -271,9 +271,9 @@ def _of_reading() -> str:
     )
 
 
-def transfer() -> str:
+def transfer(name: str) -> str:
     """Return what reading before does for a Q-network."""
-    result = _read("transfer")
+    result = _read(name)
     lines = []
     for name, found in result["arms"].items():
         gain = found["more_than_scratch"]
@@ -296,18 +296,16 @@ def transfer() -> str:
         [name, *(f"{scores['probe']:.2f} ({scores['known']:.2f})" for scores in found.values())]
         for name, found in result["probes"].items()
     ]
-    better = ""
-    if "PPO, fine-tuned" in result["arms"]:
-        gain, low, high = result["arms"]["PPO, fine-tuned"]["more_than_frozen_at_the_end"]
-        better = (
-            f"\n\nAt the end PPO's policy solves {gain:+.2f} [{low:.2f}, {high:.2f}] of the mazes "
-            "more than the language model's that it began as (frozen)."
-        )
+    gain, low, high = result["arms"]["PPO, fine-tuned"]["more_than_frozen_at_the_end"]
+    better = (
+        f"\n\nAt the end PPO's policy solves {gain:+.2f} [{low:.2f}, {high:.2f}] of the mazes "
+        "more than the language model's that it began as (frozen)."
+    )
     reading = "; ".join(f"{name} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
                         for name, cost in result["cost_of_reading"].items())  # fmt: skip
     return (
         f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
-        f"the environment each (PPO {result['arms']['PPO, scratch']['steps'][-1]:,.0f}):\n\n"
+        f"the environment each (PPO {result['arms']['PPO, fine-tuned']['steps'][-1]:,.0f}):\n\n"
         + _markdown(columns, lines, 1)
         + better
         + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
@@ -815,7 +813,8 @@ TABLES = {
     "methods": methods,
     "search": search,
     "language": language,
-    "transfer": transfer,
+    "transfer": lambda: transfer("transfer"),
+    "transfer_muon": lambda: transfer("transfer_muon"),
     "overestimation": overestimation,
     "compare_designs_cpu": lambda: design("compare_designs_cpu"),
     "compare_designs_one_core": one_core,

@@ -253,7 +253,7 @@ def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], co
 
 
 def main() -> None:
-    """Print a line for each arm; write ``transfer.json`` and ``transfer.png``."""
+    """Print a line for each arm; write them to a JSON file, and draw them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for option in ("--pretrained", "--finetuned", "--permuted"):
         parser.add_argument(option, default="", help="run folder of the language model")
@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument(
         "--arms", nargs="+", choices=list(COLOURS), help="train these alone; else all"
     )
+    parser.add_argument("--name", default="transfer", help="of the results: models read otherwise")
     parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 2e-3])
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
@@ -285,7 +286,7 @@ def main() -> None:
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
         which = arms(base, ppo, folders)
-        kept = harness.earlier(options.out / "transfer.json")
+        kept = harness.earlier(options.out / f"{options.name}.json")
         before = kept["arms"] if kept.get("seeds") == options.seeds else {}
         chosen = set(options.arms or which) | {"scratch"} - set(before)
         which = {name: config for name, config in which.items() if name in chosen}
@@ -297,7 +298,7 @@ def main() -> None:
         # After each arm: whatever is stopped keeps what it has.
         numbers = range(options.seeds)
         for results in compare(which, options.rates, tuning, numbers, before):
-            path = harness.save("transfer", {**found, "arms": results}, options.out)
+            path = harness.save(options.name, {**found, "arms": results}, options.out)
             figure = draw(results, found["cost_of_reading"], options.seeds)
             figure.savefig(path.with_suffix(".png"), dpi=130)
     print(path)
