@@ -49,10 +49,11 @@ S........
 G........
 """
 TASKS: dict[str, dict[str, Any]] = {
-    "maze": {},
+    # What differs between three of these is set in each, so that one program trains them all.
+    "maze": {"env_params": {"reward_noise": 0.0, "slip": 0.0}},
     "serpentine": {"env_kwargs": {"generator": "layout", "layout": SERPENTINE}},
-    "noisy rewards": {"env_params": {"reward_noise": 0.5}},
-    "slippery": {"env_params": {"slip": 0.2}},
+    "noisy rewards": {"env_params": {"reward_noise": 0.5, "slip": 0.0}},
+    "slippery": {"env_params": {"reward_noise": 0.0, "slip": 0.2}},
     # Returns of more than one step are an addition, too.
     "CartPole": {
         "total_steps": 450_000, "epsilon_steps": 75_000, "n_step": 1, "learning_rate": 1e-3,

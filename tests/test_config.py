@@ -28,6 +28,7 @@ STATIC = {
     "network",
     "widths", "channels", "blocks", "activation", "layer_norm", "evaluations", "eval_episodes",
     "eval_steps", "oracle_levels", "n_step", "bootstrap", "dueling", "noisy", "precision",
+    "shared_noise",
 }  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"num_envs": 2.5}, ["num_envs (2.5)", "whole number"]),
         ({"num_envs": True}, ["num_envs (True)", "whole number"]),
         ({"widths": 64}, ["widths (64)", "list of whole numbers"]),
+        ({"shared_noise": True}, ["shared_noise (True) has no noise to share", "noisy = true"]),
         ({"widths": (64, 0)}, ["widths ((64, 0))", "each 1 or more"]),
         ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"loss": "l1"}, ["loss = 'l1'", "huber, squared"]),

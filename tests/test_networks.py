@@ -1,5 +1,6 @@
 """Networks map one observation of any kind to K numbers per action."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ from flax import linen as nn
 
 from jaxdqn.algorithm import exploration
 from jaxdqn.networks import dense as layers
-from jaxdqn.networks import residual
+from jaxdqn.networks import residual, streams
 
 KEY = jax.random.key(0)
 
@@ -41,6 +42,55 @@ def test_discrete_observations_are_one_hot_encoded():
         np.testing.assert_allclose(
             network.apply(params, jnp.int32(value)).reshape(-1), kernel[:, value], rtol=1e-6
         )
+
+
+OF_NAMES = {
+    "dense": dense(),
+    "no hidden layer": dense(widths=()),
+    "noisy": streams.Streams(4, 3, (8, 8), jax.nn.relu, False, True, True, False),
+    "one noisy layer": streams.Streams(4, 3, (8,), jax.nn.relu, False, True, True, False),
+    "fractions": streams.Streams(4, 3, (8,), jax.nn.relu, False, False, False, True),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (3,)], ids=["one", "three"])
+@pytest.mark.parametrize("body", OF_NAMES.values(), ids=OF_NAMES)
+def test_names_are_read_and_learned_as_their_one_hot_encodings_would_be(body, shape):
+    """A batch of them, and the gradient of all its outputs."""
+    obs = jax.random.randint(KEY, (6, *shape), 0, 5)
+    network = layers.MLP(body, categories=5)
+    params = network.init(KEY, obs[0])
+    weights = jax.random.normal(KEY, jax.eval_shape(network.apply, params, obs[0], KEY).shape)
+
+    def by_names(params, obs):
+        return network.apply(params, obs, KEY)
+
+    def by_ones(params, obs):
+        inner = {"params": params["params"]["dense"]}
+        return body.apply(inner, jax.nn.one_hot(obs, 5), KEY)
+
+    def values_and_slopes(read):
+        def total(params):
+            outputs = jax.vmap(read, (None, 0))(params, obs)
+            return jnp.sum(weights[None] * outputs**2), outputs
+
+        return jax.jit(jax.grad(total, has_aux=True))(params)
+
+    chex.assert_trees_all_close(*map(values_and_slopes, (by_names, by_ones)), rtol=2e-5, atol=1e-6)
+
+
+def test_names_are_looked_up_and_learned_by_a_product_since_scatters_are_slow():
+    network = layers.MLP(dense(), categories=50)
+    obs = jnp.arange(6)
+    params = jax.eval_shape(network.init, KEY, obs[0])
+
+    def total(params):
+        return jnp.sum(jax.vmap(network.apply, (None, 0))(params, obs))
+
+    said = str(jax.make_jaxpr(total)(params)), str(jax.make_jaxpr(jax.grad(total))(params))
+    assert ["gather" in text for text in said] == [True, True]
+    assert ["scatter" in text for text in said] == [False, False]
+    assert said[0].count("dot_general") == 2, "those of the second layer and of the last"
 
 
 @pytest.mark.parametrize("convolve", [residual.of_shifts, residual.of_windows])

@@ -15,7 +15,7 @@ from jaxdqn import ConfigError
 from jaxdqn import environment as environments
 from jaxdqn.algorithm import dqn
 from jaxdqn.commands import train
-from jaxdqn.networks import streams
+from jaxdqn.networks import linear, streams
 from jaxdqn.random import unrolled
 from jaxdqn.training import outline
 
@@ -54,7 +54,7 @@ def test_advantages_have_mean_0_and_a_constant_added_to_all_changes_nothing(head
 
 def test_the_variance_of_a_noisy_output_is_that_of_factorised_noise():
     """Var y = σ² (2/π) Σ x² + σ_b² √(2/π): f(e)² has mean E|e|, and two factors are independent."""
-    layer, x = streams.Linear(3, noisy=True), jnp.array([0.5, -1.0, 2.0, 0.0])
+    layer, x = linear.Linear(3, noisy=True), jnp.array([0.5, -1.0, 2.0, 0.0])
     params = layer.init(KEY, x, None)
     scales = {"kernel_scale": jnp.full((4, 3), 0.3), "bias_scale": jnp.full(3, 0.2)}
     params = {"params": {**params["params"], **scales}}
@@ -103,14 +103,19 @@ def test_a_network_without_noise_is_left_as_it_is_by_every_key():
     np.testing.assert_array_equal(outputs(params, OBS, KEY), outputs(params, OBS))
 
 
-def test_environments_that_act_side_by_side_have_noise_of_their_own():
+@pytest.mark.parametrize("shared", [False, True])
+def test_environments_that_act_side_by_side_have_noise_of_their_own_unless_they_share_it(shared):
     """In the same state, with epsilon 0, they don't all do the same."""
-    config = small(noisy=True, widths=(), num_envs=64, total_steps=128, evaluations=1)
+    config = small(
+        noisy=True, shared_noise=shared, widths=(), num_envs=64, total_steps=64 * 9, evaluations=1
+    )
     assert (config.epsilon_start, config.epsilon_end) == (0.0, 0.0)
     state = jaxdqn.init(config.replace(env_params={"max_steps_in_episode": 1}), KEY)
     assert len(np.unique(state.obs)) == 1
     after, _ = jaxdqn.run(config, state)
-    assert len(np.unique(after.replay.storage.a_tm1[64:])) > 1
+    did = after.replay.storage.a_tm1.reshape(-1, 64)[-8:]
+    assert all((len(np.unique(step)) == 1) == shared for step in did)
+    assert len(np.unique(did)) > 1, "another step has other noise"
 
 
 def test_noise_reaches_the_gradient_of_its_scales_and_every_update_has_its_own():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import State
 from jaxdqn.random import unrolled
@@ -28,12 +29,12 @@ class Stepped(NamedTuple):
     returns: Array
 
 
-def choose(state: State, count: int, by: Callable[..., Any], *more: Any) -> Any:
-    """Return what ``by(bits [2], obs, key, *more)`` chooses in each of ``count`` environments.
+def choose(config: Config, state: State, by: Callable[..., Any], *more: Any) -> Any:
+    """Return what ``by(bits [2], obs, key, *more)`` chooses in each environment.
 
     Args:
+        config: the settings.
         state: whose observations and keys.
-        count: environments (E).
         by: the choice in one of them.
         *more: of what it depends on beside, leaves ``[E, ...]``.
     """
@@ -41,10 +42,11 @@ def choose(state: State, count: int, by: Callable[..., Any], *more: Any) -> Any:
         jax.random.fold_in(unrolled(key), state.vector_steps)
         for key in (state.keys.explore, state.keys.noise)
     )
-    return jax.vmap(by)(
+    count, each = config.num_envs, None if config.shared_noise else 0
+    return jax.vmap(by, (0, 0, each, *(0 for _ in more)))(
         jax.random.bits(key_explore, (count, 2)),
         state.obs,
-        jax.random.split(key_noise, count),
+        key_noise if config.shared_noise else jax.random.split(key_noise, count),
         *more,
     )
 

@@ -152,7 +152,7 @@ def _act_and_store(
     parts: _Parts, state: State, by: Callable[[Array, Array, PRNGKey], Array]
 ) -> tuple[State, Stepped]:
     """Step every environment once, by actions ``by(bits [2], obs, key)``."""
-    actions = acting.choose(state, parts.config.num_envs, by)
+    actions = acting.choose(parts.config, state, by)
     after, seen = acting.step(parts.environment, parts.env_params, state, actions)
     rows = jax.vmap(parts.codec.narrow)(
         seen.transitions, state.env_state, seen.info.get("final_state")

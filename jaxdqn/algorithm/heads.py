@@ -18,7 +18,7 @@ class Head(NamedTuple):
 
     Attributes:
         width: numbers per action (K).
-        mean: outputs ``[..., A, K]`` to action values ``[..., A]``.
+        mean: outputs ``[..., K]`` of actions to their values ``[...]``.
         loss: ``(outputs [K], target outputs [K], r_t [], discount_t []) -> (loss [], surprise [])``
             for the action taken and what follows it in one transition; by its surprise, 0 or more,
             a transition may be drawn again.
@@ -77,8 +77,8 @@ def temporal_difference_loss(
     target_t: Array,
     online_t: Values,
     target_tm1: Values,
-) -> tuple[Array, Array]:
-    """Return the loss ``[]`` and the surprise ``[]`` of one transition.
+) -> tuple[Array, Array, Array]:
+    """Return the loss ``[]``, the surprise ``[]`` and the action's value ``[]`` of one transition.
 
     Args:
         head: the meaning of the outputs.
@@ -96,4 +96,7 @@ def temporal_difference_loss(
     chosen_tm1 = jnp.sum(outputs_tm1 * jax.nn.one_hot(a_tm1, len(outputs_tm1))[:, None], axis=0)
     chosen_t = jnp.sum(worth * weights[:, None], axis=0)
     r_t = transition.r_t + bootstrap.bonus(target_tm1, a_tm1)
-    return head.loss(chosen_tm1, jax.lax.stop_gradient(chosen_t), r_t, transition.discount_t)
+    loss, surprise = head.loss(
+        chosen_tm1, jax.lax.stop_gradient(chosen_t), r_t, transition.discount_t
+    )
+    return loss, surprise, head.mean(chosen_tm1)

@@ -77,17 +77,15 @@ def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs
     ) -> tuple[Array, Array, Array]:
         """Return the loss, the surprise and the value of the action of one transition."""
         key_tm1, key_t = jax.random.split(key)
-        outputs_tm1 = outputs(params, transition.obs_tm1, key_tm1)
-        found, surprise = heads.temporal_difference_loss(
+        return heads.temporal_difference_loss(
             head,
             bootstrap,
             transition.replace(discount_t=config.discount * transition.discount_t),
-            outputs_tm1,
+            outputs(params, transition.obs_tm1, key_tm1),
             outputs(target_params, transition.obs_t, key_t),
             online_t=lambda: q_values(fixed, transition.obs_t),
             target_tm1=lambda: q_values(target_params, transition.obs_tm1),
         )
-        return found, surprise, head.mean(outputs_tm1)[transition.a_tm1]
 
     return around(config, network, head, obs, loss)
 

@@ -135,7 +135,7 @@ def sequence_loss(
     ) -> tuple[Array, Array, Array]:
         obs_t, memory_t, target_memory_t = transition.obs_t
         online_t = network.apply(fixed, memory_t, obs_t, False, None)[0]
-        found, surprise = heads.temporal_difference_loss(
+        return heads.temporal_difference_loss(
             head,
             bootstrap,
             transition.replace(discount_t=config.discount * transition.discount_t),
@@ -144,7 +144,6 @@ def sequence_loss(
             online_t=lambda: head.mean(online_t),
             target_tm1=lambda: head.mean(target_tm1),
         )
-        return found, surprise, head.mean(outputs_tm1)[transition.a_tm1]
 
     transitions = _folded(config, seen)
     losses, surprise, q_tm1 = jax.vmap(one)(
@@ -218,7 +217,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
 def _act_and_store(parts: _Parts, state: State, by: Choose) -> tuple[State, Stepped]:
     """Step every environment once, and store what was remembered before."""
-    actions, memory = acting.choose(state, parts.config.num_envs, by, state.memory)
+    actions, memory = acting.choose(parts.config, state, by, state.memory)
     after, seen = acting.step(parts.environment, parts.env_params, state, actions)
     last = seen.transitions.last
     rows = jax.vmap(parts.codec.narrow)(

@@ -107,7 +107,7 @@ def gather(
 
     def step(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], Any]:
         state, tally = carry
-        actions, memory, kept = acting.choose(state, config.num_envs, policy(state), state.memory)
+        actions, memory, kept = acting.choose(config, state, policy(state), state.memory)
         state, seen = acting.step(environment, env_params, state, actions)
         carried = jax.vmap(forgotten, (None, 0, 0))(fresh, seen.transitions.last, memory)
         carry = state.replace(memory=carried), tally.ended(seen.episodes, seen.returns)

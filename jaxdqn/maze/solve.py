@@ -184,7 +184,10 @@ def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array)
         return (1.0 - model.slip) * arrived[straight] + model.slip * sideways
 
     start = jnp.broadcast_to(nothing, (len(actions), len(levels)))
-    return _repeat(sweep, start, _sweeps(model.discount, 1e-4))
+    left = 1e-4
+    # What is still to come is at most what came last, discounted for ever.
+    enough = left * (levels[-1] - levels[0]) * (1.0 - discount) / discount
+    return _repeat(sweep, start, _sweeps(model.discount, left), enough)
 
 
 def backup(model: Model, values: Array) -> Array:
@@ -201,8 +204,10 @@ def _sweeps(discount: float | Array, tolerance: float = TOLERANCE) -> Array:
     return jnp.minimum(jnp.ceil(needed), MAX_SWEEPS).astype(jnp.int32)
 
 
-def _repeat(sweep: Callable[[Array], Array], start: Array, most: Array) -> Array:
-    """Sweep until nothing changes any more, at most ``most`` times."""
+def _repeat(
+    sweep: Callable[[Array], Array], start: Array, most: Array, enough: float | Array = 0.0
+) -> Array:
+    """Sweep until nothing changes by more than ``enough``, at most ``most`` times."""
 
     def unsettled(carry: tuple[Array, Array, Array]) -> Array:
         _, changed, count = carry
@@ -211,6 +216,6 @@ def _repeat(sweep: Callable[[Array], Array], start: Array, most: Array) -> Array
     def step(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         before, _, count = carry
         after = sweep(before)
-        return after, jnp.any(after != before), count + 1
+        return after, jnp.any(jnp.abs(after - before) > enough), count + 1
 
     return lax.while_loop(unsettled, step, (start, jnp.array(True), jnp.int32(0)))[0]

@@ -10,10 +10,11 @@ from flax import linen as nn
 from flax import struct
 
 from jaxdqn.networks import streams
+from jaxdqn.networks.linear import Features, Linear, OneHot, flat, written
 from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
-from jaxdqn.settings import static
-from jaxdqn.types import Array, PRNGKey
+from jaxdqn.settings import RunSettings, static
+from jaxdqn.types import Array, ConfigError, PRNGKey
 
 Activation = Callable[[Array], Array]
 
@@ -41,13 +42,14 @@ class Dense(nn.Module):
     layer_norm: bool
 
     @nn.compact
-    def __call__(self, features: Array, key: PRNGKey | None = None) -> Array:
+    def __call__(self, features: Features, key: PRNGKey | None = None) -> Array:
         """Map features ``[...]``, flattened, to outputs ``[A, K]``; nothing is left to chance."""
         del key
-        x = features.reshape(-1)
-        for size in self.widths:
-            x = nn.Dense(size)(x)
+        x = flat(features)
+        for layer, size in enumerate(self.widths):
+            x = Linear(size, name=f"Dense_{layer}")(x)
             x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
+        x = written(x)
         shape = (self.num_actions * self.width, x.size)
         outputs = nn.Einsum(shape, "i,oi->o", kernel_init=BY_OUTPUT, name="output")(x)
         return outputs.reshape(self.num_actions, self.width)
@@ -66,7 +68,7 @@ class MLP(nn.Module):
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation to outputs ``[A, K]``."""
         if self.categories is not None:
-            return self.dense(jax.nn.one_hot(obs, self.categories), key)
+            return self.dense(OneHot(obs.reshape(-1).astype(jnp.int32), self.categories), key)
         return self.dense(obs.astype(jnp.float32), key)
 
 
@@ -84,6 +86,16 @@ class DenseSettings(struct.PyTreeNode):
     noisy: bool = static(False)
     """Learned noise in the weights of all dense layers, to explore by: epsilon is then 0 unless it
     is set, too."""
+    shared_noise: bool = static(False)
+    """One draw of the noise for all environments at each step; else each acts by its own."""
+
+    def check(self, run: RunSettings) -> None:
+        """Refuse, with a ``ConfigError``, to share what isn't there."""
+        del run
+        if self.shared_noise and not self.noisy:
+            raise ConfigError(
+                "shared_noise (True) has no noise to share: set noisy = true, or leave it out."
+            )
 
     @property
     def products(self) -> float:

@@ -14,6 +14,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxdqn.networks.dense import DenseSettings
+from jaxdqn.networks.linear import Features, Linear, flat, written
 from jaxdqn.networks.network import Memory, Network, SideBySide, forgotten
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.settings import Float, RunSettings, leaf, static
@@ -123,14 +124,14 @@ class Remembering(nn.Module):
         return bool(self.behind.layer_norm)
 
     @nn.compact
-    def __call__(self, features: Array, key: PRNGKey | None = None) -> Array:
+    def __call__(self, features: Features, key: PRNGKey | None = None) -> Array:
         """Map features ``[...]``, flattened, to outputs; the state is read and written."""
-        x = features.reshape(-1)
-        for width in self.widths:
-            x = nn.Dense(width)(x)
+        x = flat(features)
+        for layer, width in enumerate(self.widths):
+            x = Linear(width, name=f"Dense_{layer}")(x)
             x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
         state = self.variable("memory", "state", jnp.zeros, self.size)
-        seen = nn.Dense(3 * self.size, bias_init=self._biases, name="seen")(x)
+        seen = nn.Dense(3 * self.size, bias_init=self._biases, name="seen")(written(x))
         kept = nn.Dense(3 * self.size, use_bias=False, name="kept")(state.value)
         (r, z, n), (r_kept, z_kept, n_kept) = jnp.split(seen, 3), jnp.split(kept, 3)
         z = jax.nn.sigmoid(z + z_kept)

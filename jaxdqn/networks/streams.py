@@ -9,48 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxdqn.networks.linear import Factors, Features, Linear, flat, written
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
-Factors = tuple[Array, Array]
-"""Of one layer's noise, ``[inputs]`` and ``[outputs]``."""
-SIGMA = 0.5
-"""Scale of the noise at first, over the root of the number of inputs (Fortunato et al., 2018)."""
 COSINES = 64
 """Of a fraction, for the network to read it by (Dabney et al., 2018)."""
-
-
-class Linear(nn.Module):
-    """A linear layer, if ``noisy`` with noise in its weights.
-
-    The noise is factorised (Fortunato et al., 2018, arXiv:1706.10295): that of the weight from
-    input ``i`` to output ``j`` is ``f(e_i) f(e_j)``, with ``f(e) = sign(e) sqrt(abs(e))`` of a
-    normal number for each input and output. Its scales are learned beside the means.
-    """
-
-    outputs: int
-    noisy: bool
-
-    @nn.compact
-    def __call__(self, x: Array, factors: Factors | None) -> Array:
-        """Map ``[..., inputs]`` to ``[..., outputs]``; without factors by the means."""
-        inputs = x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (inputs, self.outputs))
-        bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
-        y = x @ kernel + _like(bias, x)
-        # Weights that ``perturb`` has made have their noise in them and no scales.
-        has_scales = self.is_initializing() or self.has_variable("params", "kernel_scale")
-        if not (self.noisy and has_scales):
-            return y
-        scale = nn.initializers.constant(SIGMA / inputs**0.5)
-        kernel_scale = self.param("kernel_scale", scale, kernel.shape)
-        bias_scale = self.param("bias_scale", scale, bias.shape)
-        if factors is None:
-            return y
-        # Not by noisy weights: a matrix for each environment costs more than a second product.
-        of_inputs, of_outputs = factors
-        noisy = (x * _like(of_inputs, x)) @ kernel_scale + _like(bias_scale, x)
-        return y + _like(of_outputs, x) * noisy
 
 
 class Streams(nn.Module):
@@ -86,30 +50,32 @@ class Streams(nn.Module):
         return [pair for line in (shared, *lines) for pair in itertools.pairwise(line)]
 
     @nn.compact
-    def __call__(self, features: Array, key: PRNGKey | None = None) -> Array:
+    def __call__(self, features: Features, key: PRNGKey | None = None) -> Array:
         """Map features ``[...]``, flattened, to outputs; the key pays for noise and fractions."""
         key_fractions, key_noise = (None, None) if key is None else jax.random.split(unrolled(key))
         drawn: Iterator[Factors | None] = itertools.repeat(None)
+        x = flat(features)
         if self.noisy and key_noise is not None:
-            drawn = iter(noise(key_noise, self.shapes(features.size)))
+            drawn = iter(noise(key_noise, self.shapes(x.shape[0])))
         numbers = itertools.count(1)
 
-        def linear(x: Array, outputs: int) -> Array:
+        def linear(x: Features, outputs: int) -> Array:
             name = f"linear_{next(numbers)}"
             return Linear(outputs, self.noisy, name=name)(x, next(drawn))
 
-        def hidden(x: Array, widths: Sequence[int]) -> Array:
+        def hidden(x: Features, widths: Sequence[int]) -> Features:
             for size in widths:
                 x = linear(x, size)
                 x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
             return x
 
-        def stream(x: Array, rows: int, columns: int) -> Array:
+        def stream(x: Features, rows: int, columns: int) -> Array:
             y = linear(hidden(x, self.widths[-1:]), rows * columns)
             return y.reshape(*y.shape[:-1], rows, columns)
 
-        x = hidden(features.reshape(-1), self.widths[:-1])
+        x = hidden(x, self.widths[:-1])
         if self.at_fractions:
+            x = written(x)
             fractions = _fractions(self.width, key_fractions)
             waves = jnp.cos(jnp.pi * fractions[:, None] * jnp.arange(COSINES)[None, :])
             x = x[None, :] * jax.nn.relu(nn.Dense(x.size, name="fractions")(waves))
@@ -171,8 +137,3 @@ def _fractions(count: int, key: PRNGKey | None) -> Array:
     if key is None:
         return (jnp.arange(count) + 0.5) / count
     return jax.random.uniform(key, (count,))
-
-
-def _like(vector: Array, array: Array) -> Array:
-    """Return a vector ``[K]`` with as many axes as an array ``[..., K]``."""
-    return vector.reshape((1,) * (array.ndim - 1) + vector.shape)
