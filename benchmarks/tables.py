@@ -525,7 +525,7 @@ def rainbow() -> str:
         "then differences, of + and Rainbow to Double DQN, of − to Rainbow. Bold excludes 0; of "
         f"{count} intervals, about {count / 20:.0f} would by chance:\n\n"
     )
-    took = f" It took {result['seconds'] / 60:.0f} minutes of a core of a shared machine."
+    took = f" It took {result['seconds'] / 60:.0f} minutes of a core's time."
     if result["missing"]:
         took += f" {result['missing']} of its pairs of a task and a method have not been run."
     return lead + _markdown(columns, lines, 1) + _measured(result) + took

@@ -99,8 +99,7 @@ class Linear(nn.Module):
         inputs = x.shape[-1]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (inputs, self.outputs))
         bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
-        y = x @ kernel
-        y = y + _like(bias, y)
+        y = x @ kernel + _like(bias, x)
         # Weights that ``perturb`` has made have their noise in them and no scales.
         has_scales = self.is_initializing() or self.has_variable("params", "kernel_scale")
         if not (self.noisy and has_scales):
@@ -112,11 +111,10 @@ class Linear(nn.Module):
             return y
         # Not by noisy weights: a matrix for each environment costs more than a second product.
         of_inputs, of_outputs = factors
-        by_inputs = x * (of_inputs if isinstance(x, OneHot) else _like(of_inputs, x))
-        noisy = by_inputs @ kernel_scale
-        return y + _like(of_outputs, y) * (noisy + _like(bias_scale, y))
+        noisy = (x * _like(of_inputs, x)) @ kernel_scale + _like(bias_scale, x)
+        return y + _like(of_outputs, x) * noisy
 
 
-def _like(vector: Array, array: Array) -> Array:
-    """Return a vector ``[K]`` with as many axes as an array ``[..., K]``."""
-    return vector.reshape((1,) * (array.ndim - 1) + vector.shape)
+def _like(vector: Array, x: Features) -> Array:
+    """Return a vector ``[K]`` with as many axes as features ``[..., inputs]``."""
+    return vector.reshape((1,) * (len(x.shape) - 1) + vector.shape)
