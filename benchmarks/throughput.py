@@ -32,12 +32,13 @@ ITERATIONS = {"mlp": 1_000, "residual": 20}
 
 def settings(path: Path, num_envs: int, iterations: int) -> tuple[jaxdqn.Config, jaxdqn.Config]:
     """Return a training with next to no warm-up, and one of which ``init`` runs all as warm-up."""
-    config = jaxdqn.load_config(path, num_envs=num_envs, evaluations=1, eval_episodes=1,
-                                eval_steps=1, epsilon_steps=1)  # fmt: skip
-    first = -(-config.batch_size // num_envs) * num_envs
+    config = jaxdqn.load_config(path, evaluations=1, eval_episodes=1, eval_steps=1, epsilon_steps=1)
+    first = max(-(-config.batch_size // num_envs), config.n_step) * num_envs
     steps = iterations * num_envs
-    capacity = max(config.capacity, first, steps)
-    learning = config.replace(warmup_steps=first, capacity=capacity, total_steps=first + steps)
+    capacity = -(-max(config.capacity, first, steps) // num_envs) * num_envs
+    learning = config.replace(
+        num_envs=num_envs, warmup_steps=first, capacity=capacity, total_steps=first + steps
+    )
     return learning, learning.replace(warmup_steps=steps, total_steps=steps + num_envs)
 
 
