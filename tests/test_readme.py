@@ -194,7 +194,7 @@ def _readme(path: Path) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        "benchmarks/throughput.py --quick --configs maze residual_maze --seeds 1 --num_envs 64",
+        "benchmarks/throughput.py --quick --configs maze residual_maze --seeds 3 --num_envs 64",
         # Those that gpu.sh calls are run by test_benchmarks.py, methods.py by test_compare.py.
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/autoreset.py --quick",
