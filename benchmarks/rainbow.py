@@ -9,21 +9,22 @@ with Double DQN and omissions with Rainbow, seed by seed, by means along trainin
 which is success (on CartPole the greedy return over 500), and on mazes of regret and of bias.
 
 What is trained is kept in ``--raw``, a file for each task, method and block of seeds, and trained
-once: it is asked for by its settings, so that changed ones train anew.
+once: it is asked for by its settings, so that changed ones train anew. Each core has a process of
+its own, which trains one method at a time, so that some train while others compile.
 """
 
 import argparse
 import hashlib
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from jaxdqn.parallel import devices
 
-CORES = argparse.ArgumentParser(add_help=False)
-CORES.add_argument("--cores", type=int, help="CPU cores to use, all by default")
-devices.use_cores(CORES.parse_known_args()[0].cores)
+devices.use_cores(1)
 
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
@@ -138,24 +139,51 @@ def cell(config: Config, block: range, raw: Path, wait: bool) -> dict[str, np.nd
 
 def collect(options: argparse.Namespace, raw: Path) -> dict[tuple[str, str], Any]:
     """Train what is missing until time is up; return what is whole, by task and method."""
-    end = time.perf_counter() + 60 * options.minutes
-    blocks = [
-        range(first, min(first + BLOCK, options.seeds)) for first in range(0, options.seeds, BLOCK)
-    ]
-    parts: dict[tuple[str, str], list[Any]] = {
-        (task, name): [] for task in options.tasks for name in options.methods
-    }
-    for block in blocks:
-        for name in options.methods:
-            for task in options.tasks:
-                config = settings(task, methods()[name][0], options.scale, options.quick)
-                part = cell(config, block, raw, time.perf_counter() < end)
-                if part is not None:
-                    parts[task, name].append(part)
-                    print(f"{block}, {task}, {name}: {part['seconds']:.0f} s", flush=True)
-    if missing := sum(len(blocks) - len(found) for found in parts.values()):
+    end = time.time() + 60 * options.minutes
+    # The tasks of one environment share programs. Those that take longest come first, so that the
+    # processes end together.
+    groups = [[task for task in options.tasks if (task == "CartPole") is other]
+              for other in (False, True)]  # fmt: skip
+    work = [
+        (options, raw, tasks, name, end)
+        for name in reversed(options.methods) for tasks in groups if tasks
+    ]  # fmt: skip
+    if options.cores == 1 or jax.default_backend() != "cpu":
+        found = [train(*piece) for piece in work]
+    else:
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(options.cores, fresh) as pool:
+            found = list(pool.map(train, *zip(*work, strict=True)))
+    parts = {key: cells for some in found for key, cells in some.items()}
+    count = len(blocks(options))
+    if missing := sum(count - len(cells) for cells in parts.values()):
         print(f"{missing} pieces are missing: the same command goes on.")
-    return {key: _joined(found) for key, found in parts.items() if len(found) == len(blocks)}
+    return {
+        (task, name): _joined(parts[task, name])
+        for task in options.tasks for name in options.methods if len(parts[task, name]) == count
+    }  # fmt: skip
+
+
+def blocks(options: argparse.Namespace) -> list[range]:
+    """Return the seeds of each file."""
+    starts = range(0, options.seeds, BLOCK)
+    return [range(first, min(first + BLOCK, options.seeds)) for first in starts]
+
+
+def train(
+    options: argparse.Namespace, raw: Path, tasks: list[str], name: str, end: float
+) -> dict[tuple[str, str], list[dict[str, np.ndarray]]]:
+    """Train a method on tasks, beginning no more after ``end``; return what there is of each."""
+    devices.keep_programs()
+    parts: dict[tuple[str, str], list[Any]] = {(task, name): [] for task in tasks}
+    for block in blocks(options):
+        for task in tasks:
+            config = settings(task, methods()[name][0], options.scale, options.quick)
+            part = cell(config, block, raw, time.time() < end)
+            if part is not None:
+                parts[task, name].append(part)
+                print(f"{block}, {task}, {name}: {part['seconds']:.0f} s", flush=True)
+    return parts
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -281,7 +309,8 @@ def show(task: dict[str, Any]) -> None:
 
 def main() -> None:
     """Print the tables; write ``rainbow.json`` and ``rainbow.png``."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[CORES])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=devices.usable_cores(), help="CPU processes")
     parser.add_argument("--seeds", type=int, default=32)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--methods", nargs="+", default=list(methods()), choices=list(methods()))
@@ -291,7 +320,6 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, help="folder of what is trained, runs/rainbow")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    devices.keep_programs()
     usual = options.out / "raw" if options.quick else harness.ROOT / "runs" / "rainbow"
     cells = collect(options, options.raw or usual)
     if not cells:

@@ -164,6 +164,8 @@ def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array)
     discount = jnp.maximum(model.discount, 1e-6)
     cells = jnp.arange(len(actions))
     nothing = jnp.maximum(levels, 0.0)
+    # Most mazes have no noise, of which both signs would be the same.
+    signs = jnp.where(noise == 0.0, 1, 2)
 
     def after(kept: Array, reward: Array) -> Array:
         wanted = (levels - reward) / discount
@@ -176,8 +178,12 @@ def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array)
     def sweep(kept: Array) -> Array:
         goes_on = (cells != model.goal)[:, None]
         kept = jnp.where(goes_on, kept, nothing)
-        noisy = [jax.vmap(after)(kept, model.rewards + sign * noise) for sign in (1.0, -1.0)]
-        arrived = (noisy[0] + noisy[1]) / 2
+
+        def by_sign(turn: Array, arrived: Array) -> Array:
+            rewards = model.rewards + (1.0 - 2.0 * turn) * noise
+            return arrived + jax.vmap(after)(kept, rewards) / signs
+
+        arrived = lax.fori_loop(0, signs, by_sign, jnp.zeros_like(kept))
         straight = jnp.take_along_axis(model.successors, actions[:, None], axis=1)[:, 0]
         sides = jnp.asarray(grid.SIDEWAYS)[actions]
         sideways = arrived[jnp.take_along_axis(model.successors, sides, axis=1)].mean(axis=1)
