@@ -17,8 +17,9 @@ from jaxdqn.types import Array, Params, PRNGKey
 COSINES = 64
 """Of a fraction, for the network to read it by (Dabney et al., 2018)."""
 
-SINE_OF_PI = np.float32([(-1) ** n * math.pi ** (2 * n + 1) / math.factorial(2 * n + 1)
-                         for n in reversed(range(6))])  # fmt: skip
+SINE_OF_PI = np.array([
+    (-1) ** n * math.pi ** (2 * n + 1) / math.factorial(2 * n + 1) for n in reversed(range(6))
+], np.float32)  # fmt: skip
 """Taylor's series of sin(pi x) / x in x²; within 6e-8 for x up to 1/2."""
 
 
