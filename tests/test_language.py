@@ -332,10 +332,10 @@ def test_a_masked_token_is_neither_seen_nor_left_out_of_the_bound():
     params = language.init(config, KEY).params
     tokens = jnp.asarray(texts("shortest").tokens[:1])
     even = jax.tree.map(jnp.zeros_like, params)
-    many = jnp.tile(tokens, (4_000, 1))
+    many = losses.drawn(jnp.tile(tokens, (4_000, 1)), KEY)
     losses_of = jax.jit(losses.of_texts, static_argnames=("at_once", "first"))
     for settings, first in ((config, 1), (for_finetuning(config), LENGTH)):
-        found = np.asarray(losses_of(settings, even, many, KEY, at_once=4_000, first=1))
+        found = np.asarray(losses_of(settings, even, many, at_once=4_000, first=1))
         assert not found[:, :first].any()
         each = np.log(len(text.vocabulary(25)))
         error = found.sum(axis=1).std() / 4_000**0.5
@@ -371,6 +371,20 @@ def test_a_model_of_masked_tokens_learns():
     found = rows.held_out
     assert found.path[-1] < found.path[0]
     assert rows.board_floor[-1] < found.board[-1] < found.board[0]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_is_learned_from_a_batch_is_the_sum_over_its_parts(monkeypatch, causal):
+    config = little(batch_size=12, causal=causal)
+    _, bank = corpus.banks(config)
+    found = []
+    for few, parts in ((12, 1), (5, 3), (1, 12)):
+        monkeypatch.setattr(language, "FEW", few)
+        drawn = losses.drawn(jnp.zeros((12, 3), jnp.int32), KEY)
+        assert language._in_parts(drawn).tokens.shape == (parts, 12 // parts, 3)
+        update = jax.jit(functools.partial(language._update, config, bank))
+        found.append(update(language.init(config, KEY), None)[1])
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)
 
 
 def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():

@@ -97,6 +97,27 @@ def test_the_same_key_is_the_same_noise_another_is_another_and_none_is_the_mean(
     )
 
 
+def test_cosines_of_fractions_are_exact_to_a_last_bit_which_jax_s_are_not():
+    fractions = jax.random.uniform(KEY, (1_000, 1)) * jnp.arange(-64, 65)[None]
+    exact = np.cos(np.pi * np.float64(fractions))
+    assert np.abs(streams.cosines_of_pi(fractions) - exact).max() < 3e-7
+    assert np.abs(jnp.cos(jnp.pi * fractions) - exact).max() > 3e-6
+
+
+def test_a_product_of_many_rows_and_its_gradients_are_those_of_one():
+    rows, kernel = jax.random.normal(KEY, (5, 3, 7)), jax.random.normal(KEY, (7, 2))
+
+    def values_and_slopes(product):
+        def total(rows, kernel):
+            y = jax.vmap(product, (0, None))(rows, kernel)
+            return jnp.sum(y**3), y
+
+        return jax.grad(total, (0, 1), has_aux=True)(rows, kernel)
+
+    by_rows = values_and_slopes(jax.vmap(linear.product, (0, None)))
+    chex.assert_trees_all_close(values_and_slopes(linear.product), by_rows, rtol=1e-5)
+
+
 def test_a_network_without_noise_is_left_as_it_is_by_every_key():
     net, params, outputs = network()
     assert net.perturb(params, KEY) == params

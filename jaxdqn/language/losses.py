@@ -1,6 +1,6 @@
 """What a language model loses on texts: on tokens that come next, or on tokens that were masked."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,30 +62,47 @@ def masked_tokens(
     return jnp.concatenate([jnp.zeros(first), jnp.where(masked[first:], losses / share, 0.0)])
 
 
-def of_texts(
-    config: LanguageConfig, params: Params, tokens: Array, key: PRNGKey, at_once: int, first: int
-) -> Array:
-    """Return the losses on texts ``[B, T]``, of whichever kind the model learns, ``[B, T]``.
+class Read(NamedTuple):
+    """Texts ``[B, ...]``, and what is left to chance of the losses on each.
 
-    Args:
-        config: the settings.
-        params: of the model.
+    Attributes:
         tokens: int32 ``[B, T]``.
-        key: consumed.
-        at_once: texts that are read together.
-        first: token that has one, where the model is causal.
+        shares: of tokens that are masked where the model isn't causal, ``[B]``.
+        keys: pay for which, ``[B]``.
     """
+
+    tokens: Array
+    shares: Array
+    keys: PRNGKey
+
+
+def drawn(tokens: Array, key: PRNGKey) -> Read:
+    """Return texts ``[B, T]`` with their chances; the key is consumed."""
     count = len(tokens)
     key_share, key = jax.random.split(unrolled(key))
     # Spread evenly: one of each B-th part of what may be drawn.
     shares = (jnp.arange(count) + jax.random.uniform(key_share, minval=0.01)) / count
+    return Read(tokens, shares, jax.random.split(key, count))
 
-    def of_text(read: tuple[Array, Array, PRNGKey]) -> Array:
+
+def of_texts(
+    config: LanguageConfig, params: Params, texts: Read, at_once: int, first: int
+) -> Array:
+    """Return the losses on texts, of whichever kind the model learns, ``[B, T]``.
+
+    Args:
+        config: the settings.
+        params: of the model.
+        texts: as ``drawn``.
+        at_once: how many are read together.
+        first: token that has one, where the model is causal.
+    """
+
+    def of_text(read: Read) -> Array:
         if config.causal:
-            return next_tokens(config, params, read[0], first)
+            return next_tokens(config, params, read.tokens, first)
         return masked_tokens(config, params, *read)
 
-    texts = (tokens, shares, jax.random.split(key, count))
-    if at_once >= count:
+    if at_once >= len(texts.tokens):
         return jax.vmap(of_text)(texts)
     return jax.lax.map(of_text, texts, batch_size=at_once)

@@ -20,6 +20,8 @@ from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
 AT_ONCE = 64
 """Held-out texts read at once."""
+FEW = 8
+"""Most texts that a CPU learns from at once."""
 
 
 class LanguageState(struct.PyTreeNode):
@@ -238,11 +240,17 @@ def _update(
     learned = (losses.places(config, texts.tokens.shape[1]) >= first)[None]
     total = jnp.sum(learned & (texts.tokens != text.PADDING))
 
-    def loss(params: Params) -> Array:
-        each = losses.of_texts(config, params, texts.tokens, key_masks, config.batch_size, first)
+    def loss(params: Params, part: losses.Read) -> Array:
+        each = losses.of_texts(config, params, part, len(part.tokens), first)
         return jnp.sum(each, where=learned) / total
 
-    found, grads = jax.value_and_grad(loss)(state.params)
+    def add(so_far: Any, part: losses.Read) -> tuple[Any, None]:
+        found = jax.value_and_grad(loss)(state.params, part)
+        return jax.tree.map(jnp.add, so_far, found), None
+
+    nothing = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, state.params))
+    parts = _in_parts(losses.drawn(texts.tokens, key_masks))
+    (found, grads), _ = jax.lax.scan(add, nothing, parts)
     update = optimizers.direction(config).update
     direction, opt_state = update(grads, state.opt_state, state.params)
     size = learning_rate(config, state.updates)
@@ -251,12 +259,24 @@ def _update(
     return state, (found, optax.tree.norm(grads))
 
 
+def _in_parts(texts: losses.Read) -> losses.Read:
+    """Return a batch ``[B, ...]`` as parts ``[P, B / P, ...]``, of which gradients are added up."""
+    count = len(texts.tokens)
+    size = count
+    if jax.default_backend() == "cpu":
+        # What few texts need stays in a core's cache, so that the sum over parts is sooner there
+        # than all at once (benchmarks/NOTES.md).
+        size = max(size for size in range(1, FEW + 1) if count % size == 0)
+    return jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), texts)
+
+
 def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Losses:
     """Return the losses on texts of held-out mazes, by what they are about."""
     indices = jnp.arange(config.eval_texts) % len(held_out)
     key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
     texts = corpus.draw(config, held_out, indices, key_texts)
-    each = losses.of_texts(config, state.params, texts.tokens, key_masks, AT_ONCE, first=1)
+    drawn = losses.drawn(texts.tokens, key_masks)
+    each = losses.of_texts(config, state.params, drawn, AT_ONCE, first=1)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
     def mean(values: Array, first: int, last: int | None) -> Array:
