@@ -24,19 +24,21 @@ from typing import Any
 
 from jaxdqn.parallel import devices
 
-devices.use_cores(1)
+if multiprocessing.parent_process() is not None:
+    # Before what follows starts JAX.
+    devices.use_cores(1)
 
-import harness  # noqa: E402  (after the devices are set)
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import matplotlib  # noqa: E402
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import harness
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
 
-import jaxdqn  # noqa: E402
-from jaxdqn import Config, metrics, statistics  # noqa: E402
-from jaxdqn.config import scaled, to_toml  # noqa: E402
-from jaxdqn.parallel import seeds  # noqa: E402
+import jaxdqn
+from jaxdqn import Config, metrics, statistics
+from jaxdqn.config import scaled, to_toml
+from jaxdqn.parallel import seeds
 
 matplotlib.use("Agg")
 
@@ -148,12 +150,12 @@ def collect(options: argparse.Namespace, raw: Path) -> dict[tuple[str, str], Any
         (options, raw, tasks, name, end)
         for name in reversed(options.methods) for tasks in groups if tasks
     ]  # fmt: skip
-    if options.cores == 1 or jax.default_backend() != "cpu":
-        found = [train(*piece) for piece in work]
-    else:
+    if jax.default_backend() == "cpu":
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(options.cores, fresh) as pool:
             found = list(pool.map(train, *zip(*work, strict=True)))
+    else:
+        found = [train(*piece) for piece in work]
     parts = {key: cells for some in found for key, cells in some.items()}
     count = len(blocks(options))
     if missing := sum(count - len(cells) for cells in parts.values()):
