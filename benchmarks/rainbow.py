@@ -144,8 +144,8 @@ def collect(options: argparse.Namespace, raw: Path) -> dict[tuple[str, str], Any
     end = time.time() + 60 * options.minutes
     # The tasks of one environment share programs. Those that take longest come first, so that the
     # processes end together.
-    groups = [[task for task in options.tasks if (task == "CartPole") is other]
-              for other in (False, True)]  # fmt: skip
+    mazes = [task for task in options.tasks if task != "CartPole"]
+    groups = [mazes, [task for task in options.tasks if task not in mazes]]
     work = [
         (options, raw, tasks, name, end)
         for name in reversed(options.methods) for tasks in groups if tasks
