@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdqn.language import corpus
 from jaxdqn.language.config import LanguageConfig, for_finetuning
-from jaxdqn.language.training import AT_ONCE
+from jaxdqn.language.training import HELD_OUT_AT_ONCE, at_once
 from jaxdqn.maze import Levels, solve, text
 from jaxdqn.types import Array, Params, PRNGKey
 
@@ -124,4 +124,5 @@ def _known(
         logits: Any = model.apply(params, prompt)
         return known[-1], labels, logits[-1][len(text.WORDS) + reached]
 
-    return jax.lax.map(of_text, texts.tokens, batch_size=min(len(indices), AT_ONCE))
+    together = at_once(min(len(indices), HELD_OUT_AT_ONCE))
+    return jax.lax.map(of_text, texts.tokens, batch_size=together)

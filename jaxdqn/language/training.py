@@ -18,10 +18,11 @@ from jaxdqn.maze import Levels, text
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, ConfigError, Params, PRNGKey
 
-AT_ONCE = 64
-"""Held-out texts read at once."""
+HELD_OUT_AT_ONCE = 64
+"""Most held-out texts that are read at once."""
 FEW = 8
-"""Most texts that a CPU learns from at once."""
+"""Most texts that a CPU reads at once: what they need stays in a core's cache, so that part after
+part is sooner there than all together (benchmarks/NOTES.md)."""
 
 
 class LanguageState(struct.PyTreeNode):
@@ -262,12 +263,14 @@ def _update(
 def _in_parts(texts: losses.Read) -> losses.Read:
     """Return a batch ``[B, ...]`` as parts ``[P, B / P, ...]``, of which gradients are added up."""
     count = len(texts.tokens)
-    size = count
-    if jax.default_backend() == "cpu":
-        # What few texts need stays in a core's cache, so that the sum over parts is sooner there
-        # than all at once (benchmarks/NOTES.md).
-        size = max(size for size in range(1, FEW + 1) if count % size == 0)
+    most = at_once(count)
+    size = max(size for size in range(1, most + 1) if count % size == 0)
     return jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), texts)
+
+
+def at_once(most: int) -> int:
+    """Return how many texts are read together, where ``most`` could be."""
+    return min(most, FEW) if jax.default_backend() == "cpu" else most
 
 
 def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Losses:
@@ -276,7 +279,7 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
     texts = corpus.draw(config, held_out, indices, key_texts)
     drawn = losses.drawn(texts.tokens, key_masks)
-    each = losses.of_texts(config, state.params, drawn, AT_ONCE, first=1)
+    each = losses.of_texts(config, state.params, drawn, at_once(HELD_OUT_AT_ONCE), first=1)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
     def mean(values: Array, first: int, last: int | None) -> Array:
