@@ -21,7 +21,6 @@ devices.use_cores()
 
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
-import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -29,8 +28,6 @@ import jaxdqn  # noqa: E402
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.commands import compare  # noqa: E402
 from jaxdqn.config import scaled, to_toml  # noqa: E402
-
-matplotlib.use("Agg")
 
 MAZE = {"Double DQN": "maze", "PQN": "pqn", "PPO": "ppo"}
 POLE = {"Double DQN": "cartpole", "PQN": "pqn_cartpole", "PPO": "ppo_cartpole"}

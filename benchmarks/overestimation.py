@@ -20,7 +20,6 @@ devices.use_cores()
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 import tables  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
@@ -30,7 +29,6 @@ from rich.table import Table  # noqa: E402
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
 
-matplotlib.use("Agg")
 COLOURS = {"DQN": "#d55e00", "Double DQN": "#0072b2"}
 
 

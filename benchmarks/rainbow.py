@@ -31,7 +31,6 @@ if multiprocessing.parent_process() is not None:
 import harness
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -39,8 +38,6 @@ import jaxdqn
 from jaxdqn import Config, metrics, statistics
 from jaxdqn.config import scaled, to_toml
 from jaxdqn.parallel import seeds
-
-matplotlib.use("Agg")
 
 SERPENTINE = """
 S........

@@ -30,7 +30,6 @@ devices.use_cores()
 import harness  # noqa: E402  (after the devices are set)
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -45,7 +44,6 @@ from jaxdqn.parallel import seeds  # noqa: E402
 from jaxdqn.runs import reading  # noqa: E402
 from jaxdqn.types import Array, Params  # noqa: E402
 
-matplotlib.use("Agg")
 COLOURS = {
     "scratch": "#555555", "pre-trained": "#56b4e9", "fine-tuned": "#0072b2", "frozen": "#009e73",
     "new head": "#e69f00", "permuted": "#cc79a7", "residual": "#d55e00",

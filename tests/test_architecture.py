@@ -120,17 +120,21 @@ import jaxdqn.maze
 print({'matplotlib.pyplot', 'pandas', 'scipy.stats', 'seaborn'} & set(sys.modules))
 import gymnax
 print(gymnax.make('Maze-jaxdqn')[0].name)
+import matplotlib
+matplotlib.use('svg')
 print([getattr(jaxdqn, name) for name in jaxdqn.__all__])
+print(matplotlib.get_backend())
 """
 
 
 def test_importing_is_quick_registers_the_mazes_and_gives_the_public_names():
     command = [sys.executable, "-c", IMPORTING]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    heavy, drawing, maze, names = said
+    heavy, drawing, maze, names, backend = said
     assert heavy == drawing == "set()"
     assert maze == "Maze-jaxdqn"
     assert "function train" in names
+    assert backend == "svg", "a notebook's own choice stays"
 
 
 def test_the_package_is_typed():

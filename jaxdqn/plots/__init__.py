@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
@@ -16,8 +14,6 @@ from jaxdqn.runs.ranking import Ranked
 from jaxdqn.types import Params
 
 __all__ = ["compare", "curves", "draw", "draw_sweep", "mazes"]
-
-matplotlib.use("Agg")
 
 
 def draw_sweep(
