@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdqn.algorithm import bootstrap, distributions, heads
+from jaxdqn.losses import bootstrap, distributions, heads
 from jaxdqn.types import Transition
 
 HEAD = heads.expected("squared")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import jaxdqn
 from jaxdqn import Config, ConfigError, environment, settings, training
-from jaxdqn.algorithm import heads
 from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
+from jaxdqn.losses import heads
 from jaxdqn.settings import RunSettings
 
 KEY = jax.random.key(0)

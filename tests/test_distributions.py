@@ -11,7 +11,8 @@ from test_heads import adversarial
 import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn import environment as environments
-from jaxdqn.algorithm import bootstrap, distributions, dqn, heads
+from jaxdqn.algorithm import dqn
+from jaxdqn.losses import bootstrap, distributions, heads
 from jaxdqn.types import Transition
 
 KEY = jax.random.key(0)

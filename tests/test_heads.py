@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rlax
 
-from jaxdqn.algorithm import bootstrap, heads
+from jaxdqn.losses import bootstrap, heads
 from jaxdqn.types import Transition
 
 HEAD = heads.expected("squared")

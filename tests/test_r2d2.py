@@ -14,7 +14,8 @@ from test_rollout import TINY
 
 import jaxdqn
 from jaxdqn import pytrees, training
-from jaxdqn.algorithm import bootstrap, heads, r2d2
+from jaxdqn.algorithm import r2d2
+from jaxdqn.losses import bootstrap, heads
 from jaxdqn.networks.memory import unroll
 from jaxdqn.types import Transition
 

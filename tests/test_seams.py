@@ -10,9 +10,9 @@ from flax import struct
 
 import jaxdqn
 from jaxdqn import assembly, settings
-from jaxdqn.algorithm import heads
 from jaxdqn.algorithm.exploration import epsilon_greedy
 from jaxdqn.config import parts
+from jaxdqn.losses import heads
 from jaxdqn.method import Method
 from jaxdqn.networks.network import SideBySide
 from jaxdqn.runs import checkpoint

@@ -8,7 +8,7 @@ from conftest import assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import environment as environments
-from jaxdqn.replay import codec
+from jaxdqn.algorithm import codec
 from jaxdqn.training import bytes_per_transition
 from jaxdqn.types import ConfigError, Transition
 

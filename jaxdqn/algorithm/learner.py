@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxdqn.algorithm import descent, heads
-from jaxdqn.algorithm.bootstrap import Bootstrap
-from jaxdqn.algorithm.heads import Head
+from jaxdqn.algorithm import descent
 from jaxdqn.config import Config
+from jaxdqn.losses import heads
+from jaxdqn.losses.bootstrap import Bootstrap
+from jaxdqn.losses.heads import Head
 from jaxdqn.method import LearnInfo
 from jaxdqn.networks.network import Network
 from jaxdqn.random import unrolled

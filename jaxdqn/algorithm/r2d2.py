@@ -14,19 +14,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdqn.algorithm import acting, dqn, exploration, heads, learner
+from jaxdqn.algorithm import acting, codec, dqn, exploration, learner
 from jaxdqn.algorithm.acting import Stepped
-from jaxdqn.algorithm.bootstrap import Bootstrap
-from jaxdqn.algorithm.heads import Head
+from jaxdqn.algorithm.codec import Codec
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
+from jaxdqn.losses import heads
+from jaxdqn.losses.bootstrap import Bootstrap
+from jaxdqn.losses.heads import Head
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.memory import unroll
 from jaxdqn.networks.network import Memory, Network, forgotten
 from jaxdqn.random import unrolled
-from jaxdqn.replay import codec, windows
-from jaxdqn.replay.codec import Codec
+from jaxdqn.replay import windows
 from jaxdqn.replay.ring import Replay
 from jaxdqn.types import Array, Params, PRNGKey, Transition
 

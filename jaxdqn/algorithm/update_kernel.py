@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from jaxdqn.algorithm import heads
+from jaxdqn.losses import heads
 from jaxdqn.types import Array
 
 LEAST = 16

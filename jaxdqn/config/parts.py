@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxdqn import settings
-from jaxdqn.algorithm.bootstrap import GreedySettings, MunchausenSettings
-from jaxdqn.algorithm.distributions import (
+from jaxdqn.losses.bootstrap import GreedySettings, MunchausenSettings
+from jaxdqn.losses.distributions import (
     CategoricalSettings,
     ImplicitQuantileSettings,
     QuantileSettings,
 )
-from jaxdqn.algorithm.heads import ExpectedSettings
-from jaxdqn.algorithm.r2d2_settings import R2D2Settings
-from jaxdqn.algorithm.rollout_settings import PPOSettings, PQNSettings
-from jaxdqn.algorithm.settings import DQNSettings
+from jaxdqn.losses.heads import ExpectedSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.memory import GRUSettings, NoMemorySettings
 from jaxdqn.networks.residual import ResidualSettings
@@ -22,6 +19,9 @@ from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
 from jaxdqn.replay.ring import UniformSettings
 from jaxdqn.settings import RunSettings, Word
+from jaxdqn.settings.dqn import DQNSettings
+from jaxdqn.settings.r2d2 import R2D2Settings
+from jaxdqn.settings.rollout import PPOSettings, PQNSettings
 from jaxdqn.types import ConfigError, shown, unknown
 
 RUN = "run"

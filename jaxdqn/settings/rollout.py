@@ -3,14 +3,14 @@
 from typing import Any
 
 from jaxdqn import settings
-from jaxdqn.algorithm.settings import (
+from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
+from jaxdqn.settings.dqn import (
     GradientSettings,
     check_counts,
     check_epsilon,
     note_epsilon,
     scaled_steps,
 )
-from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
 from jaxdqn.types import ConfigError
 
 

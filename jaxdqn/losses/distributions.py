@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxdqn.algorithm.heads import Head
+from jaxdqn.losses.heads import Head
 from jaxdqn.settings import Float, RunSettings, leaf, static
 from jaxdqn.types import Array, ConfigError, shown
 

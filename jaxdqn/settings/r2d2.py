@@ -1,7 +1,7 @@
 """What can be set of learning from sequences, and which settings of it contradict each other."""
 
-from jaxdqn.algorithm.settings import DQNSettings
 from jaxdqn.settings import RunSettings, Schedule, static
+from jaxdqn.settings.dqn import DQNSettings
 from jaxdqn.types import ConfigError
 
 

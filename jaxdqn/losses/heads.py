@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxdqn.algorithm.bootstrap import Bootstrap, Values
+from jaxdqn.losses.bootstrap import Bootstrap, Values
 from jaxdqn.settings import Float, leaf, static
 from jaxdqn.types import Array, Transition
 
