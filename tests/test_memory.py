@@ -99,9 +99,8 @@ def remembering(**changes):
 @jax.jit
 def twice(config, state):
     """Two rollouts of random actions: what was given when acting, and when read again."""
-    parts = assembly.assemble(config)
-    network = config.part("memory").make(config.part("network"), 4, 1, 6)
-    params = state.agent.params
+    parts = rollout.assemble(*assembly.assemble(config)[:3], outputs=4)
+    network, params = parts.network, state.agent.params
 
     def policy(_):
         def act(bits, obs, _, memory):
@@ -112,10 +111,7 @@ def twice(config, state):
 
     def once(state, _):
         begun = state.memory
-        state, _, seen = rollout.gather(
-            config, parts.environment, parts.env_params, state, Tally.zero(), policy,
-            network.memory(),
-        )  # fmt: skip
+        state, _, seen = rollout.gather(parts, state, Tally.zero(), policy)
         rows = rollout.rows(network, begun, seen.steps, seen.steps)
         again = jax.vmap(partial(rollout.outputs_of, network, params))(rows)
         value = rollout.values_of(
@@ -165,19 +161,16 @@ def test_an_iteration_descends_the_error_to_returns_of_what_was_remembered():
 @jax.jit
 def by_chance(config, state):
     """The rollout that an iteration of PPO makes."""
-    parts = assembly.assemble(config)
-    network = config.part("memory").make(config.part("network"), 5, 1, 6)
+    parts = rollout.assemble(*assembly.assemble(config)[:3], outputs=5)
 
     def policy(_):
         def act(bits, obs, _, memory):
-            outputs, memory = network.apply(state.agent.params, memory, obs, False, None)
+            outputs, memory = parts.network.apply(state.agent.params, memory, obs, False, None)
             return exploration.drawn(bits, jax.nn.softmax(outputs[:-1, 0])), memory, ()
 
         return act
 
-    return rollout.gather(
-        config, parts.environment, parts.env_params, state, Tally.zero(), policy, network.memory()
-    )[2].steps
+    return rollout.gather(parts, state, Tally.zero(), policy)[2].steps
 
 
 def test_an_iteration_of_ppo_descends_the_advantages_of_what_was_remembered():

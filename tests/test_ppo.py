@@ -46,7 +46,7 @@ def test_the_mean_of_reinforces_gradient_is_the_gradient_of_the_exact_objective(
         method="ppo", gae_lambda=1.0, discount=0.8, num_envs=count, rollout_steps=time,
         env_kwargs=FREE, env_params={**RULES, "max_steps_in_episode": 10_000}, **PLAIN,
     )  # fmt: skip
-    parts = assembly.assemble(config)
+    parts = rollout.assemble(*assembly.assemble(config)[:3], outputs=5)
     level = maze.draw(DRAWN)
     params = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
@@ -60,10 +60,7 @@ def test_the_mean_of_reinforces_gradient_is_the_gradient_of_the_exact_objective(
         def act(bits, obs, _, memory):
             return exploration.drawn(bits, probabilities[obs]), memory, ()
 
-        _, _, (steps, *_) = rollout.gather(
-            config, parts.environment, parts.env_params, init(config, KEY), Tally.zero(),
-            lambda _: act,
-        )  # fmt: skip
+        _, _, (steps, *_) = rollout.gather(parts, init(config, KEY), Tally.zero(), lambda _: act)
         returns = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
             steps, worth[steps.obs_t], config.discount, config.gae_lambda
         )
@@ -166,15 +163,14 @@ def test_an_iteration_descends_the_advantages_and_returns_of_plain_python(gae_la
 @jax.jit
 def walked(config, state):
     """The rollout that an iteration makes."""
-    parts = assembly.assemble(config)
-    policy = partial(parts.method.policy, state.agent.params)
+    assembled = assembly.assemble(config)
+    parts = rollout.assemble(*assembled[:3], outputs=5)
+    policy = partial(assembled.method.policy, state.agent.params)
 
     def act(bits, obs, _, memory):
         return exploration.drawn(bits, policy(obs)[0]), memory, ()
 
-    return rollout.gather(
-        config, parts.environment, parts.env_params, state, Tally.zero(), lambda _: act
-    )
+    return rollout.gather(parts, state, Tally.zero(), lambda _: act)
 
 
 def test_actions_are_drawn_by_their_probabilities():

@@ -169,12 +169,12 @@ TINY = {
 @jax.jit
 def gathered(config, state):
     """One rollout of uniformly random actions, ``[T, E, ...]``, and what was seen at each."""
-    parts = assembly.assemble(config)
+    parts = rollout.assemble(*assembly.assemble(config)[:3], outputs=4)
 
     def policy(_):
         return lambda bits, obs, _, memory: (exploration.random_action(bits, 4), memory, obs)
 
-    return rollout.gather(config, parts.environment, parts.env_params, state, Tally.zero(), policy)
+    return rollout.gather(parts, state, Tally.zero(), policy)
 
 
 def test_a_rollout_shows_what_was_seen_last_never_a_reset():
@@ -212,8 +212,9 @@ def test_every_sample_is_learned_from_once_in_each_epoch_and_in_another_order():
     config = small(method="pqn", epochs=3)
     state = init(config, KEY).replace(agent=Witness(jnp.zeros(8), jnp.zeros((12, 8)), jnp.int32(0)))
     rows = rollout.Row(jnp.arange(32.0))
+    parts = rollout.Parts(config, None, None, None, Descent(None, shown))
     state, _ = rollout.learn(
-        config, Descent(None, shown), state, Tally.zero(), rows,
+        parts, state, Tally.zero(), rows,
         lambda params, batch, _: (jnp.sum(params * batch.sample), batch.sample[0]),
     )  # fmt: skip
     epochs = np.asarray(state.agent.shown).reshape(3, 32)

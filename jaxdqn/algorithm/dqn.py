@@ -20,7 +20,7 @@ from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
 from jaxdqn.replay import windows
 from jaxdqn.replay.ring import Replay
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
 
 Turn = Callable[[State, Tally], tuple[State, Tally]]
 """One part of an iteration."""
@@ -62,7 +62,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         side_by_side=network.side_by_side,
         bytes_per_transition=replay.bytes_per_transition,
         sized_by=("capacity", "num_envs", "batch_size"),
-        returns=None if head.returns is None else partial(_returns, how, head.returns),
+        returns=head.returns and (lambda params, obs: head.returns(how.outputs(params, obs))),
     )
 
 
@@ -72,8 +72,8 @@ def learner_of(config: Config, environment: Environment) -> tuple[Learner, Netwo
     network = config.part("network").make(
         environment.num_actions, head.width, environment.categories, head.at_fractions
     )
-    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    how = learner.make(config, network, head, bootstrap_of(config, head), obs)
+    loss = partial(learner.transition_loss, config, network, head, bootstrap_of(config, head))
+    how = learner.make(config, network, head, loss, environment.obs)
     if jax.default_backend() == "gpu":
         # Only here, since Pallas takes as long to import as all the rest.
         from jaxdqn.algorithm import fused
@@ -93,11 +93,6 @@ def bootstrap_of(config: Config, head: Head) -> Bootstrap:
     return follows
 
 
-def _returns(how: Learner, distribution: Any, params: Params, obs: Array) -> tuple[Array, Array]:
-    returns: tuple[Array, Array] = distribution(how.outputs(params, obs))
-    return returns
-
-
 def epsilon(config: Config, state: State) -> Array:
     """Return the probability of a random action, which falls from the end of warm-up on."""
     learning_steps = (state.vector_steps - config.schedule.warmup_iterations) * config.num_envs
@@ -112,15 +107,18 @@ def _warmup(parts: _Parts, state: State) -> State:
     def choose(bits: Array, *_: Any) -> Array:
         return exploration.random_action(bits, parts.environment.num_actions)
 
-    def explore(state: State, _: None) -> tuple[State, None]:
-        return _act_and_store(parts, state, choose)[0], None
+    return warm_up(parts.config, lambda state: _act_and_store(parts, state, choose)[0], state)
 
-    length = parts.config.schedule.warmup_iterations
-    return jax.lax.scan(explore, state, length=length)[0]
+
+def warm_up(config: Config, explore: Callable[[State], State], state: State) -> State:
+    """Step all environments, by ``explore``, as often as nothing is learned."""
+    length = config.schedule.warmup_iterations
+    return jax.lax.scan(lambda state, _: (explore(state), None), state, length=length)[0]
 
 
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
-    """Act ``train_every`` times, then learn ``updates_per_step`` times."""
+    """Act by the network of the moment, and learn from all that was stored."""
+    learn = partial(sample_and_learn, parts.learner, parts.replay, partial(_batch, parts))
 
     def act(state: State, tally: Tally) -> tuple[State, Tally]:
         chance = epsilon(parts.config, state)
@@ -132,7 +130,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
         state, seen = _act_and_store(parts, state, choose)
         return state, tally.ended(seen.episodes, seen.returns)
 
-    return alternate(parts.config, act, partial(_sample_and_learn, parts), state, tally)
+    return alternate(parts.config, act, learn, state, tally)
 
 
 def alternate(
@@ -160,15 +158,23 @@ def _act_and_store(
     return after.replace(replay=parts.replay.add(state.replay, rows)), seen
 
 
-def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
-    """Make one gradient update."""
+def _batch(parts: _Parts, rows: Any) -> Transition:
+    """Return the transitions ``[B, ...]`` of what was drawn, ``[B, n_step, ...]``."""
+    stored = windows.folding(parts.config.n_step, parts.config.discount)(rows)
+    batch: Transition = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
+    return batch
+
+
+def sample_and_learn(
+    how: Learner, replay: Replay, batch_of: Callable[[Any], Transition], state: State, tally: Tally
+) -> tuple[State, Tally]:
+    """Make one gradient update, from what ``batch_of`` makes of the items of a sample."""
     key_sample, key_learn = (
         jax.random.fold_in(unrolled(key), state.agent.updates)
         for key in (state.keys.sample, state.keys.learn)
     )
-    drawn = parts.replay.sample(state.replay, key_sample)
-    stored = windows.folding(parts.config.n_step, parts.config.discount)(drawn.items)
-    batch = jax.vmap(parts.codec.widen, (0, None))(stored, parts.env_params)
-    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight, key_learn)
-    replay = parts.replay.update(state.replay, drawn.index, surprise)
-    return state.replace(agent=agent, replay=replay), tally.learned(info)
+    drawn = replay.sample(state.replay, key_sample)
+    batch = batch_of(drawn.items)
+    agent, info, surprise = how.learn(state.agent, batch, drawn.weight, key_learn)
+    stored = replay.update(state.replay, drawn.index, surprise)
+    return state.replace(agent=agent, replay=stored), tally.learned(info)

@@ -61,43 +61,58 @@ class Learner(NamedTuple):
     learn: Callable[[AgentState, Transition, Array, PRNGKey], tuple[AgentState, LearnInfo, Array]]
 
 
-def make(config: Config, network: Network, head: Head, bootstrap: Bootstrap, obs: Array) -> Learner:
+def transition_loss(
+    config: Config,
+    network: Network,
+    head: Head,
+    bootstrap: Bootstrap,
+    params: Params,
+    target_params: Params,
+    fixed: Params,
+    transition: Transition,
+    key: PRNGKey,
+) -> tuple[Array, Array, Array]:
+    """Return the loss, the surprise and the value of the action of one transition, ``[]`` each.
+
+    Args:
+        config: the settings.
+        network: online and target.
+        head: the meaning of its outputs.
+        bootstrap: what a state after the step is worth.
+        params: the online network; the gradient flows through these.
+        target_params: the target network.
+        fixed: the online network, to choose actions by.
+        transition: what happened.
+        key: for all chance in the networks.
+    """
+    outputs, q_values = _readings(network, head)
+    key_tm1, key_t = jax.random.split(key)
+    return heads.temporal_difference_loss(
+        head,
+        bootstrap,
+        transition.replace(discount_t=config.discount * transition.discount_t),
+        outputs(params, transition.obs_tm1, key_tm1),
+        outputs(target_params, transition.obs_t, key_t),
+        online_t=lambda: q_values(fixed, transition.obs_t),
+        target_tm1=lambda: q_values(target_params, transition.obs_tm1),
+    )
+
+
+def make(config: Config, network: Network, head: Head, loss: SampleLoss, obs: Any) -> Learner:
     """Put a learner together.
 
     Args:
         config: the settings.
         network: of both kinds, online and target.
         head: the meaning of its outputs.
-        bootstrap: what a state after the step is worth.
-        obs: an observation, for its shape and dtype.
+        loss: of one sample.
+        obs: shape and dtype of an observation.
     """
-    outputs, q_values = _readings(network, head)
-
-    def loss(
-        params: Params, target_params: Params, fixed: Params, transition: Transition, key: PRNGKey
-    ) -> tuple[Array, Array, Array]:
-        """Return the loss, the surprise and the value of the action of one transition."""
-        key_tm1, key_t = jax.random.split(key)
-        return heads.temporal_difference_loss(
-            head,
-            bootstrap,
-            transition.replace(discount_t=config.discount * transition.discount_t),
-            outputs(params, transition.obs_tm1, key_tm1),
-            outputs(target_params, transition.obs_t, key_t),
-            online_t=lambda: q_values(fixed, transition.obs_t),
-            target_tm1=lambda: q_values(target_params, transition.obs_tm1),
-        )
-
-    return around(config, network, head, obs, loss)
-
-
-def around(config: Config, network: Network, head: Head, obs: Array, loss: SampleLoss) -> Learner:
-    """Put a learner around the loss of one sample; see ``make``."""
     down = descent.make(config, network)
     outputs, q_values = _readings(network, head)
 
     def init(key: PRNGKey) -> AgentState:
-        params = network.init(unrolled(key), obs)
+        params = network.init(unrolled(key), jnp.zeros_like(obs))
         return AgentState(
             params=params,
             target_params=jax.tree.map(jnp.copy, params),

@@ -13,14 +13,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdqn.algorithm import descent, exploration, rollout
-from jaxdqn.algorithm.descent import Descent
-from jaxdqn.algorithm.rollout import Choose, Row
+from jaxdqn.algorithm import exploration, rollout
+from jaxdqn.algorithm.rollout import Choose, Parts, Row
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.network import Memory, Network
-from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 Judge = Callable[[Params, Row], tuple[Array, Array]]
@@ -37,26 +35,10 @@ class Sample(NamedTuple):
     target: Array  # float32 [], of the value
 
 
-class _Parts(NamedTuple):
-    """What the settings chose, put together."""
-
-    config: Config
-    environment: Environment
-    env_params: Any
-    network: Network
-    down: Descent
-
-
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    network = config.part("memory").make(
-        config.part("network"), environment.num_actions + 1, 1, environment.categories
-    )
-    down = descent.make(config, network)
-    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-
-    def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
-        return rollout.fresh(network.init(unrolled(key), obs), down), ()
+    parts = rollout.assemble(config, environment, env_params, environment.num_actions + 1)
+    network = parts.network
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
         (log_probabilities, _), memory = _judge(network, params, memory, obs)
@@ -70,9 +52,9 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         return jnp.exp(log_probabilities), value
 
     return Method(
-        init=init,
+        init=partial(rollout.init, parts),
         warmup=lambda state: state,
-        iterate=partial(_iterate, _Parts(config, environment, env_params, network, down)),
+        iterate=partial(_iterate, parts),
         epsilon=lambda _: jnp.float32(0.0),
         memory=network.memory,
         act=act,
@@ -99,7 +81,7 @@ def _meaning(outputs: Array) -> tuple[Array, Array]:
     return jax.nn.log_softmax(outputs[..., :-1, 0]), outputs[..., -1, 0]
 
 
-def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+def _iterate(parts: Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act for a rollout, judge it once by the network that acted, then learn from it."""
     config, network, begun = parts.config, parts.network, state.memory
     judge = partial(_judge, network, state.agent.params)
@@ -114,9 +96,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     def policy(_: State) -> Choose:
         return choose
 
-    state, tally, seen = rollout.gather(
-        config, parts.environment, parts.env_params, state, tally, policy, network.memory()
-    )
+    state, tally, seen = rollout.gather(parts, state, tally, policy)
     steps, (log_probability, values_tm1) = seen.steps, seen.kept
     values_t = rollout.values_of(config, lambda *seen: judge(*seen)[0][1], seen)
     # Generalised advantages are λ-returns less the value before the step.
@@ -130,7 +110,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
     rows = rollout.rows(network, begun, steps, samples)
     batch_loss = partial(loss, config, judge_row)
-    return rollout.learn(config, parts.down, state, tally, rows, batch_loss)
+    return rollout.learn(parts, state, tally, rows, batch_loss)
 
 
 def loss(

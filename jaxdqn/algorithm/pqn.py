@@ -11,25 +11,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdqn.algorithm import descent, exploration, rollout
-from jaxdqn.algorithm.descent import Descent
-from jaxdqn.algorithm.rollout import Choose, Row
+from jaxdqn.algorithm import exploration, rollout
+from jaxdqn.algorithm.rollout import Choose, Parts, Row
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import Method, State, Tally
 from jaxdqn.networks.network import Memory, Network
-from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
-
-
-class _Parts(NamedTuple):
-    """What the settings chose, put together."""
-
-    config: Config
-    environment: Environment
-    env_params: Any
-    network: Network
-    down: Descent
 
 
 class _Sample(NamedTuple):
@@ -42,15 +30,8 @@ class _Sample(NamedTuple):
 
 def make(config: Config, environment: Environment, env_params: Any) -> Method:
     """Build the method for an environment's observations and actions."""
-    network = config.part("memory").make(
-        config.part("network"), environment.num_actions, 1, environment.categories
-    )
-    down = descent.make(config, network)
-    parts = _Parts(config, environment, env_params, network, down)
-    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-
-    def init(key: PRNGKey) -> tuple[rollout.AgentState, tuple[()]]:
-        return rollout.fresh(network.init(unrolled(key), obs), down), ()
+    parts = rollout.assemble(config, environment, env_params, environment.num_actions)
+    network = parts.network
 
     def act(params: Params, memory: Memory, obs: Array, _: PRNGKey) -> tuple[Array, Memory]:
         q, memory = _q_values(network, params, memory, obs)
@@ -60,7 +41,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         return _q_values(network, params, network.memory(), obs)[0]
 
     return Method(
-        init=init,
+        init=partial(rollout.init, parts),
         warmup=lambda state: state,
         iterate=partial(_iterate, parts),
         epsilon=partial(_epsilon, config),
@@ -90,7 +71,7 @@ def _epsilon(config: Config, state: State) -> Array:
     )  # fmt: skip
 
 
-def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
+def _iterate(parts: Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     """Act for a rollout, value it once by the network that acted, then learn from it."""
     config, params, begun = parts.config, state.agent.params, state.memory
     q_values = partial(_q_values, parts.network, params)
@@ -106,9 +87,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
 
         return choose
 
-    state, tally, seen = rollout.gather(
-        config, parts.environment, parts.env_params, state, tally, policy, parts.network.memory()
-    )
+    state, tally, seen = rollout.gather(parts, state, tally, policy)
     steps = seen.steps
     values_t = rollout.values_of(config, lambda *seen: jnp.max(q_values(*seen)[0]), seen)
     targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
@@ -116,10 +95,10 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     )
     samples = _Sample(steps.obs_tm1, steps.a_tm1, targets)
     rows = rollout.rows(parts.network, begun, steps, samples)
-    return rollout.learn(config, parts.down, state, tally, rows, partial(_loss, parts))
+    return rollout.learn(parts, state, tally, rows, partial(_loss, parts))
 
 
-def _loss(parts: _Parts, params: Params, batch: Row, key: PRNGKey) -> tuple[Array, Array]:
+def _loss(parts: Parts, params: Params, batch: Row, key: PRNGKey) -> tuple[Array, Array]:
     """Return half the mean squared error, and the mean value of the actions."""
     noisy = parts.network.perturb(params, key)
     q = jax.vmap(partial(rollout.outputs_of, parts.network), (None, 0))(noisy, batch)[..., 0]

@@ -24,9 +24,8 @@ from jaxdqn.losses import heads
 from jaxdqn.losses.bootstrap import Bootstrap
 from jaxdqn.losses.heads import Head
 from jaxdqn.method import Method, State, Tally
-from jaxdqn.networks.memory import unroll
+from jaxdqn.networks.memory import begins, unroll
 from jaxdqn.networks.network import Memory, Network, forgotten
-from jaxdqn.random import unrolled
 from jaxdqn.replay import windows
 from jaxdqn.replay.ring import Replay
 from jaxdqn.types import Array, Params, PRNGKey, Transition
@@ -65,8 +64,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         head.at_fractions,
     )  # fmt: skip
     loss = partial(sequence_loss, config, network, head, dqn.bootstrap_of(config, head))
-    obs = jnp.zeros(environment.obs.shape, environment.obs.dtype)
-    how = learner.around(config, network, head, obs, loss)
+    how = learner.make(config, network, head, loss, environment.obs)
     stored = codec.make(config, environment, env_params)
     example = jax.eval_shape(
         lambda row: _step(row, jnp.bool_(False), network.memory()), stored.example
@@ -163,7 +161,7 @@ def _along(
     """
     burn_in = config.burn_in
     memory = jax.tree.map(lambda x: x[0], steps.memory_tm1)
-    first = jnp.concatenate([jnp.zeros_like(steps.last[:1]), steps.last[:-1]])
+    first = begins(steps.last)
     if burn_in:
         _, memories = unroll(network, params, memory, steps.obs_tm1[:burn_in], first[:burn_in])
         memory = jax.lax.stop_gradient(jax.tree.map(lambda x: x[-1], memories))
@@ -193,15 +191,12 @@ def _warmup(parts: _Parts, state: State) -> State:
         _, memory = parts.network.apply(state.agent.params, memory, obs, False, key)
         return exploration.random_action(bits, parts.environment.num_actions), memory
 
-    def explore(state: State, _: None) -> tuple[State, None]:
-        return _act_and_store(parts, state, choose)[0], None
-
-    length = parts.config.schedule.warmup_iterations
-    return jax.lax.scan(explore, state, length=length)[0]
+    return dqn.warm_up(parts.config, lambda state: _act_and_store(parts, state, choose)[0], state)
 
 
 def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
-    """Act ``train_every`` times, then learn ``updates_per_step`` times."""
+    """Act by the network of the moment, and learn from all that was stored."""
+    learn = partial(dqn.sample_and_learn, parts.learner, parts.replay, partial(_batch, parts))
 
     def act(state: State, tally: Tally) -> tuple[State, Tally]:
         epsilon = dqn.epsilon(parts.config, state)
@@ -213,7 +208,7 @@ def _iterate(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
         state, seen = _act_and_store(parts, state, choose)
         return state, tally.ended(seen.episodes, seen.returns)
 
-    return dqn.alternate(parts.config, act, partial(_sample_and_learn, parts), state, tally)
+    return dqn.alternate(parts.config, act, learn, state, tally)
 
 
 def _act_and_store(parts: _Parts, state: State, by: Choose) -> tuple[State, Stepped]:
@@ -229,16 +224,7 @@ def _act_and_store(parts: _Parts, state: State, by: Choose) -> tuple[State, Step
     return after.replace(replay=replay, memory=carried), seen
 
 
-def _sample_and_learn(parts: _Parts, state: State, tally: Tally) -> tuple[State, Tally]:
-    """Make one gradient update."""
-    key_sample, key_learn = (
-        jax.random.fold_in(unrolled(key), state.agent.updates)
-        for key in (state.keys.sample, state.keys.learn)
-    )
-    drawn = parts.replay.sample(state.replay, key_sample)
-    rows: Any = drawn.items
+def _batch(parts: _Parts, rows: Any) -> Step:
+    """Return the steps ``[B, burn_in + unroll + n_step - 1, ...]`` of what was drawn."""
     widen = jax.vmap(jax.vmap(parts.codec.widen, (0, None)), (0, None))
-    batch = _step(widen(rows, parts.env_params), rows.last, rows.memory_tm1)
-    agent, info, surprise = parts.learner.learn(state.agent, batch, drawn.weight, key_learn)
-    replay = parts.replay.update(state.replay, drawn.index, surprise)
-    return state.replace(agent=agent, replay=replay), tally.learned(info)
+    return _step(widen(rows, parts.env_params), rows.last, rows.memory_tm1)

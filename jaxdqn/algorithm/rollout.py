@@ -14,12 +14,12 @@ from flax import struct
 from jax import lax
 
 from jaxdqn import pytrees
-from jaxdqn.algorithm import acting
+from jaxdqn.algorithm import acting, descent
 from jaxdqn.algorithm.descent import Descent
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
 from jaxdqn.method import State, Tally
-from jaxdqn.networks.memory import unroll
+from jaxdqn.networks.memory import begins, unroll
 from jaxdqn.networks.network import Memory, Network, forgotten
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey, Transition
@@ -79,36 +79,47 @@ class AgentState(struct.PyTreeNode):
     halted: Array
 
 
-def fresh(params: Params, down: Descent) -> AgentState:
-    """Return what learning starts from."""
-    return AgentState(params, down.init(params), jnp.int32(0), jnp.bool_(False))
+class Parts(NamedTuple):
+    """What the settings chose, put together."""
+
+    config: Config
+    environment: Environment
+    env_params: Any
+    network: Network
+    down: Descent
+
+
+def assemble(config: Config, environment: Environment, env_params: Any, outputs: int) -> Parts:
+    """Put together what a method learns with, by a network of so many outputs."""
+    network = config.part("memory").make(config.part("network"), outputs, 1, environment.categories)
+    down = descent.make(config, network)
+    return Parts(config, environment, env_params, network, down)
+
+
+def init(parts: Parts, key: PRNGKey) -> tuple[AgentState, tuple[()]]:
+    """Return what learning starts from, and no replay; the key is consumed."""
+    params = parts.network.init(unrolled(key), jnp.zeros_like(parts.environment.obs))
+    agent = AgentState(params, parts.down.init(params), jnp.int32(0), jnp.bool_(False))
+    return agent, ()
 
 
 def gather(
-    config: Config,
-    environment: Environment,
-    env_params: Any,
-    state: State,
-    tally: Tally,
-    policy: Callable[[State], Choose],
-    fresh: Memory = (),
+    parts: Parts, state: State, tally: Tally, policy: Callable[[State], Choose]
 ) -> tuple[State, Tally, Rollout]:
     """Step all environments ``rollout_steps`` times.
 
     Args:
-        config: the settings.
-        environment: where.
-        env_params: its numbers.
+        parts: of the method.
         state: from where.
         tally: of episodes.
         policy: what chooses the actions at a step; its network is the same for all of them.
-        fresh: what is remembered where an episode starts.
     """
+    config, fresh = parts.config, parts.network.memory()
 
     def step(carry: tuple[State, Tally], _: None) -> tuple[tuple[State, Tally], Any]:
         state, tally = carry
         actions, memory, kept = acting.choose(config, state, policy(state), state.memory)
-        state, seen = acting.step(environment, env_params, state, actions)
+        state, seen = acting.step(parts.environment, parts.env_params, state, actions)
         carried = jax.vmap(forgotten, (None, 0, 0))(fresh, seen.transitions.last, memory)
         carry = state.replace(memory=carried), tally.ended(seen.episodes, seen.returns)
         return carry, Rollout(seen.transitions, memory, kept)
@@ -167,27 +178,25 @@ def rows(network: Network, begun: Memory, steps: Transition, samples: Any) -> Ro
     """
     if not network.remembers:
         return Row(_flat(samples))
-    first = jnp.concatenate([jnp.zeros_like(steps.last[:1]), steps.last[:-1]])
-    samples, first = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (samples, first))
+    samples, first = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (samples, begins(steps.last)))
     return Row(samples, begun, first)
 
 
-def outputs_of(network: Network, params: Params, row: Row, key: PRNGKey | None = None) -> Array:
+def outputs_of(network: Network, params: Params, row: Row) -> Array:
     """Return what a network gives for one row, ``[A, K]`` or ``[T, A, K]``."""
     obs = row.sample.obs_tm1
     if row.first is None:
-        return network.apply(params, row.memory, obs, True, key)[0]
+        return network.apply(params, row.memory, obs, True, None)[0]
     return unroll(network, params, row.memory, obs, row.first)[0]
 
 
 def learn(
-    config: Config, down: Descent, state: State, tally: Tally, rows: Row, batch_loss: BatchLoss
+    parts: Parts, state: State, tally: Tally, rows: Row, batch_loss: BatchLoss
 ) -> tuple[State, Tally]:
     """Go over a rollout ``epochs`` times, each time in another order, in ``minibatches`` parts.
 
     Args:
-        config: the settings.
-        down: the optimiser.
+        parts: of the method.
         state: whose agent learns.
         tally: of updates.
         rows: what to learn from.
@@ -203,15 +212,15 @@ def learn(
         (loss, value), grads = jax.value_and_grad(batch_loss, has_aux=True)(
             agent.params, batch, key
         )
-        agent, info = down.step(agent, loss, value, grads)
+        agent, info = parts.down.step(agent, loss, value, grads)
         return (agent, tally.learned(info)), None
 
     def epoch(carry: tuple[AgentState, Tally], _: None) -> tuple[tuple[AgentState, Tally], None]:
         key = jax.random.fold_in(unrolled(state.keys.sample), carry[0].updates)
-        order = jnp.argsort(jax.random.bits(key, (count,))).reshape(config.minibatches, -1)
+        order = jnp.argsort(jax.random.bits(key, (count,))).reshape(parts.config.minibatches, -1)
         return lax.scan(update, carry, jax.tree.map(lambda x: x[order], rows))
 
-    (agent, tally), _ = lax.scan(epoch, (state.agent, tally), length=config.epochs)
+    (agent, tally), _ = lax.scan(epoch, (state.agent, tally), length=parts.config.epochs)
     return state.replace(agent=agent), tally
 
 

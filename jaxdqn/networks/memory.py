@@ -170,6 +170,14 @@ def recurrent(module: nn.Module, fresh: Memory, side_by_side: SideBySide) -> Net
     )
 
 
+def begins(last: Array) -> Array:
+    """Return where an episode starts within steps in line, of which ``last [T]`` end one, ``[T]``.
+
+    Not before the first of them: what is remembered there is its own.
+    """
+    return jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]])
+
+
 def unroll(
     network: Network,
     params: Params,
