@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxdqn import maze, statistics
     from jaxdqn.config import Config, load_config
+    from jaxdqn.errors import ConfigError
     from jaxdqn.evaluation import evaluate
     from jaxdqn.method import State
     from jaxdqn.metrics import Metrics
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from jaxdqn.runs.checkpoint import Checkpoint, restore, save
     from jaxdqn.sweeping import sweep
     from jaxdqn.training import init, run, train
-    from jaxdqn.types import ConfigError
 
 # Loaded at first use: JAX and gymnax take a second to import, and the command line has something to
 # say before that.
 _HOMES = {
     "Checkpoint": "jaxdqn.runs.checkpoint",
     "Config": "jaxdqn.config",
-    "ConfigError": "jaxdqn.types",
+    "ConfigError": "jaxdqn.errors",
     "Metrics": "jaxdqn.metrics",
     "State": "jaxdqn.method",
     "Sweep": "jaxdqn.parallel.sweeps",

@@ -143,8 +143,8 @@ def run(
         chosen: options before the command.
         distributed: what is said of several processes; None: there is one.
     """
+    from jaxdqn.errors import ConfigError
     from jaxdqn.parallel import devices, processes
-    from jaxdqn.types import ConfigError
 
     # So that --env module:Class finds a module beside the configuration, as python -m would.
     sys.path.append(os.getcwd())

@@ -14,8 +14,9 @@ import numpy as np
 from jaxdqn import maze
 from jaxdqn.config import Config
 from jaxdqn.deferred import gymnax, spaces
+from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.networks.network import Seen
-from jaxdqn.types import Array, ConfigError, PRNGKey, shown, unknown
+from jaxdqn.types import Array, PRNGKey
 
 
 class Environment(NamedTuple):

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jaxdqn import maze, pytrees, rollouts
 from jaxdqn.assembly import Parts, apart, assemble
 from jaxdqn.config import Config, check, check_single
+from jaxdqn.errors import ConfigError
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
 from jaxdqn.random import check_key, unrolled
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, Params, PRNGKey
 
 
 def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:

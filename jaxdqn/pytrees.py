@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.types import Array, ArrayTree, ConfigError
+from jaxdqn.errors import ConfigError
+from jaxdqn.types import Array, ArrayTree
 
 
 def named_leaves(tree: ArrayTree) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.types import Array, ConfigError, PRNGKey, shown
+from jaxdqn.errors import ConfigError, shown
+from jaxdqn.types import Array, PRNGKey
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 

@@ -10,11 +10,12 @@ import numpy as np
 from jaxdqn import pytrees
 from jaxdqn.assembly import Parts, apart, assemble
 from jaxdqn.config import Config, check, check_single
+from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
 from jaxdqn.random import check_key, unrolled
-from jaxdqn.types import ConfigError, PRNGKey
+from jaxdqn.types import PRNGKey
 
 
 def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:

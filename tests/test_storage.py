@@ -9,8 +9,9 @@ from conftest import assert_same_bits, small
 import jaxdqn
 from jaxdqn import environment as environments
 from jaxdqn.algorithm import codec
+from jaxdqn.errors import ConfigError
 from jaxdqn.training import bytes_per_transition
-from jaxdqn.types import ConfigError, Transition
+from jaxdqn.types import Transition
 
 KEY = jax.random.key(0)
 CORRIDORS = {"height": 5, "width": 7, "generator": "corridors", "num_levels": 5,

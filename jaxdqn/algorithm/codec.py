@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
-from jaxdqn.types import Array, ConfigError, Transition
+from jaxdqn.errors import ConfigError
+from jaxdqn.types import Array, Transition
 
 
 class Codec(NamedTuple):

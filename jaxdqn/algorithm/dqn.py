@@ -13,6 +13,7 @@ from jaxdqn.algorithm.codec import Codec
 from jaxdqn.algorithm.learner import Learner
 from jaxdqn.config import Config
 from jaxdqn.environment import Environment
+from jaxdqn.errors import ConfigError
 from jaxdqn.losses.bootstrap import Bootstrap
 from jaxdqn.losses.heads import Head
 from jaxdqn.method import Method, State, Tally
@@ -20,7 +21,7 @@ from jaxdqn.networks.network import Memory, Network
 from jaxdqn.random import unrolled
 from jaxdqn.replay import windows
 from jaxdqn.replay.ring import Replay
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey, Transition
+from jaxdqn.types import Array, Params, PRNGKey, Transition
 
 Turn = Callable[[State, Tally], tuple[State, Tally]]
 """One part of an iteration."""

@@ -14,13 +14,13 @@ import tyro
 
 from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config
+from jaxdqn.errors import ConfigError
 from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
 from jaxdqn.training import measured
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ import jax
 import tyro
 
 from jaxdqn.commands.pretrain import check_running, watch
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.runs import reading
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

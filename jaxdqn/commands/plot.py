@@ -8,9 +8,9 @@ import tyro
 
 from jaxdqn import plots
 from jaxdqn.commands import sweep
+from jaxdqn.errors import ConfigError
 from jaxdqn.plots import reading as pictures
 from jaxdqn.runs import folder, ranking, reading, shelf
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

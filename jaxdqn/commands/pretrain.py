@@ -9,13 +9,13 @@ import jax
 import tyro
 
 from jaxdqn.commands import flags
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
 from jaxdqn.runs import console, reading, signals
 from jaxdqn.runs.reading import Reading
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

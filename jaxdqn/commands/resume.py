@@ -10,10 +10,10 @@ import tyro
 from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
+from jaxdqn.errors import ConfigError
 from jaxdqn.runs import console, folder, reading, shelf
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

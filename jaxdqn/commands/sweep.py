@@ -12,12 +12,12 @@ import tyro
 from jaxdqn import sweeping
 from jaxdqn.commands import swept
 from jaxdqn.config import load_config, sweep_table
+from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
 from jaxdqn.runs import comparison, console, halving, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
 from jaxdqn.training import measured
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxdqn.config import Config
 from jaxdqn.config.parts import check_word, every_word
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.executor import with_numbers
-from jaxdqn.types import ConfigError, shown
 
 OPTIONS = {"seeds": int, "first_seed": int, "zipped": bool, "random": int, "key": int}
 """Options of the command that a table ``[sweep]`` may hold, and what they are."""

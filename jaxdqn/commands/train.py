@@ -12,6 +12,7 @@ import tyro
 from jaxdqn import environment, plots
 from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, load_config, scaled
+from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
@@ -19,7 +20,6 @@ from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import console, folder, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
-from jaxdqn.types import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

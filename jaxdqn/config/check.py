@@ -10,8 +10,8 @@ import numpy as np
 from jaxdqn import settings
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
+from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.settings import Word
-from jaxdqn.types import ConfigError, shown, unknown
 
 
 def check(config: Config) -> None:

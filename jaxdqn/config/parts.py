@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxdqn import settings
+from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.losses.bootstrap import GreedySettings, MunchausenSettings
 from jaxdqn.losses.distributions import (
     CategoricalSettings,
@@ -22,7 +23,6 @@ from jaxdqn.settings import RunSettings, Word
 from jaxdqn.settings.dqn import DQNSettings
 from jaxdqn.settings.r2d2 import R2D2Settings
 from jaxdqn.settings.rollout import PPOSettings, PQNSettings
-from jaxdqn.types import ConfigError, shown, unknown
 
 RUN = "run"
 """The part that is always there."""

@@ -4,7 +4,7 @@ import math
 
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
-from jaxdqn.types import ConfigError, shown
+from jaxdqn.errors import ConfigError, shown
 
 
 def notes(config: Config) -> list[str]:

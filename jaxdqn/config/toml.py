@@ -11,8 +11,8 @@ import tomli_w
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.settings import Word
-from jaxdqn.types import ConfigError, reason_of
 
 SWEEP = "sweep"
 """Name of the table of a sweep."""

@@ -12,10 +12,11 @@ from jaxdqn import settings
 from jaxdqn.config.check import check_words
 from jaxdqn.config.config import hashable
 from jaxdqn.config.toml import as_value, dump, parse, read
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.maze import text
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
-from jaxdqn.types import Array, ConfigError, unknown
+from jaxdqn.types import Array
 
 
 class LanguageConfig(TrunkSettings):

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxdqn import maze
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.maze import Levels, levels, solve, text
 from jaxdqn.random import unrolled
-from jaxdqn.types import Array, ConfigError, PRNGKey, unknown
+from jaxdqn.types import Array, PRNGKey
 
 
 class Texts(struct.PyTreeNode):

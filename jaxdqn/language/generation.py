@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import corpus
 from jaxdqn.language.config import LanguageConfig, for_finetuning
 from jaxdqn.maze import Levels, solve, text
 from jaxdqn.random import unrolled
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, Params, PRNGKey
 
 
 class Verdicts(struct.PyTreeNode):

@@ -12,11 +12,12 @@ import optax
 from flax import struct
 
 from jaxdqn import pytrees
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import corpus, exact, losses, optimizers
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
 from jaxdqn.maze import Levels, text
 from jaxdqn.random import check_key, unrolled
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, Params, PRNGKey
 
 HELD_OUT_AT_ONCE = 64
 """Most held-out texts that are read at once."""

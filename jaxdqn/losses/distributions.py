@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.losses.heads import Head
 from jaxdqn.settings import Float, RunSettings, leaf, static
-from jaxdqn.types import Array, ConfigError, shown
+from jaxdqn.types import Array
 
 
 class CategoricalSettings(struct.PyTreeNode):

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdqn.types import ConfigError, shown
+from jaxdqn.errors import ConfigError, shown
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 from flax import struct
 
 from jaxdqn.deferred import environment, spaces
+from jaxdqn.errors import ConfigError
 from jaxdqn.maze import check, grid, observe, solve
 from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
 from jaxdqn.random import unrolled
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 
 class MazeState(struct.PyTreeNode):

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import check, grid, solve
 from jaxdqn.maze.levels import Level, Levels, draw
-from jaxdqn.types import Array, ConfigError, shown
+from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
 

@@ -7,7 +7,8 @@ border is closed: a move into a wall or off the grid leaves the agent where it i
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.errors import ConfigError
+from jaxdqn.types import Array
 
 UP, DOWN, LEFT, RIGHT = range(4)
 NUM_ACTIONS = 4

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.maze import generate, grid
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.types import Array
 
 GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
 CARVERS = ("uniform", "depth_first")

@@ -17,9 +17,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import grid
 from jaxdqn.maze.levels import Level, draw
-from jaxdqn.types import Array, ConfigError, shown
+from jaxdqn.types import Array
 
 TOKENS = ("free", "wall", "goal", "agent")
 """What a cell can be; of the observation ``tokens``, which is the cells alone, the vocabulary."""

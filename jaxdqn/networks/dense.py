@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.networks import streams
 from jaxdqn.networks.linear import Features, Linear, OneHot, flat, written
 from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import RunSettings, static
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 Activation = Callable[[Array], Array]
 

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.linear import Features, Linear, flat, written
 from jaxdqn.networks.network import Memory, Network, SideBySide, forgotten
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.settings import Float, RunSettings, leaf, static
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, Params, PRNGKey
 
 
 class NoMemorySettings(struct.PyTreeNode):

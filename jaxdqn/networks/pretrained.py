@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import serialization
 
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.networks.network import Seen
-from jaxdqn.types import ConfigError, Params, reason_of
+from jaxdqn.types import Params
 
 WEIGHTS = "params.msgpack"
 SETTINGS = "config.toml"

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
 from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 FILLS_A_GPU = 64
 """Channels from which on one agent keeps a GPU busy."""

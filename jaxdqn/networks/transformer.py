@@ -9,12 +9,13 @@ import numpy as np
 from flax import linen as nn
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.networks import pretrained, streams
 from jaxdqn.networks.dense import Dense, DenseSettings
 from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
 from jaxdqn.settings import Float, RunSettings, leaf, static
-from jaxdqn.types import Array, ConfigError, Params, PRNGKey
+from jaxdqn.types import Array, Params, PRNGKey
 
 WIDER = 4
 """Width of the layer within a block, in widths of the trunk."""

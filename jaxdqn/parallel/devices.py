@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from jaxdqn.config import Config
-from jaxdqn.types import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, reason_of
 
 LARGE_PRODUCTS = 8_000_000
 """Multiplications of a forward pass of a batch from which on a second thread helps one agent; of

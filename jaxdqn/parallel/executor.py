@@ -14,10 +14,11 @@ from jax.stages import Wrapped
 from jaxdqn import pytrees, training
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import memory
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.types import Array
 
 Numbers = Mapping[str, Any]
 """Settings that differ between agents: by name, arrays ``[agents]``."""

@@ -12,8 +12,8 @@ import numpy as np
 from jaxdqn import environment
 from jaxdqn.config import Config, check, check_kind
 from jaxdqn.config.parts import check_word, every_word
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.executor import with_numbers
-from jaxdqn.types import ConfigError, shown
 
 _ZIPPED = "setting"
 """Name of the only axis where lists are taken side by side."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxdqn.types import ConfigError
+from jaxdqn.errors import ConfigError
 
 HEARTBEAT = 30
 """Seconds after which a process that says nothing counts as dead, unless others are given."""

@@ -9,11 +9,12 @@ import numpy as np
 from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, memory
 from jaxdqn.training import outline
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.types import Array
 
 
 def train_in_periods(

@@ -10,12 +10,13 @@ from jax.experimental import multihost_utils
 
 from jaxdqn import training
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
 from jaxdqn.parallel.grid import Grid, Group, groups
 from jaxdqn.parallel.memory import gigabytes
-from jaxdqn.types import ConfigError, Params, unknown
+from jaxdqn.types import Params
 
 LEAST = 2
 """Fewest agents side by side in a sweep, where the method trains any so. XLA:CPU gave two to eight

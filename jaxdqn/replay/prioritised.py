@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.replay import ring, sums
 from jaxdqn.replay.ring import Replay, Sample
 from jaxdqn.replay.sums import Sums
 from jaxdqn.settings import Float, leaf
-from jaxdqn.types import Array, ConfigError, PRNGKey, Transition, shared
+from jaxdqn.types import Array, PRNGKey, Transition, shared
 
 
 class PrioritisedState(struct.PyTreeNode):

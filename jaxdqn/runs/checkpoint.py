@@ -15,11 +15,12 @@ import numpy as np
 import jaxdqn
 from jaxdqn import pytrees, random
 from jaxdqn.config import Config, from_toml, to_toml
+from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.runs import files
 from jaxdqn.training import outline
-from jaxdqn.types import ArrayTree, ConfigError
+from jaxdqn.types import ArrayTree
 
 FILE = "checkpoint.npz"
 _KIND = "checkpoint"

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from jaxdqn import statistics
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.metrics import Metrics, named, to_arrays
-from jaxdqn.types import ConfigError, unknown
 
 LOWER_IS_BETTER = (
     "eval_length", "regret", "q_error", "q_bias", "return_distance", "policy_regret",

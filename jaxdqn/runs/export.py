@@ -10,8 +10,9 @@ import numpy as np
 from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.training import outline
-from jaxdqn.types import Array, ConfigError, Params, reason_of
+from jaxdqn.types import Array, Params
 
 # One file for every machine; the lowering needs none of them.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdqn.types import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, reason_of
 
 _ABOUT = "about"
 DRAFTS = "*.tmp"

@@ -13,10 +13,11 @@ from flax import serialization
 
 from jaxdqn import statistics
 from jaxdqn.config import Config, load_config, to_toml
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.runs import files
 from jaxdqn.runs.checkpoint import versions
-from jaxdqn.types import ConfigError, Params, reason_of
+from jaxdqn.types import Params
 
 
 class Run(NamedTuple):

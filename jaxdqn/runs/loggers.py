@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from jaxdqn.config import Config, to_toml
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, to_arrays
 from jaxdqn.runs import files
-from jaxdqn.types import ConfigError, reason_of
 
 Log = Callable[[Metrics], None]
 """Takes one evaluation of all seeds, leaves ``[S]``."""

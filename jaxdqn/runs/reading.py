@@ -12,6 +12,7 @@ import numpy as np
 from flax import serialization
 
 from jaxdqn import pytrees
+from jaxdqn.errors import ConfigError, reason_of, shown
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, generation, measures, training
 from jaxdqn.language.config import LanguageConfig
@@ -20,7 +21,7 @@ from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
 from jaxdqn.runs import checkpoint, files, folder
-from jaxdqn.types import ConfigError, Params, reason_of, shown
+from jaxdqn.types import Params
 
 FILE = "language.npz"
 JUDGED = 1_024

@@ -12,12 +12,12 @@ import numpy as np
 import tyro
 
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, console, files, loggers
 from jaxdqn.runs.checkpoint import Checkpoint
-from jaxdqn.types import ConfigError, shown
 
 Callback = Callable[[State, Metrics | None], Any]
 """Called between compiled chunks with the states and one row of metrics, as yielded by

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxdqn import pytrees
 from jaxdqn.config import Config, load_config
+from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel import sweeps
@@ -23,7 +24,7 @@ from jaxdqn.parallel.grid import Grid, settings_along
 from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs import checkpoint, files, folder
 from jaxdqn.training import outline
-from jaxdqn.types import ConfigError, Params, reason_of
+from jaxdqn.types import Params
 
 GRID = "sweep.json"
 _FINISHED, _UNDER_WAY = "chunks", "under_way"

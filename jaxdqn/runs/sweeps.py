@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import processes, sweeps
@@ -15,7 +16,6 @@ from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs import console
 from jaxdqn.runs.shelf import Begun, Shelf
-from jaxdqn.types import ConfigError
 
 SAVE_EVERY = 60.0
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import jax
 
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError
 from jaxdqn.runs import checkpoint, folder, shelf
 from jaxdqn.runs.checkpoint import Checkpoint
-from jaxdqn.types import ConfigError, Params
+from jaxdqn.types import Params
 
 
 class Trained(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 from flax import struct
 
 from jaxdqn import settings
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
-from jaxdqn.types import ConfigError, shown
 
 
 class GradientSettings(struct.PyTreeNode):

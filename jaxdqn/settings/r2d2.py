@@ -1,8 +1,8 @@
 """What can be set of learning from sequences, and which settings of it contradict each other."""
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.settings import RunSettings, Schedule, static
 from jaxdqn.settings.dqn import DQNSettings
-from jaxdqn.types import ConfigError
 
 
 class R2D2Settings(DQNSettings):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxdqn import settings
+from jaxdqn.errors import ConfigError
 from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
 from jaxdqn.settings.dqn import (
     GradientSettings,
@@ -11,7 +12,6 @@ from jaxdqn.settings.dqn import (
     note_epsilon,
     scaled_steps,
 )
-from jaxdqn.types import ConfigError
 
 
 class RolloutSettings(GradientSettings):

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
 from jaxdqn.statistics.intervals import Estimate, Estimator, bootstrap, check_options
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 
 def improvement(

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdqn.types import Array, ConfigError
+from jaxdqn.errors import ConfigError
+from jaxdqn.types import Array
 
 
 def _of_scores(estimator: Callable[[Array], Array]) -> Callable[[ArrayLike], Array]:

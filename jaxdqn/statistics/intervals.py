@@ -11,8 +11,9 @@ from jax import lax
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.statistics import estimators
-from jaxdqn.types import Array, ConfigError, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 Estimator = Callable[[Array], Array]
 BATCH = 100

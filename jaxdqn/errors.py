@@ -1,0 +1,31 @@
+"""How a wrong input is refused: in one sentence."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A setting that can't be honoured; the message names the field, its value and the remedy."""
+
+
+def reason_of(error: OSError, otherwise: str = "unknown reason") -> str:
+    """Return why the system refused a file, in the words of a message."""
+    return (error.strerror or otherwise).lower()
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, without the addresses of objects."""
+    text = " ".join(repr(value).split())
+    if " at 0x" in text:
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:
+    """Return the error for a misspelt name, with the nearest known one."""
+    known = sorted(known)
+    word = name if isinstance(name, str) else ""
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
+    return ConfigError(f"{kind} {shown(name)} is not known{where}: {remedy}")
