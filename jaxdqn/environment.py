@@ -16,6 +16,7 @@ from jaxdqn.config import Config
 from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.networks.network import Seen
+from jaxdqn.settings import as_float
 from jaxdqn.types import Array, PRNGKey
 
 
@@ -235,8 +236,11 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
                 f"env_params.{key} has shape {shape} instead of {usual}: give what one environment "
                 "takes, or map over the array with jax.vmap."
             )
-    arrays = {
-        key: jnp.asarray(value) if isinstance(value, np.ndarray | list | tuple) else value
-        for key, value in changes.items()
-    }
-    return params.replace(**arrays)
+    return params.replace(**{key: _as(getattr(params, key), x) for key, x in changes.items()})
+
+
+def _as(usual: Any, value: Any) -> Any:
+    """Return a parameter of the kind that the environment's own is of."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return jnp.asarray(value)
+    return as_float(value) if isinstance(usual, float) else value

@@ -213,6 +213,7 @@ def test_no_schedule_trains_on_fewer_steps_than_asked(envs, every, warmup, evalu
         small(widths=(3, 5), max_grad_norm=math.inf, double=False),
         small(env_params={"cell_rewards": np.array([[0.5, 1.0], [0.0, -1.0]])}),
         small(learning_rate=np.array([1e-3, 1e-4])),
+        small(discount=1, epsilon_end=0),
         small(env_kwargs={"generator": "layout", "layout": "S..\n.#.\n..G"}),
     ],
 )
@@ -322,7 +323,10 @@ ENTRIES = {
         ({"env_params": {"cell_rewards": [[1.0], [1.0, 2.0]]}}, ["cell_rewards", "a number"]),
         ({"env_params": {"slip": 1e39}}, ["env_params.slip (1e+39)", "finite in 32 bits"]),
         ({"env_params": {"slip": 2**31}}, ["env_params.slip (2147483648)", "below 2147483648"]),
-        ({"adam_epsilon": 2**31}, ["adam_epsilon (2147483648)", "with a decimal point"]),
+        (
+            {"adam_epsilon": np.int64(2**31)},
+            ["adam_epsilon (np.int64(2147483648))", "with a decimal point"],
+        ),
         ({"discount": jax.random.key(0)}, ["discount (", "a number, from 0 to 1"]),
         ({"learning_rate": [[1.0], [1.0, 2.0]]}, ["learning_rate", "a number"]),
         ({"env": object()}, ["env (of type object)", "register it with gymnax", "module:Class"]),

@@ -113,6 +113,7 @@ def test_changing_any_number_compiles_nothing():
                 lambda a, b: np.any(np.asarray(a) != b), state.agent.params, reference
             )
             assert any(jax.tree.leaves(changed)), f"{name} has no effect"
+        jaxdqn.train(config.replace(epsilon_end=0), KEY)
 
 
 def test_which_numbers_of_the_environment_are_set_is_no_structure():
@@ -120,6 +121,7 @@ def test_which_numbers_of_the_environment_are_set_is_no_structure():
     with compiles_nothing():
         jaxdqn.train(small(env_params={}), KEY)
         jaxdqn.train(small(env_params={"slip": 0.25, "step_cost": 0.1}), KEY)
+        jaxdqn.train(small(env_params={"slip": 0, "step_cost": np.float32(0.1)}), KEY)
 
 
 def test_watching_changes_nothing():

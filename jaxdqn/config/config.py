@@ -140,7 +140,7 @@ def _assemble(
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
             **{
-                name: values[name] if known.is_number else hashable(values[name])
+                name: (known.as_leaf if known.is_number else hashable)(values[name])
                 for name, known in settings.words(kind).items()
                 if name in values
             }

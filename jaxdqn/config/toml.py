@@ -156,9 +156,7 @@ def as_value(word: Word, value: Any) -> Any:
         return {key: _as_leaf(item) for key, item in value.items()} if word.is_number else value
     if not word.is_number:
         return value
-    # 1 and 1.0 would be different programs to JAX.
-    whole = type(value) is int and word.kind is float
-    return float(value) if whole else _as_leaf(value)
+    return word.as_leaf(_as_leaf(value))
 
 
 def _as_leaf(value: Any) -> Any:

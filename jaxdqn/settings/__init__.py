@@ -1,7 +1,16 @@
 """How a part says what can be set of it, and what can be set whatever the parts are."""
 
 from jaxdqn.settings.run import RunSettings, Schedule, schedule
-from jaxdqn.settings.words import Float, Int, Word, descriptions, leaf, static, words
+from jaxdqn.settings.words import (
+    Float,
+    Int,
+    Word,
+    as_float,
+    descriptions,
+    leaf,
+    static,
+    words,
+)
 
 __all__ = [
     "Float",
@@ -9,6 +18,7 @@ __all__ = [
     "RunSettings",
     "Schedule",
     "Word",
+    "as_float",
     "descriptions",
     "leaf",
     "schedule",

@@ -10,6 +10,7 @@ import functools
 import inspect
 import itertools
 import math
+import sys
 import textwrap
 import typing
 from collections.abc import Mapping
@@ -72,6 +73,16 @@ class Word(NamedTuple):
     def is_table(self) -> bool:
         """Whether it is a mapping, whose entries the environment knows."""
         return typing.get_origin(self.kind) is Mapping
+
+    def as_leaf(self, value: Any) -> Any:
+        """Return a value as a leaf."""
+        return as_float(value) if self.kind is float else value
+
+
+def as_float(value: Any) -> Any:
+    """Return 1.0 for 1, since JAX compiles for each of them; what isn't a number stays as it is."""
+    is_whole = type(value) is int and abs(value) <= sys.float_info.max
+    return float(value) if is_whole else value
 
 
 @functools.cache
