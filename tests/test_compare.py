@@ -81,6 +81,22 @@ def test_less_regret_is_an_improvement():
     assert float(verdict.difference.value) == pytest.approx(-6.0, abs=1e-4)
 
 
+def test_the_best_bias_is_none():
+    """Not the most negative one; the difference keeps its sign."""
+    a, b = contender("a", NOISE / 9 - 5, "q_bias"), contender("b", NOISE / 9 + 0.5, "q_bias")
+    verdict = comparison.against(a, b, "q_bias", "mean")
+    assert float(verdict.improvement.value) == 1.0
+    assert float(verdict.difference.value) == pytest.approx(5.5, abs=1e-4)
+
+
+def test_how_long_episodes_are_says_nothing_outside_a_maze():
+    a = contender("a", NOISE, "eval_length")
+    with pytest.raises(ConfigError, match=r"measure \('eval_length'\).* use 'eval_return'"):
+        comparison.scores(a, "eval_length", "mean")
+    walked = a._replace(metrics=a.metrics.replace(success=NOISE))
+    assert len(comparison.scores(walked, "eval_length", "mean")) == 20
+
+
 def test_shared_seeds_are_paired_and_others_are_not():
     """What seeds have in common cancels only where they are the same seeds."""
     common = 10 * np.random.default_rng(2).normal(size=(20, 1))

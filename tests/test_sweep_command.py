@@ -229,19 +229,29 @@ def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypat
 def test_what_is_established_holds_for_all_settings_at_once():
     """Of settings that are alike, the best by luck is rarely called better: 20 of them, 8 seeds."""
     rng = np.random.default_rng(0)
-    wrong = sum(any(ranking.established(ranked(rng.normal(size=(20, 8))))) for _ in range(400))
+    wrong = sum(any(ranking.established(ranked(rng.normal(size=(20, 8))), "r")) for _ in range(400))
     assert wrong / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
     clear = rng.normal(size=(20, 8))
     clear[7] += 20.0
-    assert all(ranking.established(ranked(clear)))
+    assert all(ranking.established(ranked(clear), "r"))
+    assert all(ranking.established(ranked(-clear)[::-1], "regret"))
     assert "established to be more than all others" in ranking.sentence(ranked(clear), "r", "mean")
     alike = np.repeat([[0.0], [1.0]], 4, axis=1)
-    assert not any(ranking.established(ranked(alike))), "four times the same sign is no proof"
+    assert not any(ranking.established(ranked(alike), "r")), "four times the same sign is no proof"
+
+
+def test_the_first_of_a_ranking_that_is_worse_where_both_have_seeds_is_not_called_better():
+    """By the seeds of its own it is first, as after a sweep that was stopped."""
+    few, many = np.array([10.0, 10.01, 9.99]), np.array([11.0, 11.02, 11.0, *np.zeros(13)])
+    best = ranked([few, many])
+    assert [len(one.scores) for one in best] == [3, 16]
+    assert ranking.established(best, "eval_return") == [False]
 
 
 def ranked(scores):
     found = []
-    for index, values in enumerate(np.asarray(scores)):
+    for index, values in enumerate(scores):
+        values = np.asarray(values)
         contender = Contender(f"s{index}", None, range(len(values)), 1.0)
         found.append(ranking.Ranked(index, contender, values, *ranking.interval(values), []))
     return sorted(found, key=lambda one: -one.mean)

@@ -69,7 +69,7 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
         measure: what they are ranked by.
         score: what of it counts for a seed.
     """
-    worse = [False, *ranking.established(ranked)]
+    worse = [False, *ranking.established(ranked, measure)]
     count = len(ranked)
     figure = Figure(figsize=(8.5, min(1.6 + 0.22 * count, 10.5)), layout="constrained")
     axes = figure.subplots()
@@ -130,7 +130,7 @@ def heat_map(
     axes = figure.subplots()
     values = [sorted({*column.tolist()}) for column in (x, y)]
     # The light end is the good one.
-    shades = "viridis_r" if ranking.lower_is_better(measure) else "viridis"
+    shades = "viridis_r" if comparison.lower_is_better(measure) else "viridis"
     if len(values[0]) * len(values[1]) <= len(chosen):
         image, best = _draw_cells(axes, x, y, means, values, shades), ""
     else:

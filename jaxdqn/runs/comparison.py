@@ -14,6 +14,7 @@ LOWER_IS_BETTER = (
     "eval_length", "regret", "q_error", "q_bias", "return_distance", "policy_regret",
     "value_error", "loss", "grad_norm",
 )  # fmt: skip
+_BIAS = "q_bias"
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 Score = Literal["mean", "final"]
@@ -81,6 +82,21 @@ def check_measure(metrics: Metrics, measure: str, name: str) -> None:
     known = [measured for measured in named(metrics) if measured not in _NOT_MEASURES]
     if measure not in known:
         raise unknown("measure", measure, known, f" in {name}")
+    if measure == "eval_length" and metrics.success is None:
+        raise ConfigError(
+            f"measure ({measure!r}) says of {name} neither good nor bad, since only in mazes a "
+            "shorter episode is a better one: use 'eval_return'."
+        )
+
+
+def lower_is_better(measure: str) -> bool:
+    """Whether a small value of a measure is a good one."""
+    return measure.removeprefix("held_out_") in LOWER_IS_BETTER
+
+
+def sized(measure: str, values: np.ndarray) -> np.ndarray:
+    """Return values as settings are ranked by: the best bias is none, not the most negative."""
+    return np.abs(values) if measure.removeprefix("held_out_") == _BIAS else values
 
 
 def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
@@ -131,7 +147,8 @@ def _judge(
 ) -> Verdict:
     """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``."""
     key_improvement, key_difference = jax.random.split(jax.random.key(0))
-    better = (-x, -y) if measure.removeprefix("held_out_") in LOWER_IS_BETTER else (x, y)
+    sign = -1 if lower_is_better(measure) else 1
+    better = [sign * sized(measure, values) for values in (x, y)]
     paired = list(first.seeds) == list(other.seeds)
     return Verdict(
         improvement=statistics.improvement(key_improvement, *better),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdqn.parallel.sweeps import Results
-from jaxdqn.runs import ranking
+from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 
@@ -57,7 +57,7 @@ def following(
     # An earlier session may have gone further; the choice is made as if it hadn't.
     every = ranking.rank(results, measure, score, first=now.seeds)
     ranked = [one for one in every if one.cell in now.cells]
-    sign = -1.0 if ranking.lower_is_better(measure) else 1.0
+    sign = -1.0 if comparison.lower_is_better(measure) else 1.0
     hopes = np.array([one.low if sign < 0 else one.high for one in ranked]) * sign
     means = np.array([one.mean for one in ranked]) * sign
     # Where nothing was measured there is no hope; where the spread is unknown, the mean.

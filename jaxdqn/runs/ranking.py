@@ -11,7 +11,7 @@ from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import comparison
-from jaxdqn.runs.comparison import Contender, Score
+from jaxdqn.runs.comparison import Contender, Score, lower_is_better, sized
 
 ERROR = 0.05
 """Chance that an interval misses, and that anything at all is wrongly called established."""
@@ -77,7 +77,7 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
         if metrics is None:
             continue
         contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)
-        values = comparison.scores(contender, measure, score)
+        values = sized(measure, comparison.scores(contender, measure, score))
         mean, low, high = interval(values)
         gone = [seeds[place] for place in halted(results.grid.of(cell), metrics)]
         ranked.append(Ranked(cell, contender, values, mean, low, high, gone))
@@ -97,11 +97,6 @@ def halted(config: Config, metrics: Metrics) -> dict[int, int]:
     return {int(i): int(updates[i]) for i in np.flatnonzero(updates < config.schedule.updates)}
 
 
-def lower_is_better(measure: str) -> bool:
-    """Whether a small value of a measure is a good one."""
-    return measure.removeprefix("held_out_") in comparison.LOWER_IS_BETTER
-
-
 def interval(values: np.ndarray, error: float = ERROR) -> tuple[float, float, float]:
     """Return the mean of what was measured of ``values [S]``, and its interval (Student, 1908).
 
@@ -118,30 +113,36 @@ def interval(values: np.ndarray, error: float = ERROR) -> tuple[float, float, fl
     return mean, mean - float(half), mean + float(half)
 
 
-def established(ranked: list[Ranked]) -> list[bool]:
+def established(ranked: list[Ranked], measure: str) -> list[bool]:
     """Return for each setting after the first whether the first is established to be better.
 
     Seeds that both have are compared in pairs. The first was chosen after looking, so that each of
     all pairs of settings could have been this one: their errors together stay below ``ERROR``
     (Bonferroni).
+
+    Args:
+        ranked: settings, best first; by seeds of their own, so that of those that both have
+            another may be the better one.
+        measure: what they are ranked by.
     """
     first, *others = ranked
     pairs = len(ranked) * (len(ranked) - 1) // 2
-    return [_differ(first, other, ERROR / max(pairs, 1)) for other in others]
+    sign = -1 if lower_is_better(measure) else 1
+    return [_is_better(first, other, sign, ERROR / max(pairs, 1)) for other in others]
 
 
-def _differ(one: Ranked, other: Ranked, error: float) -> bool:
+def _is_better(one: Ranked, other: Ranked, sign: int, error: float) -> bool:
     both = sorted({*one.contender.seeds} & {*other.contender.seeds})
     if len(both) < 2:
         return False
     gaps = np.subtract(
         *(each.scores[[each.contender.seeds.index(seed) for seed in both]] for each in (one, other))
     )
-    gaps = gaps[~np.isnan(gaps)]
+    gaps = sign * gaps[~np.isnan(gaps)]
     mean, low, high = interval(gaps, error)
     if low == high:  # all alike: as many as a test of signs needs
-        return mean != 0 and 2.0 ** (1 - len(gaps)) <= error
-    return low > 0 or high < 0
+        return mean > 0 and 2.0 ** (1 - len(gaps)) <= error
+    return low > 0
 
 
 def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
@@ -151,7 +152,7 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
     if not others:
         return f"{said} over {len(first.contender.seeds)} seeds"
-    found = established(ranked)
+    found = established(ranked, measure)
     level = "less" if lower_is_better(measure) else "more"
     said += f" over {len(first.contender.seeds)} seeds; "
     if all(found):

@@ -26,7 +26,7 @@ def save(
     """
     about = {"axes": {**results.grid.axes, "seed": results.grid.seeds}}
     files.write_arrays(out / "metrics.npz", folder.plain(about), arrays(results), "table")
-    _write_table(out / "settings.csv", results, ranked)
+    _write_table(out / "settings.csv", results, ranked, measure)
     best = ranked[0]
     folder.save_json(
         out / "summary.json",
@@ -72,8 +72,8 @@ def arrays(results: Results) -> dict[str, np.ndarray]:
     return {**named, "trained": trained.reshape(shape)}
 
 
-def _write_table(path: Path, results: Results, ranked: list[Ranked]) -> None:
-    found = [None, *ranking.established(ranked)]
+def _write_table(path: Path, results: Results, ranked: list[Ranked], measure: str) -> None:
+    found = [None, *ranking.established(ranked, measure)]
     names = list(results.grid.settings[0])
     with files.replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
