@@ -38,16 +38,37 @@ def test_scores_are_one_number_per_seed():
     np.testing.assert_allclose(comparison.scores(one, "eval_return", "final"), [6.0, 2.0])
 
 
+def against(first, other, measure, score):
+    x, y = (comparison.scores(one, measure, score) for one in (other, first))
+    return comparison.judge(first, other, measure, x, y)
+
+
 def test_a_clear_difference_is_established_and_an_absent_one_is_not():
     a, b = contender("a", NOISE), contender("b", NOISE + 1.0)
-    clear = comparison.against(a, b, "eval_return", "mean")
+    clear = against(a, b, "eval_return", "mean")
     assert clear.established
-    assert float(clear.difference.value) == pytest.approx(1.0, abs=1e-5)
+    assert float(clear.difference.mean) == pytest.approx(1.0, abs=1e-5)
     assert float(clear.improvement.value) > 0.9
     other = contender("c", np.random.default_rng(1).normal(size=(20, 5)))
-    unclear = comparison.against(a, other, "eval_return", "mean")
+    unclear = against(a, other, "eval_return", "mean")
     assert not unclear.established
     assert unclear.seeds_needed > 20
+
+
+def test_what_is_not_alike_beside_the_settings_is_said():
+    one = contender("a", NOISE)._replace(config=small())
+    same = one._replace(name="b", config=small(learning_rate=0.5))
+    assert comparison.unlike([one, same]) == []
+    slippery = same._replace(name="c", config=small(env_params={"slip": 0.5}))
+    short = same._replace(name="d", metrics=jax.tree.map(lambda x: x[:, :2], same.metrics))
+    elsewhere = same._replace(name="e", config=jaxdqn.Config(env="CartPole-v1"))
+    found = comparison.unlike([one, same, slippery, short, elsewhere])
+    assert found == [
+        "env of e is not that of a",
+        "env_kwargs of e is not that of a",
+        "env_params of c, e is not that of a",
+        "d was not trained for as many steps as a, 500",
+    ]
 
 
 def test_a_score_by_seconds_is_the_area_under_what_each_evaluation_found():
@@ -68,25 +89,25 @@ def test_after_equal_time_the_quicker_of_two_that_learn_alike_is_better():
     found = comparison.report([slow, quick], "eval_return", "mean")["quick"]
     assert not found["established"]
     assert found["by_seconds"]["until"] == 2.5
-    assert found["by_seconds"]["established"]
-    assert found["by_seconds"]["difference"][0] > 0.5
+    assert "established" not in found["by_seconds"], "they were timed once"
+    assert found["by_seconds"]["difference"][1] > 0.5
     read = comparison.report([slow, quick._replace(along=None)], "eval_return", "mean")
     assert not any("by_seconds" in entry for entry in read.values())
 
 
 def test_less_regret_is_an_improvement():
     a, b = contender("a", NOISE + 9, "regret"), contender("b", NOISE + 3, "regret")
-    verdict = comparison.against(a, b, "regret", "mean")
+    verdict = against(a, b, "regret", "mean")
     assert float(verdict.improvement.value) == 1.0
-    assert float(verdict.difference.value) == pytest.approx(-6.0, abs=1e-4)
+    assert float(verdict.difference.mean) == pytest.approx(-6.0, abs=1e-4)
 
 
 def test_the_best_bias_is_none():
     """Not the most negative one; the difference keeps its sign."""
     a, b = contender("a", NOISE / 9 - 5, "q_bias"), contender("b", NOISE / 9 + 0.5, "q_bias")
-    verdict = comparison.against(a, b, "q_bias", "mean")
+    verdict = against(a, b, "q_bias", "mean")
     assert float(verdict.improvement.value) == 1.0
-    assert float(verdict.difference.value) == pytest.approx(5.5, abs=1e-4)
+    assert float(verdict.difference.mean) == pytest.approx(5.5, abs=1e-4)
 
 
 def test_how_long_episodes_are_says_nothing_outside_a_maze():
@@ -102,8 +123,8 @@ def test_shared_seeds_are_paired_and_others_are_not():
     common = 10 * np.random.default_rng(2).normal(size=(20, 1))
     a, b = contender("a", common + NOISE), contender("b", common + NOISE + 0.5)
     other_seeds = b._replace(seeds=range(20, 40))
-    assert comparison.against(a, b, "eval_return", "mean").established
-    assert not comparison.against(a, other_seeds, "eval_return", "mean").established
+    assert against(a, b, "eval_return", "mean").established
+    assert not against(a, other_seeds, "eval_return", "mean").established
 
 
 def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
@@ -186,7 +207,7 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     out = capsys.readouterr().out
     assert "3 seeds = 3 agents" in out
     assert "single - double" in out
-    assert "s of training: " in out
+    assert "s of training, which was timed once: " in out
     with Image.open(tmp_path / "both" / "comparison.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10
     text = (tmp_path / "both" / "comparison.json").read_text()

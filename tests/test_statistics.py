@@ -15,6 +15,7 @@ from scipy import stats
 
 import jaxdqn
 from jaxdqn import statistics
+from jaxdqn.statistics import student
 
 
 def _undecorated(*_):
@@ -269,6 +270,50 @@ def test_pairs_are_drawn_together():
     apart = statistics.difference(KEY, x, y, paired=False)
     assert apart.low < -1.0
     assert apart.high > 3.0
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_students_difference_equals_scipy(paired):
+    x, y = np.random.default_rng(0).normal([[0.5], [0.0]], size=(2, 7))
+    y = y if paired else y[:4]
+    test = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
+    found = student.student_difference(x, y, paired=paired, confidence=0.9)
+    expected = test.confidence_interval(0.9)
+    np.testing.assert_allclose(found, [x.mean() - y.mean(), *expected], rtol=1e-9)
+    missing = student.student_difference([*x, np.nan], [*y, 3.0], paired=True) if paired else found
+    np.testing.assert_allclose(missing[0], found[0])
+
+
+def test_intervals_are_students():
+    mean, low, high = student.student_interval(np.array([1.0, 2.0, 4.0, np.nan]))
+    assert mean == pytest.approx(7 / 3)
+    assert (low, high) == pytest.approx((-1.46, 6.13), abs=0.01)  # t = 4.303, s = 1.528
+    assert np.isnan(student.student_interval(np.array([1.0]))[1])
+    assert np.isnan(student.student_difference(np.ones(1), np.ones(3), paired=False)[1])
+    assert np.isnan(student.student_interval(np.array([np.nan]))[0])
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_of_what_is_alike_hardly_anything_is_called_established(seeds, paired):
+    """As often as 95 % intervals miss, also of three seeds; a resampled one misses 23 % there."""
+    pairs = np.random.default_rng(seeds).normal(size=(2_000, 2, seeds))
+    wrong = np.mean([student.established(x, y, paired=paired) != 0 for x, y in pairs])
+    assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000)
+    clear = [student.established(x + 30, y, paired=paired) for x, y in pairs[:100]]
+    assert np.mean(np.equal(clear, 1)) > 0.95
+    assert student.established(*pairs[0] - [[30], [0]], paired=paired) == -1
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_scores_that_are_all_alike_tell_apart_as_many_as_chance_needs(paired):
+    """Six signs, or four and four exchanged, are rarer than 1 in 20; five, or three, aren't."""
+    few, many = (5, 6) if paired else (3, 4)
+    for count, expected in ((few, 0), (many, 1)):
+        found = student.established(np.ones(count), np.zeros(count), paired=paired)
+        assert found == expected
+        assert student.established(np.zeros(count), np.ones(count), paired=paired) == -expected
+    assert student.established(np.ones(9), np.ones(9), paired=paired) == 0
 
 
 @pytest.mark.parametrize("seeds", [9, 6])

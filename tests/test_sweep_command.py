@@ -18,6 +18,7 @@ from jaxdqn.config import to_toml
 from jaxdqn.parallel import memory
 from jaxdqn.runs import halving, ranking, sweep_console
 from jaxdqn.runs.comparison import Contender
+from jaxdqn.statistics.student import student_interval
 
 TABLE = """
 [sweep]
@@ -253,15 +254,11 @@ def ranked(scores):
     for index, values in enumerate(scores):
         values = np.asarray(values)
         contender = Contender(f"s{index}", None, range(len(values)), 1.0)
-        found.append(ranking.Ranked(index, contender, values, *ranking.interval(values), []))
+        found.append(ranking.Ranked(index, contender, values, *student_interval(values), []))
     return sorted(found, key=lambda one: -one.mean)
 
 
-def test_intervals_are_students():
-    mean, low, high = ranking.interval(np.array([1.0, 2.0, 4.0, np.nan]))
-    assert mean == pytest.approx(7 / 3)
-    assert (low, high) == pytest.approx((-1.46, 6.13), abs=0.01)  # t = 4.303, s = 1.528
-    assert np.isnan(ranking.interval(np.array([1.0]))[1])
+def test_a_search_of_nothing_is_refused():
     with pytest.raises(ConfigError):
         swept.draw({}, 4, 0)
 
@@ -311,7 +308,7 @@ def test_the_chance_of_dropping_the_best_is_what_it_is():
         scores = true[:, None] + rng.normal(size=(8, 6))
         order = np.argsort(-scores.mean(axis=1))
         dropped = order[4:]
-        names = [ranking.Ranked(i, None, row, *ranking.interval(row), []) for i, row
+        names = [ranking.Ranked(i, None, row, *student_interval(row), []) for i, row
                  in enumerate(scores)]  # fmt: skip
         said.append(halving._chance(names, 1.0, dropped))
         lost.append(np.argmax(true) in dropped)

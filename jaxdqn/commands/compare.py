@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import time
 from collections import defaultdict
 from datetime import datetime
@@ -70,7 +71,9 @@ def main(arguments: list[str]) -> int:
     )
     figure = plots.compare(contenders, chosen.measure, chosen.score)
     figure.savefig(out / "comparison.png", dpi=150)
-    console.report_comparison(report, chosen.measure, chosen.score, out)
+    console.report_comparison(
+        report, chosen.measure, chosen.score, out, comparison.unlike(contenders)
+    )
     return 0
 
 
@@ -87,17 +90,20 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
         say = partial(console.say, path)
         trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=watch)
     metrics, along = trained.results.sweep().metrics, np.sum(list(times.values()), axis=0)
-    return Contender(_name(path), metrics, range(seeds), time.perf_counter() - began, along)
+    seconds = time.perf_counter() - began
+    return Contender(_name(path), metrics, range(seeds), seconds, along, config)
 
 
 def _read(path: Path) -> list[Contender]:
     """Read a run, or every setting of a sweep."""
     if not shelf.is_sweep(path):
         run = folder.load(path)
-        return [Contender(_name(path), run.metrics, run.seeds, float("nan"))]
+        return [Contender(_name(path), run.metrics, run.seeds, math.nan, config=run.config)]
     results, _, _ = shelf.read_results(path)
     return [
-        Contender(f"{_name(path)} {name}".strip(), metrics, seeds, float("nan"))
+        Contender(
+            f"{_name(path)} {name}".strip(), metrics, seeds, math.nan, config=results.grid.of(cell)
+        )
         for cell, name in enumerate(ranking.told_apart(results.grid.settings))
         for seeds, metrics in [results.of_cell(cell)]
         if metrics is not None

@@ -1,14 +1,18 @@
 """Settings compared by one score per seed: how large the difference is, and whether it is there."""
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxdqn import statistics
+from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.metrics import Metrics, named, to_arrays
+from jaxdqn.statistics import student
 
 LOWER_IS_BETTER = (
     "eval_length", "regret", "q_error", "q_bias", "return_distance", "policy_regret",
@@ -17,6 +21,11 @@ LOWER_IS_BETTER = (
 _BIAS = "q_bias"
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
+ERROR = 0.05
+"""Chance that an interval misses, and that anything at all is wrongly called established."""
+
+LIKE = 0.05
+"""How far numbers of steps may lie apart that are called the same: schedules round them."""
 Score = Literal["mean", "final"]
 
 
@@ -30,6 +39,7 @@ class Contender(NamedTuple):
         seconds: of its training, compilation included; NaN where it was loaded.
         along: seconds of training all its seeds together, compilation apart, when each evaluation
             was over, ``[T]``; None where it was loaded.
+        config: the settings; None where they aren't known.
     """
 
     name: str
@@ -37,6 +47,7 @@ class Contender(NamedTuple):
     seeds: Sequence[int]
     seconds: float
     along: np.ndarray | None = None
+    config: Config | None = None
 
 
 class Verdict(NamedTuple):
@@ -44,18 +55,16 @@ class Verdict(NamedTuple):
 
     Attributes:
         improvement: probability that a seed of this one is better than one of the first.
-        difference: of the scores' means, this minus the first.
+        difference: of the scores' means, this minus the first (Student, 1908; Welch, 1947, where
+            seeds aren't shared).
+        established: whether there is a difference.
         seeds_needed: of each, to establish a difference as large as the one observed.
     """
 
     improvement: statistics.Estimate
-    difference: statistics.Estimate
+    difference: student.Interval
+    established: bool
     seeds_needed: float
-
-    @property
-    def established(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        return bool(self.difference.low > 0 or self.difference.high < 0)
 
 
 def curves(contender: Contender, measure: str) -> np.ndarray:
@@ -108,6 +117,38 @@ def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
     return np.where(counts > 0, np.nansum(rows, axis=1) / np.maximum(counts, 1), np.nan)
 
 
+def unlike(contenders: Sequence[Contender]) -> list[str]:
+    """Return what sets others apart from the first beside how they learn, in a sentence each."""
+    first, *others = contenders
+    notes = []
+    for word in ("env", "env_kwargs", "env_params"):
+        said = _said(first, word)
+        names = [one.name for one in others if _said(one, word) != said]
+        if names:
+            notes.append(f"{word} of {_listed(names)} is not that of {first.name}")
+    steps = _steps(first)
+    names = [one.name for one in others if abs(_steps(one) / steps - 1) > LIKE]
+    if names:
+        notes.append(
+            f"{_listed(names)} was not trained for as many steps as {first.name}, {steps:,}"
+        )
+    return notes
+
+
+def _said(contender: Contender, word: str) -> str:
+    return "" if contender.config is None else repr(getattr(contender.config, word))
+
+
+def _steps(contender: Contender) -> int:
+    return int(contender.metrics.env_steps[0, -1])
+
+
+def _listed(names: list[str]) -> str:
+    """Return some names of many."""
+    few, more = names[:3], len(names) - 3
+    return ", ".join(few) + (f" and {more} others" if more > 0 else "")
+
+
 def common_seconds(contenders: Sequence[Contender]) -> float | None:
     """Return how long all of them were trained; None where one was loaded."""
     ends = [None if one.along is None else float(one.along[-1]) for one in contenders]
@@ -135,25 +176,24 @@ def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.nd
     return np.where(total > 0, np.nansum(rows * there, axis=1) / np.maximum(total, 1e-12), np.nan)
 
 
-def against(first: Contender, other: Contender, measure: str, score: Score) -> Verdict:
-    """Compare with the first contender, in pairs where both have the same seeds."""
-    return _judge(
-        first, other, measure, scores(other, measure, score), scores(first, measure, score)
-    )
-
-
-def _judge(
-    first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray
+def judge(
+    first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray, others: int = 1
 ) -> Verdict:
-    """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``."""
-    key_improvement, key_difference = jax.random.split(jax.random.key(0))
+    """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``.
+
+    In pairs where both have the same seeds. The errors of all ``others`` that are compared with the
+    first together stay below ``ERROR`` (Bonferroni).
+    """
     sign = -1 if lower_is_better(measure) else 1
     better = [sign * sized(measure, values) for values in (x, y)]
-    paired = list(first.seeds) == list(other.seeds)
+    how: Any = {
+        "paired": list(first.seeds) == list(other.seeds), "confidence": 1 - ERROR / others
+    }  # fmt: skip
     return Verdict(
-        improvement=statistics.improvement(key_improvement, *better),
-        difference=statistics.difference(key_difference, x, y, paired=paired),
-        seeds_needed=float(statistics.seeds_needed(x, y, paired=paired)),
+        improvement=statistics.improvement(jax.random.key(0), *better),
+        difference=student.student_difference(x, y, **how),
+        established=student.established(x, y, **how) != 0,
+        seeds_needed=float(statistics.seeds_needed(x, y, **how)),
     )
 
 
@@ -173,39 +213,46 @@ def check_names(names: list[str]) -> None:
 def report(contenders: list[Contender], measure: str, score: Score) -> dict[str, Mapping[str, Any]]:
     """Return the figures of a comparison, by name of the contender, as plain numbers."""
     content: dict[str, Mapping[str, Any]] = {}
-    first, until = contenders[0], common_seconds(contenders)
+    (first, *others), until = contenders, common_seconds(contenders)
     before = scores(first, measure, score)
+    figures = partial(_figures, first, len(others), measure)
     for contender in contenders:
-        steps = int(contender.metrics.env_steps[0, -1]) * len(contender.seeds)
+        steps, along = _steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
             "seeds": len(contender.seeds),
             "seconds": contender.seconds,
-            "env_steps_per_second": steps / contender.seconds,
-            **_figures(first, contender, measure, scores(contender, measure, score), before),
+            "env_steps_per_second": math.nan if along is None else steps / float(along[-1]),
+            **figures(contender, scores(contender, measure, score), before),
         }
         if until is not None:
             assert contender.along is not None
-            values, others = (
+            values, beside = (
                 scores_by_seconds(each, measure, until) for each in (contender, first)
             )
+            found = figures(contender, values, beside)
+            # Seeds were timed once, all together: how sure their seconds are isn't known.
+            found.pop("established", None)
             entry["by_seconds"] = {
-                "until": until,
-                "along": contender.along.tolist(),
-                **_figures(first, contender, measure, values, others),
-            }
+                "until": until, "along": contender.along.tolist(), **found
+            }  # fmt: skip
         content[contender.name] = entry
     return content
 
 
 def _figures(
-    first: Contender, contender: Contender, measure: str, values: np.ndarray, before: np.ndarray
+    first: Contender,
+    others: int,
+    measure: str,
+    contender: Contender,
+    values: np.ndarray,
+    before: np.ndarray,
 ) -> dict[str, Any]:
     """Return what scores ``values [S]`` come to, and beside those of the first, ``before [S]``."""
     low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
     found = {"iqm": float(statistics.iqm(values)), "low": float(low), "high": float(high)}
     if contender is first:
         return found
-    verdict = _judge(first, contender, measure, values, before)
+    verdict = judge(first, contender, measure, values, before, others)
     return found | {
         "improvement": [float(x) for x in verdict.improvement],
         "difference": [float(x) for x in verdict.difference],

@@ -1,7 +1,7 @@
 """What a person sees while a training runs: rich progress and tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -277,13 +277,17 @@ def say(path: Path, text: str) -> None:
 
 
 def report_comparison(
-    report: dict[str, Mapping[str, Any]], measure: str, score: str, out: Path
+    report: dict[str, Mapping[str, Any]],
+    measure: str,
+    score: str,
+    out: Path,
+    notes: Sequence[str] = (),
 ) -> None:
     """Print one line per setting, then what is established about the others and the first."""
     first, *others = report
     table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
     table.add_column("setting")
-    for head in ("IQM [95 % interval]", f"P(better than {first})", "seconds", "env-steps/s"):
+    for head in ("IQM [95 % interval]", f"P(better than {first})", "seconds in all", "env-steps/s"):
         table.add_column(head, justify="right")
     for name, entry in report.items():
         value = f"{entry['iqm']:.4g} [{entry['low']:.4g}, {entry['high']:.4g}]"
@@ -297,19 +301,20 @@ def report_comparison(
     _CONSOLE.print(table)
     for name in others:
         entry = report[name]
-        _CONSOLE.print(f"{name} - {first}: {_verdict(entry, entry['seeds'])}")
+        _CONSOLE.print(f"{name} - {first}, means: {_verdict(entry, entry['seeds'])}")
     for name in others:
         if by_seconds := report[name].get("by_seconds"):
             _CONSOLE.print(
-                f"{name} - {first}, mean along the first {by_seconds['until']:.3g} s of training: "
-                f"{_verdict(by_seconds, report[name]['seeds'])}"
+                f"{name} - {first}, means along the first {by_seconds['until']:.3g} s of training, "
+                f"which was timed once: {_difference(by_seconds)}"
             )
+    for note in notes:
+        _CONSOLE.print(f"note: {note}")
     _CONSOLE.print(f"everything is in {out}")
 
 
 def _verdict(entry: Mapping[str, Any], seeds: int) -> str:
-    middle, low, high = entry["difference"]
-    found, needed = f"{middle:.3g} [{low:.3g}, {high:.3g}]", entry["seeds_needed"]
+    found, needed = _difference(entry), entry["seeds_needed"]
     if entry["established"]:
         return f"{found}: the difference is established"
     if math.isfinite(needed):
@@ -318,3 +323,8 @@ def _verdict(entry: Mapping[str, Any], seeds: int) -> str:
             "if it is as large as it looks"
         )
     return f"{found}: no difference was seen"
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    middle, low, high = entry["difference"]
+    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"

@@ -5,16 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import comparison
-from jaxdqn.runs.comparison import Contender, Score, lower_is_better, sized
-
-ERROR = 0.05
-"""Chance that an interval misses, and that anything at all is wrongly called established."""
+from jaxdqn.runs.comparison import ERROR, Contender, Score, lower_is_better, sized
+from jaxdqn.statistics import student
 
 
 class Ranked(NamedTuple):
@@ -78,7 +75,7 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
             continue
         contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)
         values = sized(measure, comparison.scores(contender, measure, score))
-        mean, low, high = interval(values)
+        mean, low, high = student.student_interval(values)
         gone = [seeds[place] for place in halted(results.grid.of(cell), metrics)]
         ranked.append(Ranked(cell, contender, values, mean, low, high, gone))
     sign = 1 if lower_is_better(measure) else -1
@@ -95,22 +92,6 @@ def halted(config: Config, metrics: Metrics) -> dict[int, int]:
     """
     updates = np.asarray(metrics.updates)[:, -1]
     return {int(i): int(updates[i]) for i in np.flatnonzero(updates < config.schedule.updates)}
-
-
-def interval(values: np.ndarray, error: float = ERROR) -> tuple[float, float, float]:
-    """Return the mean of what was measured of ``values [S]``, and its interval (Student, 1908).
-
-    Of scores that look alike nothing is known of the spread: the interval is a point, and
-    ``established`` looks at their number, too.
-    """
-    values = values[~np.isnan(values)].astype(np.float64)
-    if not len(values):
-        return math.nan, math.nan, math.nan
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    half = stdtrit(len(values) - 1, 1 - error / 2) * values.std(ddof=1) / math.sqrt(len(values))
-    return mean, mean - float(half), mean + float(half)
 
 
 def established(ranked: list[Ranked], measure: str) -> list[bool]:
@@ -135,14 +116,10 @@ def _is_better(one: Ranked, other: Ranked, sign: int, error: float) -> bool:
     both = sorted({*one.contender.seeds} & {*other.contender.seeds})
     if len(both) < 2:
         return False
-    gaps = np.subtract(
-        *(each.scores[[each.contender.seeds.index(seed) for seed in both]] for each in (one, other))
+    scores = (
+        each.scores[[each.contender.seeds.index(seed) for seed in both]] for each in (one, other)
     )
-    gaps = sign * gaps[~np.isnan(gaps)]
-    mean, low, high = interval(gaps, error)
-    if low == high:  # all alike: as many as a test of signs needs
-        return mean > 0 and 2.0 ** (1 - len(gaps)) <= error
-    return low > 0
+    return sign * student.established(*scores, paired=True, confidence=1 - error) > 0
 
 
 def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
