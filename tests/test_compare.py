@@ -64,10 +64,10 @@ def test_what_is_not_alike_beside_the_settings_is_said():
     elsewhere = same._replace(name="e", config=jaxdqn.Config(env="CartPole-v1"))
     found = comparison.unlike([one, same, slippery, short, elsewhere])
     assert found == [
-        "env of e is not that of a",
-        "env_kwargs of e is not that of a",
-        "env_params of c, e is not that of a",
-        "d was not trained for as many steps as a, 500",
+        "env of e is not that of a: scores are of other tasks",
+        "env_kwargs of e is not that of a: scores are of other tasks",
+        "env_params of c, e is not that of a: scores are of other tasks",
+        "d had another number of steps than a, 500",
     ]
 
 

@@ -125,13 +125,13 @@ def unlike(contenders: Sequence[Contender]) -> list[str]:
         said = _said(first, word)
         names = [one.name for one in others if _said(one, word) != said]
         if names:
-            notes.append(f"{word} of {_listed(names)} is not that of {first.name}")
+            notes.append(
+                f"{word} of {_listed(names)} is not that of {first.name}: scores are of other tasks"
+            )
     steps = _steps(first)
     names = [one.name for one in others if abs(_steps(one) / steps - 1) > LIKE]
     if names:
-        notes.append(
-            f"{_listed(names)} was not trained for as many steps as {first.name}, {steps:,}"
-        )
+        notes.append(f"{_listed(names)} had another number of steps than {first.name}, {steps:,}")
     return notes
 
 
