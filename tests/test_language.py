@@ -229,13 +229,15 @@ def test_permuted_texts_are_the_same_mazes_with_cells_out_of_place():
 
 
 def test_a_model_of_permuted_texts_is_judged_on_mazes_as_they_are():
-    config, params = deep()
-    held_out, _ = corpus.banks(config)
+    """By paths that there is room for, with their end."""
+    few = little(path_length=6)
+    params, (held_out, _) = language.init(few, KEY).params, corpus.banks(few)
     both = [
-        generation.judge(config.replace(permuted=mixed), params, held_out, jnp.arange(8), 0.0, KEY)
+        generation.judge(few.replace(permuted=mixed), params, held_out, jnp.arange(20), 0.0, KEY)
         for mixed in (False, True)
     ]
     assert_same_bits(*both)
+    assert both[0].moves.max() == 5
     for row in both[1].tokens:
         level, _ = text.read(text.decode(row[:LENGTH], 25), 5, 5)
         assert any(np.array_equal(level.walls, walls) for walls in held_out.walls)
@@ -371,6 +373,18 @@ def test_a_model_of_masked_tokens_learns():
     found = rows.held_out
     assert found.path[-1] < found.path[0]
     assert rows.board_floor[-1] < found.board[-1] < found.board[0]
+    assert (found.tokens == 46).all(), "all but the kind, padding too"
+
+
+def test_what_a_masked_model_does_not_learn_is_not_measured():
+    config = for_finetuning(little(causal=False))
+    held_out, _ = corpus.banks(config)
+    found = jax.jit(functools.partial(language._measure, config, held_out))(
+        language.init(config, KEY)
+    )
+    assert np.isnan([found.board, found.ends]).all()
+    assert (found.path, found.tokens) == (pytest.approx(17 * np.log(35), rel=0.3), 17)
+    assert found.perplexity == pytest.approx(np.exp(found.path / 17))
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -35,7 +35,7 @@ class LanguageConfig(TrunkSettings):
     starts: int = static(1, low=1)
     """Cells from which ways to one goal are written after each maze, which is read once for all."""
     longest: Int = leaf(1_000_000, low=1)
-    """Most moves from start to goal, no more than path_length less one in any case."""
+    """Most moves from start to goal; a path for which path_length has no room is cut."""
     alone: Float = leaf(0.2, low=0.0, high=1e6)
     """How often a text is a maze alone, in proportion to the other kinds."""
     walks: Float = leaf(0.4, low=0.0, high=1e6)

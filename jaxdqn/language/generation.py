@@ -132,7 +132,9 @@ def judge(
         temperature: see ``generate``.
         key: consumed.
     """
-    asked = for_finetuning(config).replace(longest=config.path_length, starts=1, permuted=False)
+    # After the moves there must be room for the end.
+    longest = config.path_length - 1
+    asked = for_finetuning(config).replace(longest=longest, starts=1, permuted=False)
     key_ends, key_write = jax.random.split(key)
     texts = corpus.draw(asked, bank, indices, key_ends)
     length = text.prompt_length(config.cells)

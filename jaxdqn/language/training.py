@@ -68,7 +68,8 @@ class Losses(struct.PyTreeNode):
     @property
     def perplexity(self) -> Array:
         """Of the tokens that are predicted."""
-        return jnp.exp((self.board + self.ends + self.path) / self.tokens)
+        found = jnp.nansum(jnp.stack([self.board, self.ends, self.path]), axis=0)
+        return jnp.exp(found / self.tokens)
 
 
 class LanguageMetrics(struct.PyTreeNode):
@@ -283,14 +284,18 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     each = losses.of_texts(config, state.params, drawn, at_once(HELD_OUT_AT_ONCE), first=1)
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
 
-    def mean(values: Array, first: int, last: int | None) -> Array:
-        return jnp.mean(jnp.sum(values[:, first:last], axis=1))
+    first = 1 if config.causal else losses.first_learned(config)
+    # Padding has no loss where the model is causal.
+    counted = (texts.tokens != text.PADDING) | (not config.causal)
+
+    def mean(values: Array, start: int, stop: int | None) -> Array:
+        return jnp.mean(jnp.sum(values[:, start:stop], axis=1))
 
     return Losses(
-        board=mean(each, 1, walls),
-        ends=mean(each, walls, ends),
+        board=mean(each, 1, walls) if first < walls else jnp.float32(jnp.nan),
+        ends=mean(each, walls, ends) if first < ends else jnp.float32(jnp.nan),
         path=mean(each, ends, None),
         ends_floor=mean(texts.surprise, walls, ends),
         path_floor=mean(texts.surprise, ends, None),
-        tokens=mean((texts.tokens != text.PADDING).astype(jnp.float32), 1, None),
+        tokens=mean(counted.astype(jnp.float32), first, None),
     )
