@@ -461,7 +461,9 @@ def design(name: str) -> str:
         if name.endswith("wide_gpu")
         else "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
         "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
-        "`lax.cond`, metrics of every step, `jax.vmap` over seeds):\n\n"
+        "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Spread likewise: the standard "
+        "design, too, with its seeds divided among the devices. Of the matmul ceiling: the share "
+        "that the products of learning have of the fastest matrix products of this machine:\n\n"
     )
     figure = f"![Speed by the number of seeds](results/{name}.png)\n\n"
     picture = figure if (harness.RESULTS / f"{name}.png").exists() else ""

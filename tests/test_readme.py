@@ -68,6 +68,7 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     assert names["value"].shape == (12,)
     assert names["rows"].held_out.path.shape == (4,)
     assert float(names["lost"]) == 0.0
+    assert names["values"].shape == (4,)
 
 
 def test_cores_are_chosen_before_anything_that_starts_jax():
@@ -159,7 +160,7 @@ def test_the_links_of_the_readmes_lead_somewhere():
         for link in ("".join(both) for both in links):
             if not link.startswith("http"):
                 file, _, heading = link.partition("#")
-                target = path.parent / file
+                target = path.parent / file if file else path
                 assert target.exists(), link
                 assert not heading or heading in _headings(_readme(target)), link
 
