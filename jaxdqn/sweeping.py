@@ -11,7 +11,6 @@ from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Sweep
 from jaxdqn.runs import (
-    console,
     folder,
     loggers,
     ranking,
@@ -48,8 +47,9 @@ def sweep(
 
     Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
     spread over all devices, and over all processes of ``jax.distributed``, in chunks that are
-    trained one after the other; no device talks to another before the end. Where the standard
-    error stream is a terminal, a line of progress is shown there.
+    trained one after the other; no device talks to another before the end. How far it is stands in
+    the standard error stream: a live line in a terminal, elsewhere, as in a notebook, a line for
+    some of the chunks.
 
     Args:
         config: the settings that are not swept.
@@ -60,7 +60,7 @@ def sweep(
             values or more seeds than before. Ctrl-C and SIGTERM then save what is under way
             before they do what they would have done.
         say: told what is going to be run before it starts, and what became of ``out``; None for
-            silence.
+            silence, there, too.
         **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of
             the environment, ``env_kwargs`` likewise its structure.
 
@@ -75,7 +75,7 @@ def sweep(
     found, path = grid(config, seeds, swept, zipped), None if out is None else Path(out)
     if say is None or not processes.is_first():
         say = _nothing
-    shows = say is not _nothing and console.is_terminal(errors=True)
+    shows = say is not _nothing
     with SweepProgress(
         MEASURE, SCORE, holds=path is not None, shows=shows, errors=True
     ) as progress:
