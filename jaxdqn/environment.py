@@ -15,6 +15,7 @@ from jaxdqn import maze
 from jaxdqn.config import Config
 from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.errors import ConfigError, shown, unknown
+from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
 from jaxdqn.settings import as_float
 from jaxdqn.types import Array, PRNGKey
@@ -236,6 +237,8 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
                 f"env_params.{key} has shape {shape} instead of {usual}: give what one environment "
                 "takes, or map over the array with jax.vmap."
             )
+        if key == "max_steps_in_episode":
+            check.number(f"env_params.{key}", value, 1, 2**31 - 1)
     return params.replace(**{key: _as(getattr(params, key), x) for key, x in changes.items()})
 
 

@@ -265,13 +265,30 @@ def test_no_table_of_what_is_seen_turns_right_in_a_t_maze_more_often_than_half_t
         ({"memory": "gru", "minibatches": 8},
          ["minibatches (8) must divide num_envs (4) where a memory", "set it to 4."]),
         ({"env": "TMaze-jaxdqn", "env_kwargs": {}, "env_params": {"length": 0}},
-         ["env_params.length (0)", "from 1 to"]),
+         ["env_params.length (0)", "1 or more"]),
+        ({"env": "TMaze-jaxdqn", "env_kwargs": {}, "env_params": {"length": 2.5}},
+         ["env_params.length (2.5)", "whole number"]),
         ({"env": "TMaze-jaxdqn", "env_kwargs": {}, "env_params": {"lenght": 3}},
          ["env_params 'lenght'", "did you mean 'length'?"]),
     ],
 )  # fmt: skip
 def test_what_no_memory_makes_sense_of_is_refused(words, fragments):
     refuse(lambda: jaxdqn.train(small(**{"method": "pqn", **words}), KEY), *fragments)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda config, lengths: jaxdqn.sweep(config, env_params={"length": lengths}, say=None),
+        lambda config, lengths: jax.vmap(
+            lambda length: jaxdqn.init(config.replace(env_params={"length": length}), KEY)
+        )(np.array(lengths)),
+    ],
+    ids=["sweep", "vmap"],
+)
+def test_swept_corridors_are_whole_numbers_of_moves(train):
+    config = small(env="TMaze-jaxdqn", env_kwargs={}, env_params={})
+    refuse(lambda: train(config, [2.5, 3]), "env_params.length (", "must be a whole number")
 
 
 def test_a_policy_that_remembers_is_not_exported(tmp_path):

@@ -45,6 +45,15 @@ def number(name: str, value: Any, low: float, high: float) -> None:
         )
 
 
+def count(name: str, value: Any) -> None:
+    """Refuse what isn't a whole number of 1 or more; of a traced one only its type is known."""
+    traced = isinstance(value, jax.core.Tracer)
+    numbers = value if traced else np.asarray(value)
+    if numbers.dtype.kind not in "iu" or not (traced or np.all(numbers >= 1)):
+        said = f"traced {numbers.dtype}" if traced else shown(value)
+        raise ConfigError(f"{name} ({said}) must be a whole number, 1 or more: change it.")
+
+
 def size(generator: str, height: int, width: int, layout: str | None) -> None:
     """Refuse sizes that the generator can't make, and a layout where none is read."""
     if (layout is None) == (generator == "layout"):

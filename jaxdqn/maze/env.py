@@ -167,7 +167,6 @@ class Maze(environment.Environment):
             ConfigError: naming the parameter.
         """
         check.number("env_params.slip", params.slip, 0.0, 1.0)
-        check.number("env_params.max_steps_in_episode", params.max_steps_in_episode, 1, 2**31 - 1)
         for name in ("goal_reward", "step_cost", "cell_rewards", "reward_noise"):
             check.number(f"env_params.{name}", getattr(params, name), -np.inf, np.inf)
         shape = np.shape(params.cell_rewards)

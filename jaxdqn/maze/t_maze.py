@@ -68,8 +68,8 @@ class TMaze(environment.Environment):
         Raises:
             ConfigError: naming the parameter.
         """
-        for name in ("length", "max_steps_in_episode"):
-            check.number(f"env_params.{name}", getattr(params, name), 1, 2**31 - 1)
+        # No cell is 2.5 moves away: such a junction is never reached.
+        check.count("env_params.length", params.length)
         for name in ("right_reward", "wrong_reward", "bump_cost"):
             check.number(f"env_params.{name}", getattr(params, name), -np.inf, np.inf)
 
