@@ -185,6 +185,38 @@ def test_too_few_levels_are_refused_with_what_was_found(options, words):
         assert word in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"generator": "corridor"}, r"generator \('corridor'\) is not one of .*corridors"),
+        ({"carver": "unifrom"}, r"carver \('unifrom'\) is not one of uniform, depth_first"),
+        ({"height": 0}, r"height \(0\) must be a whole number from 1"),
+        ({"width": 8}, r"height \(9\) and width \(8\) must be odd for corridors: use 9 and 9"),
+        ({"count": 0}, r"count \(0\) must be a whole number from 1"),
+        ({"count": 2.0}, r"count \(2.0\) must be a whole number"),
+        ({"seed": -1}, r"seed \(-1\) must be a whole number from 0"),
+        ({"generator": "scatter", "density": 2.0}, r"density \(2.0\) must be .* from 0 to 0.99"),
+        ({"generator": "braid", "loops": "all"}, r"loops \('all'\) must be a number from 0 to 1"),
+        ({"generator": "rooms", "room_size": 1}, r"room_size \(1\) must be a whole number from 2"),
+        ({"layout": "S.G"}, r"generator \('corridors'\) and layout \(given\) contradict"),
+        ({"generator": "layout", "layout": "S.G"}, r"\(9\) must be those of layout: use 1 and 3"),
+        ({"difficulty": 9}, r"difficulty \(9\) must be the fewest and the most moves"),
+    ],
+)
+def test_what_makes_no_bank_is_refused_before_anything_is_drawn(options, said, monkeypatch):
+    monkeypatch.setattr(levels, "_choose", None)
+    with pytest.raises(ConfigError, match=said) as refusal:
+        maze.bank(**{"generator": "corridors", "height": 9, "width": 9, **options})
+    assert "\n" not in str(refusal.value)
+    assert str(refusal.value)[-1] == "."
+
+
+def test_a_bank_takes_numbers_of_numpy():
+    height, density, seed = np.int64(5), np.float32(0.25), np.uint32(3)
+    same = maze.bank("scatter", height, 5, density=density, seed=seed).walls
+    np.testing.assert_array_equal(same, maze.bank("scatter", 5, 5, density=0.25, seed=3).walls)
+
+
 def test_a_view_is_the_surroundings_of_the_agent():
     layout = "S.#.\n..#.\n...G"
     env, params = maze_env(generator="layout", layout=layout, observation="view", view_size=3)

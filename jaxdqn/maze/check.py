@@ -1,5 +1,6 @@
 """Refusals: arguments and parameters that make no maze, in the words of the configuration."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -7,30 +8,35 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
 
+GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
+CARVERS = ("uniform", "depth_first")
+
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a name that isn't one of ``choices``."""
     if value not in choices:
         raise ConfigError(
-            f"env_kwargs.{name} ({shown(value)}) is not one of {', '.join(choices)}: choose one."
+            f"{name} ({shown(value)}) is not one of {', '.join(choices)}: choose one."
         )
 
 
 def whole(name: str, value: Any, low: int, high: int) -> None:
     """Refuse what isn't a whole number in a range."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if not _is_whole(value) or not low <= value <= high:
         raise ConfigError(
-            f"env_kwargs.{name} ({shown(value)}) must be a whole number from {low} to {high}: "
-            "change it."
+            f"{name} ({shown(value)}) must be a whole number from {low} to {high}: change it."
         )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def share(name: str, value: Any, high: float) -> None:
     """Refuse what isn't a number from 0 to ``high``, 1 at most."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= high:
+    if not (_is_whole(value) or isinstance(value, float | np.floating)) or not 0 <= value <= high:
         raise ConfigError(
-            f"env_kwargs.{name} ({shown(value)}) must be a number from 0 to {high:g}: change it."
+            f"{name} ({shown(value)}) must be a number from 0 to {high:g}: change it."
         )
 
 
@@ -54,33 +60,51 @@ def count(name: str, value: Any) -> None:
         raise ConfigError(f"{name} ({said}) must be a whole number, 1 or more: change it.")
 
 
-def size(generator: str, height: int, width: int, layout: str | None) -> None:
+def levels(where: str, longest: int, options: Mapping[str, Any]) -> None:
+    """Refuse what makes no levels.
+
+    Args:
+        where: what the options' names begin with.
+        longest: most rows, columns, or cells along a room.
+        options: those of ``levels.bank`` down to ``difficulty``, seed and count apart.
+    """
+    choice(f"{where}generator", options["generator"], GENERATORS)
+    choice(f"{where}carver", options["carver"], CARVERS)
+    for name, low in {"height": 1, "width": 1, "room_size": 2}.items():
+        whole(f"{where}{name}", options[name], low, longest)
+    share(f"{where}density", options["density"], 0.99)
+    share(f"{where}loops", options["loops"], 1.0)
+    _size(where, options["generator"], options["height"], options["width"], options["layout"])
+    _difficulty(where, options["difficulty"])
+
+
+def _size(where: str, generator: str, height: int, width: int, layout: str | None) -> None:
     """Refuse sizes that the generator can't make, and a layout where none is read."""
     if (layout is None) == (generator == "layout"):
         raise ConfigError(
-            f"env_kwargs.generator ({generator!r}) and env_kwargs.layout "
+            f"{where}generator ({generator!r}) and {where}layout "
             f"({'not given' if layout is None else 'given'}) contradict each other: "
             "give a layout with generator = 'layout' only."
         )
     if height * width < 2:
         raise ConfigError(
-            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) leave one cell, "
+            f"{where}height ({height}) and {where}width ({width}) leave one cell, "
             "and start and goal need two: raise one."
         )
     if generator in ("corridors", "braid") and not (height % 2 and width % 2):
         raise ConfigError(
-            f"env_kwargs.height ({height}) and env_kwargs.width ({width}) must be odd for "
+            f"{where}height ({height}) and {where}width ({width}) must be odd for "
             f"{generator}: use {height | 1} and {width | 1}."
         )
 
 
-def difficulty(value: Any) -> None:
+def _difficulty(where: str, value: Any) -> None:
     """Refuse what isn't two lengths, the shorter one first."""
     if value is None:
         return
     pair = isinstance(value, tuple | list) and len(value) == 2
-    if not pair or not all(type(moves) is int for moves in value) or not 1 <= value[0] <= value[1]:
+    if not pair or not all(map(_is_whole, value)) or not 1 <= value[0] <= value[1]:
         raise ConfigError(
-            f"env_kwargs.difficulty ({shown(value)}) must be the fewest and the most moves of a "
+            f"{where}difficulty ({shown(value)}) must be the fewest and the most moves of a "
             "shortest path, such as [10, 20]: change it."
         )

@@ -11,7 +11,7 @@ from flax import struct
 from jaxdqn.deferred import environment, spaces
 from jaxdqn.errors import ConfigError
 from jaxdqn.maze import check, grid, observe, solve
-from jaxdqn.maze.levels import CARVERS, GENERATORS, Levels, bank, split
+from jaxdqn.maze.levels import Levels, bank, split
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, PRNGKey
 
@@ -111,22 +111,19 @@ class Maze(environment.Environment):
         super().__init__()
         if layout is not None and generator == "layout":
             height, width = grid.parse(layout)[0].shape
-        check.choice("generator", generator, GENERATORS)
-        check.choice("carver", carver, CARVERS)
-        check.choice("observation", observation, observe.OBSERVATIONS)
-        check.choice("start", start, ("corner", "random"))
-        check.choice("goal", goal, ("corner", "random"))
-        check.whole("height", height, 1, 128)
-        check.whole("width", width, 1, 128)
-        check.whole("num_levels", num_levels, 1, 10_000_000)
-        check.whole("num_held_out", num_held_out, 0, 10_000_000)
-        check.whole("level_seed", level_seed, 0, 2**63)
-        check.whole("room_size", room_size, 2, 128)
-        check.whole("view_size", view_size, 1, 255)
-        check.share("density", density, 0.99)
-        check.share("loops", loops, 1.0)
-        check.size(generator, height, width, layout)
-        check.difficulty(difficulty)
+        options: dict[str, Any] = {
+            "generator": generator, "height": height, "width": width, "density": density,
+            "carver": carver, "loops": loops, "room_size": room_size, "layout": layout,
+            "difficulty": difficulty,
+        }  # fmt: skip
+        check.levels("env_kwargs.", 128, options)
+        check.choice("env_kwargs.observation", observation, observe.OBSERVATIONS)
+        check.choice("env_kwargs.start", start, ("corner", "random"))
+        check.choice("env_kwargs.goal", goal, ("corner", "random"))
+        check.whole("env_kwargs.num_levels", num_levels, 1, 10_000_000)
+        check.whole("env_kwargs.num_held_out", num_held_out, 0, 10_000_000)
+        check.whole("env_kwargs.level_seed", level_seed, 0, 2**63)
+        check.whole("env_kwargs.view_size", view_size, 1, 255)
         if view_size % 2 == 0:
             raise ConfigError(
                 f"env_kwargs.view_size ({view_size}) must be odd, with the agent in the middle: "
@@ -135,19 +132,7 @@ class Maze(environment.Environment):
         self.height, self.width = int(height), int(width)
         self.random_start, self.random_goal = start == "random", goal == "random"
         self.observation = observe.make(observation, self.height, self.width, view_size)
-        drawn = bank(
-            generator,
-            self.height,
-            self.width,
-            count=num_levels + num_held_out,
-            seed=level_seed,
-            density=density,
-            carver=carver,
-            loops=loops,
-            room_size=room_size,
-            layout=layout,
-            difficulty=difficulty,
-        )
+        drawn = bank(**options, count=num_levels + num_held_out, seed=level_seed)
         self._levels, self._held_out = split(drawn, num_levels)
 
     @property

@@ -184,9 +184,16 @@ def _read(level: Any) -> tuple[Array, int, int]:
 
 
 def _check_goal(walls: Array, goal: int | Array) -> None:
-    if isinstance(goal, jax.core.Tracer):
+    traced = isinstance(goal, jax.core.Tracer)
+    number: Any = goal if traced else np.asarray(goal)
+    if number.dtype.kind not in "iu" or number.shape:
+        raise ConfigError(
+            f"goal ({shown(goal)}) must be the number of one cell: "
+            f"choose one from 0 to {walls.size - 1}."
+        )
+    if traced:
         return
-    cell = int(goal)
+    cell = int(number)
     if not 0 <= cell < walls.size:
         raise ConfigError(f"goal ({cell}) is no cell: choose one from 0 to {walls.size - 1}.")
     if not isinstance(walls, jax.core.Tracer) and np.asarray(walls).reshape(-1)[cell]:

@@ -42,8 +42,8 @@ def corridors(
     """
     walls = np.ones((count, height, width), bool)
     walls[:, ::LATTICE, ::LATTICE] = False
-    carve = _random_walk if carver == "uniform" else _depth_first
-    carve(rng, walls)
+    carve = {"uniform": _random_walk, "depth_first": _depth_first}
+    carve[carver](rng, walls)
     return walls
 
 

@@ -7,7 +7,7 @@ border is closed: a move into a wall or off the grid leaves the agent where it i
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.types import Array
 
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -84,9 +84,11 @@ def parse(layout: str) -> tuple[np.ndarray, int, int]:
         corner.
 
     Raises:
-        ConfigError: rows of different lengths, another character, two starts or goals, or a
-            wall where start or goal must be.
+        ConfigError: no text, rows of different lengths, another character, two starts or goals, or
+            a wall where start or goal must be.
     """
+    if not isinstance(layout, str):
+        raise ConfigError(f"layout ({shown(layout)}) must be text: write a line per row.")
     rows = [line.strip() for line in layout.strip().splitlines()]
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ConfigError(

@@ -12,11 +12,8 @@ import numpy as np
 from flax import struct
 
 from jaxdqn.errors import ConfigError
-from jaxdqn.maze import generate, grid
+from jaxdqn.maze import check, generate, grid
 from jaxdqn.types import Array
-
-GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
-CARVERS = ("uniform", "depth_first")
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -122,11 +119,23 @@ def bank(
         difficulty: fewest and most moves that the shortest path from start to goal may take.
 
     Raises:
-        ConfigError: there are too few such levels.
+        ConfigError: an argument that can't be honoured, or there are too few such levels.
     """
+    check.levels("", 2**15, {
+        "generator": generator, "height": height, "width": width, "density": density,
+        "carver": carver, "loops": loops, "room_size": room_size, "layout": layout,
+        "difficulty": difficulty,
+    })  # fmt: skip
+    check.whole("count", count, 1, 2**31 - 1)
+    check.whole("seed", seed, 0, 2**63)
     start, goal = 0, height * width - 1
-    if generator == "layout":
-        drawn, start, goal = grid.parse(layout or "")
+    if layout is not None:
+        drawn, start, goal = grid.parse(layout)
+        if drawn.shape != (height, width):
+            raise ConfigError(
+                f"height ({height}) and width ({width}) must be those of layout: "
+                f"use {drawn.shape[0]} and {drawn.shape[1]}."
+            )
         if moves_to(drawn[None], goal)[0, start] == drawn.size:
             raise ConfigError("layout has no way from start to goal: open one.")
     draws: dict[str, Draw] = {
