@@ -145,12 +145,14 @@ def _class_of(name: str) -> Any:
         return gymnax.registration._registry[name]
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, ValueError) as error:
+        imported = importlib.import_module(module)
+    except Exception as error:  # whatever the module does when it is run
         raise ConfigError(
-            f"env ({name!r}) names a module that can't be imported ({_first_line(error)}): write "
+            f"env ({name!r}) names a module that can't be imported ({_what(error)}): write "
             "package.module:Class of something that Python can import from here."
-        ) from None
+        ) from error
+    try:
+        found = getattr(imported, attribute)
     except AttributeError:
         raise ConfigError(
             f"env ({name!r}) names a class that {module} doesn't have: check its name."
@@ -189,8 +191,8 @@ def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
         raise
     except Exception as error:
         raise ConfigError(
-            f"env ({name!r}) can't be used as gymnax 1.0's environments are "
-            f"({type(error).__name__}: {_first_line(error)}): mend it."
+            f"env ({name!r}) can't be used as gymnax 1.0's environments are ({_what(error)}): "
+            "mend it."
         ) from error
     return params, actions, seen, obs
 
@@ -214,12 +216,22 @@ def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
         )
 
 
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
-    known = inspect.signature(kind).parameters
+    try:
+        known = inspect.signature(kind).parameters
+    except ValueError:
+        raise ConfigError(
+            f"env ({name!r}) is built in and shows no arguments, so it is no gymnax environment: "
+            "name the environment's class."
+        ) from None
     for key in kwargs:
         if key not in known:
             raise unknown("env_kwargs", key, known, f" to {name}")

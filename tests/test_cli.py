@@ -168,6 +168,7 @@ def test_a_run_folder_is_never_overwritten(finished):
             ["first_seed (4294967295)", "change them"],
         ),
         (["tiny.toml", "--env_kwargs.height", "0"], 1, ["env_kwargs.height (0)", "from 1"]),
+        (["tiny.toml", "--env", ".a:B"], 1, ["env ('.a:B')", "can't be imported (TypeError: "]),
         (["absent.toml"], 1, ["'absent.toml' can't be read", "check the path"]),
         (["settings"], 1, ["CONFIG ('settings')", ".toml"]),
         (["tiny.toml", "--out", "/proc/no/run"], 1, ["can't be written", "choose another"]),

@@ -223,8 +223,10 @@ lever = Lever()
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A module from outside the package."""
+    """A module from outside the package, and two that can't be imported."""
     (tmp_path / "own_worlds.py").write_text(OWN)
+    (tmp_path / "own_typo.py").write_text("class Lever(\n")
+    (tmp_path / "own_fault.py").write_text("int.absent\n")
     monkeypatch.syspath_prepend(tmp_path)
     environments._make.cache_clear()
     yield
@@ -258,9 +260,13 @@ def _data(x):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("own_words:Lever", ["can't be imported (No module named 'own_words')", "package.module"]),
+        ("own_words:Lever", ["imported (ModuleNotFoundError: No module named", "package.module"]),
         ("own_worlds:Laver", ["a class that own_worlds doesn't have", "check its name"]),
         (":Lever", ["can't be imported"]),
+        (".own_worlds:Lever", ["can't be imported (TypeError: the 'package' argument"]),
+        ("own_typo:Lever", ["can't be imported (SyntaxError: ", "own_typo.py, line 1"]),
+        ("own_fault:Lever", ["can't be imported (AttributeError: type object 'int' has no"]),
+        ("builtins:int", ["is no gymnax environment"]),
         ("own_worlds:lever", ["is no class"]),
         ("own_worlds:Nothing", ["has no default_params", "derive it from gymnax"]),
         ("own_worlds:Blind", ["has no observation_space"]),
