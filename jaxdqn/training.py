@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdqn import pytrees
 from jaxdqn.assembly import Parts, apart, assemble
-from jaxdqn.config import Config, check, check_single
+from jaxdqn.config import Config, check, check_single, chosen_length
 from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
@@ -67,17 +67,17 @@ def run(config: Config, state: State, evaluations: int | None = None) -> tuple[S
         evaluations: how long, in evaluations (rows of metrics); all of the schedule by default.
 
     Raises:
-        ConfigError: a setting that can't be honoured, a state that isn't one agent of these, or
-            one that has made as many steps as can be counted.
+        ConfigError: a setting or a number of evaluations that can't be honoured, a state that isn't
+            one agent of these, or one that has made as many steps as can be counted.
     """
     check(config)
     check_single(config)
+    length = chosen_length(evaluations, config.schedule.evaluations)
     if axes := pytrees.leading_axes(state, outline(config)):
         raise ConfigError(
             f"state holds many agents (leading axes {axes}), and run takes one: "
             "map over them with jax.vmap."
         )
-    length = config.schedule.evaluations if evaluations is None else evaluations
     _check_count(config, state, length)
     return _run(*apart(config), state, length)
 

@@ -340,6 +340,12 @@ def test_no_entry_lets_a_raw_exception_through(entry, changes, fragments):
     refuse(lambda: ENTRIES[entry](small(**changes), KEY), *fragments)
 
 
+@pytest.mark.parametrize("length", [-1, 2.5, "1", True])
+def test_a_run_is_of_a_whole_number_of_evaluations(length):
+    words = f"evaluations ({length!r}) must be a whole number, 0 or more"
+    refuse(lambda: jaxdqn.run(small(), {}, evaluations=length), words)
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
     for thing in ("configs/maze.toml", None, {"discount": 0.9}):

@@ -540,6 +540,8 @@ def test_other_states_keys_and_words_are_refused():
         language.finetune(little(width=16), pretrained()[0], KEY)
     with pytest.raises(ConfigError, match="is not what these settings make"):
         language.run(little(width=16), pretrained()[0])
+    with pytest.raises(ConfigError, match=r"evaluations \(-1\) must be a whole number, 0 or more"):
+        language.run(little(), {}, -1)
 
 
 AGENT = {

@@ -1,6 +1,6 @@
 """Every setting of a run: what it is, what it may be, and how it is read and written."""
 
-from jaxdqn.config.check import check, check_kind, check_single
+from jaxdqn.config.check import check, check_kind, check_single, chosen_length
 from jaxdqn.config.config import Config
 from jaxdqn.config.schedule import notes, scaled
 from jaxdqn.config.toml import from_toml, load_config, sweep_table, to_toml
@@ -12,6 +12,7 @@ __all__ = [
     "check",
     "check_kind",
     "check_single",
+    "chosen_length",
     "from_toml",
     "load_config",
     "notes",

@@ -74,6 +74,20 @@ def check_single(config: Config) -> None:
             )
 
 
+def chosen_length(evaluations: int | None, usual: int) -> int:
+    """Return how many evaluations are to be run: those asked for, or ``usual`` where that is None.
+
+    Raises:
+        ConfigError: so many can't be.
+    """
+    length = usual if evaluations is None else evaluations
+    if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0:
+        raise ConfigError(
+            f"evaluations ({shown(length)}) must be a whole number, 0 or more: change it."
+        )
+    return int(length)
+
+
 def _check_word(word: Word, value: Any) -> None:
     if word.is_table:
         _check_table(word, value)

@@ -12,6 +12,7 @@ import optax
 from flax import struct
 
 from jaxdqn import pytrees
+from jaxdqn.config import chosen_length
 from jaxdqn.errors import ConfigError
 from jaxdqn.language import corpus, exact, losses, optimizers
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
@@ -181,16 +182,17 @@ def run(
         evaluations: how long, in rows of metrics; all of the schedule by default.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or a state of other settings.
+        ConfigError: a setting or a number of evaluations that can't be honoured, or a state of
+            other settings.
     """
     check(config)
+    length = chosen_length(evaluations, config.rows)
     if axes := pytrees.leading_axes(state, outline(config)):
         raise ConfigError(
             f"state holds many models (leading axes {axes}), and run takes one: map over them "
             "with jax.vmap."
         )
     held_out, bank = corpus.banks(config)
-    length = config.rows if evaluations is None else evaluations
     return _run(config, held_out, bank, state, length)
 
 
