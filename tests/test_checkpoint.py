@@ -14,7 +14,7 @@ import pytest
 from conftest import RESIDUAL, ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, training
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs.checkpoint import FILE
@@ -190,6 +190,21 @@ def test_many_agents_are_not_taken_for_one():
     broken = many.replace(obs=many.obs[:2])
     with pytest.raises(ConfigError, match=r"leading axes \(2,\) and \(3,\): give all"):
         jaxdqn.run(config, broken)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        (range(0, 4, 2), r"seeds \(range\(0, 4, 2\)\) must be a range of numbers in a row"),
+        ([0, 1], r"seeds \(\[0, 1\]\) must be a range .*: write range\(0, 4\) or the like"),
+        (range(7), r"leading axes \(2,\), and seeds names 7: give as many seeds"),
+    ],
+)
+def test_seeds_that_are_not_those_of_the_agents_are_not_kept(tmp_path, numbers, words):
+    outline = training.outline(small())
+    two = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), outline)
+    with pytest.raises(ConfigError, match=words):
+        jaxdqn.save(tmp_path, two, small(), seeds=numbers)
 
 
 def test_a_state_that_has_made_all_steps_that_are_counted_goes_no_further():

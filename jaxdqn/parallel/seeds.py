@@ -88,13 +88,18 @@ def check_memory(config: Config, how: executor.Plan, count: int) -> None:
         )
 
 
-def _of_seeds(config: Config, seeds: Sequence[int], state: State) -> State:
-    """Return a state that holds these seeds, its counters shared."""
+def check_agents(config: Config, seeds: Sequence[int], state: State) -> None:
+    """Refuse a state of other settings, or of more or fewer agents than there are seeds."""
     if (axes := pytrees.leading_axes(state, outline(config))) != (len(seeds),):
         raise ConfigError(
             f"state holds agents along leading axes {axes}, and seeds names {len(seeds)}: "
             "give as many seeds as there are agents."
         )
+
+
+def _of_seeds(config: Config, seeds: Sequence[int], state: State) -> State:
+    """Return a state that holds these seeds, its counters shared."""
+    check_agents(config, seeds, state)
     return pytrees.map_agents(lambda x: x, lambda x: x.reshape(-1)[0], state)
 
 

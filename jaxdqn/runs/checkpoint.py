@@ -15,9 +15,10 @@ import numpy as np
 import jaxdqn
 from jaxdqn import pytrees, random
 from jaxdqn.config import Config, from_toml, to_toml
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
+from jaxdqn.parallel.seeds import check_agents
 from jaxdqn.runs import files
 from jaxdqn.training import outline
 from jaxdqn.types import ArrayTree
@@ -77,7 +78,7 @@ def save(
         state: of one agent, or of many with a leading axis.
         config: the settings.
         metrics: rows so far.
-        seeds: numbers of the seeds.
+        seeds: numbers of the seeds, one for each agent.
         agents: what a sweep calls each of them, as JSON can say it.
         seconds: of training so far.
 
@@ -85,15 +86,28 @@ def save(
         Size of the file in bytes.
 
     Raises:
-        ConfigError: the state isn't one of these settings, or the file can't be written; an
-            earlier checkpoint is still there.
+        ConfigError: the state isn't one of these settings and seeds, or the file can't be written;
+            an earlier checkpoint is still there.
     """
     text = settings(config)
-    pytrees.leading_axes(state, outline(config))
+    _check_agents(config, seeds, state)
     measured = {} if metrics is None else to_arrays(metrics)
     about, arrays = pack({"state": state, "metrics": measured}, text, seconds)
     about |= {"seeds": None if seeds is None else [seeds.start, seeds.stop], "agents": agents}
     return files.write_arrays(_file(path), about, arrays, _KIND)
+
+
+def _check_agents(config: Config, seeds: range | None, state: State) -> None:
+    if seeds is None:
+        pytrees.leading_axes(state, outline(config))
+        return
+    # The file holds the first and the last number only.
+    if not isinstance(seeds, range) or seeds != range(seeds.start, seeds.stop):
+        raise ConfigError(
+            f"seeds ({shown(seeds)}) must be a range of numbers in a row: write range(0, 4) or the "
+            "like, or leave it out."
+        )
+    check_agents(config, seeds, state)
 
 
 def restore(path: str | Path) -> Checkpoint:
