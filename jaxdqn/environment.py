@@ -232,9 +232,14 @@ def _check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
             f"env ({name!r}) is built in and shows no arguments, so it is no gymnax environment: "
             "name the environment's class."
         ) from None
-    for key in kwargs:
+    for key, value in kwargs.items():
         if key not in known:
             raise unknown("env_kwargs", key, known, f" to {name}")
+        if value is None and known[key].default is not None:
+            raise ConfigError(
+                f"env_kwargs.{key} (None) is not its default and can't be written down in TOML: "
+                "give another value, or leave it out."
+            )
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from jaxdqn import Config, ConfigError, environment, settings, training
 from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.losses import heads
+from jaxdqn.runs import folder
 from jaxdqn.settings import RunSettings
 
 KEY = jax.random.key(0)
@@ -107,6 +108,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_kwargs": {"num_levels": 0}}, ["env_kwargs.num_levels (0)", "from 1"]),
         ({"env_kwargs": {"num_held_out": -1}}, ["env_kwargs.num_held_out (-1)", "from 0"]),
         ({"env_kwargs": {"difficulty": (9, 3)}}, ["env_kwargs.difficulty ((9, 3))", "[10, 20]"]),
+        ({"env_kwargs": {"height": None}}, ["height (None)", "can't be written down", "leave it"]),
         ({"env_kwargs": {"difficulty": 9}}, ["env_kwargs.difficulty (9)", "fewest and the most"]),
         (
             {"env_kwargs": {"generator": "empty", "num_held_out": 1}},
@@ -227,6 +229,16 @@ def test_a_configuration_round_trips_through_toml(config, tmp_path):
     for one, other in zip(jax.tree.leaves(read), jax.tree.leaves(config), strict=True):
         np.testing.assert_array_equal(one, other)
         assert np.asarray(one).dtype == np.asarray(other).dtype
+
+
+def test_none_is_left_out_of_toml_and_what_toml_lacks_is_refused(tmp_path):
+    usual = small(env_kwargs={"difficulty": None, "height": 4})
+    assert to_toml(usual) == to_toml(small(env_kwargs={"height": 4}))
+    config = small(env_kwargs={"difficulty": (None, 3)})
+    said = "env_kwargs ({'difficulty': [None, 3]}) can't be written down"
+    refuse(lambda: to_toml(config), said)
+    refuse(lambda: folder.create(tmp_path / "run", config), said)
+    assert not list(tmp_path.iterdir())
 
 
 def write(tmp_path, text: str):

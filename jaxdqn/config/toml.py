@@ -11,7 +11,7 @@ import tomli_w
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, reason_of, shown
 from jaxdqn.settings import Word
 
 SWEEP = "sweep"
@@ -110,8 +110,10 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
 def to_toml(config: Config) -> str:
     """Return all words of the chosen parts as TOML text that ``load_config`` reads back unchanged.
 
+    Only arguments of the environment that are None, as by default, are left out.
+
     Raises:
-        TypeError: a value that TOML has no way to write.
+        ConfigError: a value that TOML has no way to write.
     """
     return dump({name: getattr(config, name) for name in (*config.chosen, *config.words)})
 
@@ -120,10 +122,17 @@ def dump(values: Mapping[str, Any]) -> str:
     """Return words as TOML text, without empty tables.
 
     Raises:
-        TypeError: a value that TOML has no way to write.
+        ConfigError: a value that TOML has no way to write.
     """
-    said = {name: _plain(value) for name, value in values.items()}
+    said = {name: _plain(_without_none(value)) for name, value in values.items()}
     kept = {name: value for name, value in said.items() if value != {}}
+    for name, value in kept.items():
+        try:
+            tomli_w.dumps({name: value})
+        except TypeError:
+            raise ConfigError(
+                f"{name} ({shown(value)}) can't be written down: give plain values, as TOML has."
+            ) from None
     return tomli_w.dumps(kept, multiline_strings=True)
 
 
@@ -166,6 +175,13 @@ def _as_leaf(value: Any) -> Any:
         return np.asarray(value)
     except ValueError:
         raise ConfigError(f"the list {value!r} is ragged: give all rows the same length.") from None
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no None; where that is an argument's default, nothing says the same."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: item for key, item in value.items() if item is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -89,7 +89,7 @@ def save(
         ConfigError: the state isn't one of these settings and seeds, or the file can't be written;
             an earlier checkpoint is still there.
     """
-    text = settings(config)
+    text = to_toml(config)
     _check_agents(config, seeds, state)
     measured = {} if metrics is None else to_arrays(metrics)
     about, arrays = pack({"state": state, "metrics": measured}, text, seconds)
@@ -169,20 +169,6 @@ def versions() -> dict[str, str]:
 def _file(path: str | Path) -> Path:
     path = Path(path)
     return path / FILE if path.is_dir() else path
-
-
-def settings(config: Config) -> str:
-    """Return the settings as TOML.
-
-    Raises:
-        ConfigError: a value that TOML has no way to write.
-    """
-    try:
-        return to_toml(config)
-    except TypeError as error:
-        raise ConfigError(
-            f"config can't be written down ({error}): give plain values that TOML has."
-        ) from None
 
 
 def understood(path: Path, said: Any) -> About:

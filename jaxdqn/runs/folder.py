@@ -64,11 +64,12 @@ def create(path: Path, config: Config) -> None:
     """Make a new run folder with its ``config.toml``.
 
     Raises:
-        ConfigError: something is there already, or the place can't be written to.
+        ConfigError: something is there already, or the place or the settings can't be written.
     """
+    text = to_toml(config)
     make_folder(path)
     try:
-        write_config(path, config)
+        write_config(path, text)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -101,19 +102,20 @@ def clear(path: Path, config: Config) -> None:
     Raises:
         ConfigError: it can't be written to.
     """
+    text = to_toml(config)
     try:
         for stale in path.rglob(files.DRAFTS):
             stale.unlink()
-        write_config(path, config)
+        write_config(path, text)
     except OSError as error:
         raise ConfigError(
             f"run '{path}' can't be written to ({reason_of(error)}): copy it first."
         ) from None
 
 
-def write_config(path: Path, config: Config) -> None:
+def write_config(path: Path, text: str) -> None:
     """Write the settings of a run folder; those before stay until these are whole."""
-    files.write_text(path / "config.toml", to_toml(config))
+    files.write_text(path / "config.toml", text)
 
 
 def summarise(

@@ -67,10 +67,11 @@ def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
     """Make a run folder.
 
     Raises:
-        ConfigError: something is there already, or the place can't be written to.
+        ConfigError: something is there already, or the place or the settings can't be written.
     """
+    text = configs.to_toml(config)
     folder.make_folder(out)
-    files.write_text(out / SETTINGS, configs.to_toml(config))
+    files.write_text(out / SETTINGS, text)
     return Reading(config, state, None, 0.0)
 
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxdqn import pytrees
-from jaxdqn.config import Config, load_config
+from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
@@ -251,7 +251,7 @@ def _metrics(path: Path, arrays: dict[str, Any]) -> Metrics:
 
 
 def _digest(config: Config) -> str:
-    return hashlib.sha256(checkpoint.settings(config).encode()).hexdigest()[:16]
+    return hashlib.sha256(to_toml(config).encode()).hexdigest()[:16]
 
 
 def _name(agents: list[tuple[str, int]]) -> str:
