@@ -459,7 +459,27 @@ def test_fewer_than_two_seeds_have_no_interval_and_none_no_value():
         (lambda: statistics.wilson_interval(1, 2, confidence=0.0), r"confidence \(0\.0\) must lie"),
         (
             lambda: statistics.bootstrap_interval(KEY, jnp.zeros(5), resamples=0),
-            r"resamples \(0\) must be 1 or more: raise it",
+            r"resamples \(0\) must be a whole number, 1 or more: change it",
+        ),
+        (
+            lambda: statistics.sample_efficiency(KEY, jnp.zeros((5, 2)), resamples=2.5),
+            r"resamples \(2\.5\) must be a whole number",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(KEY, jnp.zeros(5), "mean"),
+            r"estimator \('mean'\) must be a function of scores: write jaxdqn\.statistics\.mean",
+        ),
+        (
+            lambda: statistics.difference(KEY, jnp.zeros(5), jnp.ones(5), None, paired=True),
+            r"estimator \(None\) must be a function of scores",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(0, jnp.zeros(5)),
+            r"key \(0\) must be typed: write jax\.random\.key\(0\)",
+        ),
+        (
+            lambda: statistics.improvement(0, jnp.zeros(5), jnp.ones(5)),
+            r"key \(0\) must be typed",
         ),
         (
             lambda: statistics.seeds_needed(jnp.zeros(5), jnp.ones(5), paired=True, power=80),

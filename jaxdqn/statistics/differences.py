@@ -1,7 +1,7 @@
 """Is X better than Y, by how much, and how many seeds would tell?
 
 X and Y are scores ``[S]`` or ``[S, M]`` of two agents on the same tasks; each function raises
-ConfigError for a shape or number that can't be honoured.
+ConfigError for a key, an estimator, a shape or a number that can't be honoured.
 """
 
 import functools
@@ -14,7 +14,13 @@ from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError
 from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
-from jaxdqn.statistics.intervals import Estimate, Estimator, bootstrap, check_options
+from jaxdqn.statistics.intervals import (
+    Estimate,
+    Estimator,
+    bootstrap,
+    check_confidence,
+    check_request,
+)
 from jaxdqn.types import Array, PRNGKey
 
 
@@ -31,6 +37,7 @@ def improvement(
     Seeds of X and of Y are drawn independently, shared or not. Where every run of one beats every
     run of the other the interval is a point: resampling can't imagine what was never seen.
     """
+    check_request(key, probability_of_improvement, confidence, resamples)
     keys, samples = tuple(jax.random.split(key)), as_pair(x, y)
     return bootstrap(keys, samples, probability_of_improvement, confidence, resamples)
 
@@ -50,6 +57,7 @@ def difference(
     ``paired`` says that entry i of X and of Y share a seed: they are drawn together, and neither
     counts where the other wasn't measured. Otherwise they are drawn independently.
     """
+    check_request(key, estimator, confidence, resamples)
     # Of one key both get the same draws.
     keys = (key, key) if paired else tuple(jax.random.split(key))
     samples = as_pair(x, y, paired=paired)
@@ -78,7 +86,7 @@ def seeds_needed(
         A whole number, at least 2, as a float; infinity where nothing differs; NaN where a task
         has fewer than two measured seeds.
     """
-    check_options(confidence)
+    check_confidence(confidence)
     if not 0 < power < 1:
         raise ConfigError(f"power ({power!r}) must lie between 0 and 1: write 0.8.")
     return _needed(*as_pair(x, y, paired=paired), paired, confidence, power)

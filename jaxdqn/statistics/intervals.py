@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from jax import lax
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, shown
+from jaxdqn.random import check_key
 from jaxdqn.statistics import estimators
 from jaxdqn.types import Array, PRNGKey
 
@@ -66,8 +67,9 @@ def bootstrap_interval(
         which say nothing of the spread.
 
     Raises:
-        ConfigError: a shape or number that can't be honoured.
+        ConfigError: a key, an estimator, a shape or a number that can't be honoured.
     """
+    check_request(key, estimator, confidence, resamples)
     scores = estimators.as_scores("scores", scores)
     _, low, high = bootstrap((key,), (scores,), estimator, confidence, resamples)
     return low, high
@@ -86,6 +88,7 @@ def sample_efficiency(
     The intervals are pointwise: each covers with the given confidence, not all of them at once.
     ``estimator`` takes scores to ``[]``; all else is as in ``bootstrap_interval``.
     """
+    check_request(key, estimator, confidence, resamples)
     curves = jnp.asarray(curves, float)
     if curves.ndim not in (2, 3) or not curves.size:
         raise ConfigError(
@@ -109,7 +112,7 @@ def wilson_interval(
     Returns:
         Lower and upper bound of the rate, ``[]`` each.
     """
-    check_options(confidence)
+    check_confidence(confidence)
     z = norm.ppf(0.5 + confidence / 2)
     trials = jnp.asarray(trials, float)  # whose square is beyond whole numbers of 32 bits
     rate = successes / trials
@@ -135,12 +138,26 @@ def summarise(values: np.ndarray) -> dict[str, float | int]:
     }
 
 
-def check_options(confidence: float, resamples: int = 1) -> None:
+def check_request(key: Any, estimator: Any, confidence: Any, resamples: Any) -> None:
+    """Raise ConfigError where nothing can be resampled."""
+    check_key(key)
+    if not callable(estimator):
+        raise ConfigError(
+            f"estimator ({shown(estimator)}) must be a function of scores: "
+            "write jaxdqn.statistics.mean or the like."
+        )
+    check_confidence(confidence)
+    whole = isinstance(resamples, int | np.integer) and not isinstance(resamples, bool)
+    if not whole or resamples < 1:
+        raise ConfigError(
+            f"resamples ({shown(resamples)}) must be a whole number, 1 or more: change it."
+        )
+
+
+def check_confidence(confidence: Any) -> None:
     """Raise ConfigError where no interval can be had."""
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence ({confidence!r}) must lie between 0 and 1: write 0.95.")
-    if resamples < 1:
-        raise ConfigError(f"resamples ({resamples!r}) must be 1 or more: raise it.")
+    if not isinstance(confidence, int | float | np.floating) or not 0 < confidence < 1:
+        raise ConfigError(f"confidence ({shown(confidence)}) must lie between 0 and 1: write 0.95.")
 
 
 @functools.partial(jax.jit, static_argnames=("statistic", "confidence", "resamples"))
@@ -152,7 +169,6 @@ def bootstrap(
     resamples: int,
 ) -> Estimate:
     """Estimate a statistic of one sample of scores or several; one key each, consumed."""
-    check_options(confidence, resamples)
     draws = tuple(_draw(key, scores, resamples) for key, scores in zip(keys, samples, strict=True))
     ranked = tuple(_measured_first(scores) for scores in samples)
 
