@@ -168,7 +168,7 @@ def test_the_compiled_loop_copies_no_replay_buffer(capacity, seeds):
 
 
 def test_no_join_is_shared_out_to_threads():
-    """Each of them would copy all of it, see ``learner._flat``; 256-256 is enough to tempt."""
+    """Each of them would copy all of it, see ``descent._flat``; 256-256 is enough to tempt."""
     config = small(widths=(256, 256))
     text = (
         jax.jit(jaxdqn.run, static_argnums=2)

@@ -41,7 +41,7 @@ class PrioritisedSettings(struct.PyTreeNode):
     importance_start: Float = leaf(0.4, low=0.0, high=1.0)
     """How far weights in the loss undo the unequal draws when learning starts (beta): 1 wholly."""
     importance_end: Float = leaf(1.0, low=0.0, high=1.0)
-    """The same at the last update; linear between."""
+    """The same after the last update; linear between."""
 
     def make(
         self,

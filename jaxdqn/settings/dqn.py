@@ -19,7 +19,7 @@ class GradientSettings(struct.PyTreeNode):
     learning_rate: Float = leaf(1e-4, low=0.0, high=1e3)
     """Adam's step size at the start of learning."""
     learning_rate_end_factor: Float = leaf(1.0, low=0.0, high=1e3)
-    """The step size falls linearly to this fraction of itself at the last update; 1: constant."""
+    """The step size falls linearly to this fraction, reached after the last update; 1: constant."""
     adam_epsilon: Float = leaf(1e-8, low=1e-20)
     """Adam's epsilon."""
     max_grad_norm: Float = leaf(10.0, low=1e-8, infinite=True)
