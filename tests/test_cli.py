@@ -171,6 +171,7 @@ def test_a_run_folder_is_never_overwritten(finished):
         (["tiny.toml", "--env", ".a:B"], 1, ["env ('.a:B')", "can't be imported (TypeError: "]),
         (["absent.toml"], 1, ["'absent.toml' can't be read", "check the path"]),
         (["settings"], 1, ["CONFIG ('settings')", ".toml"]),
+        ([], 2, ["CONFIG", "required"]),
         (["tiny.toml", "--out", "/proc/no/run"], 1, ["can't be written", "choose another"]),
         (["tiny.toml", "--discout", "3"], 2, ["--discout", "--discount"]),
         (["tiny.toml", "--blocks", "3"], 1, ["blocks ('3') belongs to network 'residual'"]),

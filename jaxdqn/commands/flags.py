@@ -1,6 +1,7 @@
 """The words of the chosen parts as options of the command line."""
 
 import dataclasses
+import itertools
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -19,7 +20,7 @@ def choose(config: Config, arguments: list[str]) -> Config:
     """
     given: dict[str, str] = {}
     turned: dict[str, bool] = {}
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
         if option.startswith("--"):
             name, _, value = option.removeprefix("--").partition("=")
             name = name.replace("-", "_")
