@@ -27,5 +27,6 @@ def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> Conf
     known = sorted(known)
     word = name if isinstance(name, str) else ""
     nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"use one of {', '.join(known)}."
+    choices = f"use one of {', '.join(known)}." if known else "there are none, leave it out."
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else choices
     return ConfigError(f"{kind} {shown(name)} is not known{where}: {remedy}")

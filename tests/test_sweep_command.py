@@ -117,6 +117,7 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["tiny.toml", "--seeds", "0"], ["seeds (0) must be 1 or more"]),
         (["tiny.toml", "--save_every", "-1"], ["save_every (-1.0)"]),
         (["tiny.toml", "--measure", "sucess", "--seeds", "1"], ["measure 'sucess'", "'success'?"]),
+        (["tiny.toml", "--env", "CartPole-v1"], ["to CartPole-v1: there are none, leave it out."]),
         (["absent.toml"], ["'absent.toml' can't be read"]),
         (["settings"], ["CONFIG ('settings')"]),
         (["words.toml"], ["key 'discout' is not known in [sweep]", "'discount'"]),
