@@ -14,6 +14,7 @@ from jaxdqn.config import Config
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.parallel.grid import need_values
 
 OPTIONS = {"seeds": int, "first_seed": int, "zipped": bool, "random": int, "key": int}
 """Options of the command that a table ``[sweep]`` may hold, and what they are."""
@@ -95,15 +96,16 @@ def apart(config: Config, lists: Mapping[str, list[Any]]) -> tuple[Config, dict[
     """Set what has one value; return the settings and what is swept.
 
     Raises:
-        ConfigError: a word that isn't one, or belongs to a part that isn't chosen.
+        ConfigError: a word that isn't one, or belongs to a part that isn't chosen; no values.
     """
+    for name, values in lists.items():
+        if name not in every_word() and "." not in name:
+            check_word(name, values, config.chosen, "key", " in [sweep]")
+        need_values(name, values)
     several = {
         name: values for name, values in lists.items() if len(values) > 1 or is_range(values)
     }
     single = {name: values[0] for name, values in lists.items() if name not in several}
-    for name, values in lists.items():
-        if name not in every_word() and "." not in name:
-            check_word(name, values, config.chosen, "key", " in [sweep]")
     return with_numbers(config, single), several
 
 

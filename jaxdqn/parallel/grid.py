@@ -169,12 +169,17 @@ def _values(name: str, items: Any, fraction: bool) -> list[Any]:
         raise ConfigError(
             f"{name} ({shown(items)}) must be a list of values: write [{shown(items)}]."
         )
-    if not len(items):
-        raise ConfigError(f"{name} ([]) has no values: give one or more, or leave it out.")
+    need_values(name, items)
     plain = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item
              for item in items]  # fmt: skip
     # 1 and 1.0 are one setting, and would be different programs to JAX.
     return [float(item) if fraction and _is_small(item) else item for item in plain]
+
+
+def need_values(name: str, items: Any) -> None:
+    """Refuse, with a ``ConfigError``, an empty list of values."""
+    if not len(items):
+        raise ConfigError(f"{name} ([]) has no values: give one or more, or leave it out.")
 
 
 def _is_small(item: Any) -> bool:
