@@ -1,7 +1,7 @@
 """The arrays of a pytree: names, bytes, axes of agents, and whether they fit some settings."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -32,6 +32,15 @@ def _bytes(leaf: Any) -> int:
     if is_key(leaf):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
     return int(np.prod(leaf.shape)) * leaf.dtype.itemsize
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can say: arrays and their numbers as lists and numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def agent_axes(tree: Any) -> Any:

@@ -160,6 +160,25 @@ def test_a_sweep_that_makes_no_sense_is_refused_in_one_sentence(arguments, words
     assert str(refusal.value).count("\n") == 0
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_large_arrays_are_told_apart_by_all_their_numbers(zipped):
+    one = np.zeros((36, 36))
+    other = one.copy()
+    other[18, 18] = 1.0
+    config = small(env_kwargs={"height": 36, "width": 36, "generator": "empty"})
+    axes = grid.grid(config, 1, {"env_params": {"cell_rewards": [one, other]}}, zipped).axes
+    assert [len(values) for values in axes.values()] == [2]
+    with pytest.raises(ConfigError, match=r"^[^\n]{,300} more than once: leave the others out.$"):
+        grid.grid(config, 1, {"env_params": {"cell_rewards": [one, one.copy()]}}, zipped)
+
+
+def test_coordinates_that_are_arrays_are_found_by_their_numbers():
+    swept = sweeps.Sweep({"env_params.cell_rewards": [np.zeros(2), np.ones(2)]}, np.arange(2), [])
+    assert swept.at(**{"env_params.cell_rewards": np.ones(2)}) == 1
+    with pytest.raises(ConfigError, match=r"has no value array\(\[2., 0.\]\): choose from"):
+        swept.at(**{"env_params.cell_rewards": np.array([2.0, 0.0])})
+
+
 def test_unknown_coordinates_are_refused(result):
     swept, _ = result
     with pytest.raises(ConfigError, match="axis 'sed' is not known: did you mean 'seed'"):

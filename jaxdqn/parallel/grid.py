@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdqn import environment
+from jaxdqn import environment, pytrees
 from jaxdqn.config import Config, check, check_kind
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
@@ -87,9 +87,11 @@ def grid(
     axes = _axes(_lists(config, swept), zipped)
     found = Grid(config, axes, settings_along(axes), _numbers(seeds))
     for name, values in {**axes, "seeds": found.seeds}.items():
-        counted = Counter(map(repr, values))
-        said, times = counted.most_common(1)[0]
+        # NumPy's own repr of a large array leaves out the middle.
+        marks = list(map(repr, pytrees.plain(values)))
+        mark, times = Counter(marks).most_common(1)[0]
         if times > 1:
+            said = shown(values[marks.index(mark)])
             raise ConfigError(f"{name} has {said} more than once: leave the others out.")
     every = [found.of(cell) for cell in range(len(found.settings))]
     for each in every:

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxdqn import training
+from jaxdqn import pytrees, training
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, unknown
+from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
@@ -48,11 +48,13 @@ class Sweep(NamedTuple):
         for name, value in where.items():
             if name not in self.axes:
                 raise unknown("axis", name, self.axes)
-            if value not in self.axes[name]:
+            # Of arrays themselves == has no single truth.
+            here, values = pytrees.plain(value), pytrees.plain(self.axes[name])
+            if here not in values:
                 raise ConfigError(
-                    f"axis {name} has no value {value!r}: choose from {self.axes[name]}."
+                    f"axis {name} has no value {shown(value)}: choose from {shown(values)}."
                 )
-            index[list(self.axes).index(name)] = self.axes[name].index(value)
+            index[list(self.axes).index(name)] = values.index(here)
         return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,15 +233,6 @@ def load(path: Path) -> Run:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON can say: arrays and their numbers as lists and numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _without_nan(value: Any) -> Any:

@@ -76,7 +76,7 @@ class Shelf:
             self._finished.mkdir(parents=True, exist_ok=True)
             self._under_way.mkdir(exist_ok=True)
             folder.clear(out, self._grid.config)
-            files.write_text(out / GRID, json.dumps(folder.plain(asked), indent=1) + "\n")
+            files.write_text(out / GRID, json.dumps(pytrees.plain(asked), indent=1) + "\n")
         except OSError as error:
             raise ConfigError(
                 f"out ('{out}') can't be written ({reason_of(error)}): choose another folder."
@@ -137,7 +137,7 @@ class Shelf:
             "format": _FORMAT,
             "versions": checkpoint.versions(),
             "agents": agents,
-            "settings": folder.plain([self._grid.settings[cell] for cell in chunk.cells]),
+            "settings": pytrees.plain([self._grid.settings[cell] for cell in chunk.cells]),
             "seconds": seconds,
         }
         name = _name(agents)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdqn import pytrees
 from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import files, folder, ranking
@@ -25,12 +26,12 @@ def save(
         ConfigError: a file can't be written.
     """
     about = {"axes": {**results.grid.axes, "seed": results.grid.seeds}}
-    files.write_arrays(out / "metrics.npz", folder.plain(about), arrays(results), "table")
+    files.write_arrays(out / "metrics.npz", pytrees.plain(about), arrays(results), "table")
     _write_table(out / "settings.csv", results, ranked, measure)
     best = ranked[0]
     folder.save_json(
         out / "summary.json",
-        folder.plain(
+        pytrees.plain(
             {
                 "measure": measure,
                 "score": score,
@@ -80,6 +81,6 @@ def _write_table(path: Path, results: Results, ranked: list[Ranked], measure: st
         writer.writerow([*names, "seeds", "mean", "low", "high", "halted", "worse_is_established"])
         for one, worse in zip(ranked, found, strict=True):
             setting: dict[str, Any] = results.grid.settings[one.cell]
-            values = [json.dumps(folder.plain(setting[name])) for name in names]
+            values = [json.dumps(pytrees.plain(setting[name])) for name in names]
             counts = [len(one.contender.seeds), one.mean, one.low, one.high, len(one.halted)]
             writer.writerow([*values, *counts, "" if worse is None else str(worse).lower()])
