@@ -141,6 +141,7 @@ def test_zipped_lists_are_one_axis():
         ({"discount": 0.9}, ["discount (0.9) must be a list"]),
         ({"discount": []}, ["discount ([]) has no values"]),
         ({"discount": [0.9, 1.5]}, ["discount (1.5)", "from 0 to 1"]),
+        ({"discount": [[0.9], [0.8]]}, ["discount ([0.9]) is a sweep", "give one number"]),
         ({"evaluations": [2, 4]}, ["evaluations can't be swept"]),
         ({"total_steps": [72, 224]}, ["evaluations (4) are more", "(2 to 4): set 2 or fewer"]),
         ({"env_params": {"slop": [0.1]}}, ["env_params 'slop'", "did you mean 'slip'?"]),

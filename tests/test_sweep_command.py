@@ -122,6 +122,7 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["settings"], ["CONFIG ('settings')"]),
         (["words.toml"], ["key 'discout' is not known in [sweep]", "'discount'"]),
         (["kinds.toml"], ["seeds ('many') in [sweep] must be a whole number"]),
+        (["nested.toml"], ["discount ([0.5]) is a sweep", "give one number"]),
         (["empty.toml"], ["env_params.slip ([]) has no values", "leave it out"]),
         (["empty.toml", "--random", "2"], ["env_params.slip ([]) has no values", "leave it out"]),
     ],
@@ -129,6 +130,7 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
 def test_a_sweep_that_makes_no_sense_is_refused_and_leaves_nothing(folder, arguments, words):
     (folder / "words.toml").write_text("[sweep]\ndiscout = [0.5, 0.6]\n")
     (folder / "kinds.toml").write_text("[sweep]\nseeds = 'many'\n")
+    (folder / "nested.toml").write_text("[sweep]\ndiscount = [[0.5]]\n")
     (folder / "empty.toml").write_text("[sweep]\nenv_params = {slip = []}\n")
     code, _, err = run_here("sweep", *arguments, cwd=folder)
     assert code == 1

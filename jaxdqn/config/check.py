@@ -68,9 +68,11 @@ def check_single(config: Config) -> None:
     for name, word in config.words.items():
         value = getattr(config, name)
         if word.is_number and not word.is_table and np.shape(value):
+            listed = isinstance(value, list | tuple)
+            said = shown(value) if listed else f"an array of shape {np.shape(value)}"
             raise ConfigError(
-                f"{name} (an array of shape {np.shape(value)}) is a sweep, and this trains one "
-                "setting: give one number, or map over the array with jax.vmap."
+                f"{name} ({said}) is a sweep, and this trains one setting: give one number, or map "
+                "over the array with jax.vmap."
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdqn import environment, pytrees
-from jaxdqn.config import Config, check, check_kind
+from jaxdqn.config import Config, check, check_kind, check_single
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.executor import with_numbers
@@ -96,6 +96,7 @@ def grid(
     every = [found.of(cell) for cell in range(len(found.settings))]
     for each in every:
         check(each)
+        check_single(each)
         environment.make(each)
     rows = {each.schedule.evaluations for each in every}
     if len(rows) > 1:
