@@ -34,6 +34,12 @@ def check_key(key: Any) -> None:
         )
 
 
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Refuse, with a ``ConfigError``, a number that ``jax.random.key`` can't take whole."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"{name} ({seed}) must be from 0 to 4294967295: change it.")
+
+
 def wrapped(data: Any, name: str) -> PRNGKey:
     """Return a key of its data and its generator's name, ``str(jax.random.key_impl(key))``."""
     known = name == str(_UNROLLED)

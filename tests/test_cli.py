@@ -321,6 +321,7 @@ def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
         (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
         (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
         (evaluate, ["run", "--episodes", "0"], ["eval_episodes (0)", "1 or more"]),
+        (evaluate, ["run", "--key", "99999999999999999999"], ["key (9999", "to 4294967295"]),
         (export, ["run", "--seed", "3"], ["seed (3)", "from 0 to 2"]),
         (export, ["run", "--out", "/proc/no/p"], ["can't be written", "choose another"]),
     ],

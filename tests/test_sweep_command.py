@@ -105,6 +105,7 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
     [
         (["tiny.toml", "--learning_rate", "1e-5:1e-2"], ["(1e-05:0.01) is a range", "--random N"]),
         (["tiny.toml", "--learning_rate", "1e-2:1e-5"], ["range (1e-2:1e-5)", "turn it"]),
+        (["tiny.toml", "--random", "4", "--key", "4294967296"], ["key (4294967296) must be from"]),
         (["tiny.toml", "--random", "4"], ["random (4)", "--random 64 --learning_rate 1e-5:1e-2"]),
         (["tiny.toml", "--random", "4", "--discount", "0:1", "0.5"], ["(0:1) is a range beside"]),
         (["tiny.toml", "--discount"], ["--discount has no value"]),

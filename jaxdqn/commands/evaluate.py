@@ -11,6 +11,7 @@ from jaxdqn import environment, statistics
 from jaxdqn.config import Config, check
 from jaxdqn.evaluation import evaluate
 from jaxdqn.metrics import Evaluation, to_arrays
+from jaxdqn.random import check_seed
 from jaxdqn.runs import console, folder
 from jaxdqn.runs.trained import trained
 from jaxdqn.types import Params
@@ -33,6 +34,7 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
+    check_seed(chosen.key, "key")
     found = trained(chosen.run)
     config = with_held_out(found.config.replace(eval_episodes=chosen.episodes), chosen.levels)
     check(config)

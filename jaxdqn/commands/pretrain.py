@@ -14,6 +14,7 @@ from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
+from jaxdqn.random import check_seed
 from jaxdqn.runs import console, reading, signals
 from jaxdqn.runs.reading import Reading
 
@@ -92,7 +93,6 @@ def parse(arguments: list[str]) -> Arguments:
 
 def check_running(seed: int, save_every: float) -> None:
     """Refuse, with a ``ConfigError``, a seed or a length of time that is none."""
-    if not 0 <= seed < 2**32:
-        raise ConfigError(f"seed ({seed}) must be from 0 to 4294967295: change it.")
+    check_seed(seed)
     if not save_every >= 0:
         raise ConfigError(f"save_every ({save_every}) must be 0 or more: change it.")

@@ -15,6 +15,7 @@ from jaxdqn.config import load_config, sweep_table
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
+from jaxdqn.random import check_seed
 from jaxdqn.runs import comparison, console, halving, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
 from jaxdqn.training import measured
@@ -169,6 +170,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
             "more: change them."
         )
     chosen.looking.check()
+    check_seed(chosen.key, "key")
     config, lists = swept.apart(load_config(named), {**swept.flat(table), **said})
     zipped = chosen.zipped
     if chosen.random is not None:
