@@ -143,6 +143,9 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain tiny.toml --seed -1", ["seed (-1)", "change it"]),
         ("pretrain tiny.toml --heads 3", ["multiple of heads (3)"]),
         ("pretrain tiny.toml --out lm", ["exists already", "another folder"]),
+        ("pretrain tiny.toml --out new --mazes 153", ["mazes (153)", "lower it"]),
+        ("pretrain tiny.toml --out new --env_kwargs.num_held_out 0", ["num_held_out (0)"]),
+        ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["generator ('foo')"]),
         ("pretrain agent.toml", ["key 'method' is not known"]),
         ("finetune lm-finetuned", ["was fine-tuned already"]),
         ("finetune nowhere", ["nowhere", "doesn't exist"]),
@@ -155,6 +158,7 @@ def test_wrong_commands_end_in_one_sentence(chain, command, fragments):
     assert code in (1, 2)
     for fragment in fragments:
         assert fragment in err
+    assert not (chain / "new").exists(), "a refused command leaves no run folder"
 
 
 def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):

@@ -11,7 +11,7 @@ import tyro
 from jaxdqn.commands import flags
 from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
-from jaxdqn.language import training
+from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
 from jaxdqn.random import check_seed
@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> int:
     chosen = parse(arguments)
     stem = f"{chosen.config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     out = chosen.out or Path("runs") / stem
+    # Mazes that can't be made are refused before there is a folder; training finds these again.
+    console.print_line(f"making {chosen.settings.mazes:,} mazes …")
+    corpus.banks(chosen.settings)
     state = training.init(chosen.settings, jax.random.key(chosen.seed))
     return watch(out, reading.begin(out, chosen.settings, state), chosen.save_every)
 

@@ -14,6 +14,7 @@ from jaxdqn.config.config import hashable
 from jaxdqn.config.toml import as_value, dump, parse, read
 from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.maze import text
+from jaxdqn.maze.check import LONGEST, whole
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
 from jaxdqn.types import Array
@@ -148,6 +149,9 @@ def check(config: LanguageConfig) -> None:
                 f"{name} (an array of shape {value.shape}) is a sweep, and this trains one "
                 "setting: give one number, or map over the array with jax.vmap."
             )
+    for name in ("height", "width"):
+        if name in config.env_kwargs:
+            whole(f"env_kwargs.{name}", config.env_kwargs[name], 1, LONGEST)
     if config.width % config.heads:
         raise ConfigError(
             f"width ({config.width}) must be a multiple of heads ({config.heads}): use "

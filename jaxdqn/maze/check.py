@@ -10,6 +10,8 @@ from jaxdqn.errors import ConfigError, shown
 
 GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
 CARVERS = ("uniform", "depth_first")
+LONGEST = 128
+"""Most rows and columns of an environment's mazes."""
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -116,7 +116,7 @@ class Maze(environment.Environment):
             "carver": carver, "loops": loops, "room_size": room_size, "layout": layout,
             "difficulty": difficulty,
         }  # fmt: skip
-        check.levels("env_kwargs.", 128, options)
+        check.levels("env_kwargs.", check.LONGEST, options)
         check.choice("env_kwargs.observation", observation, observe.OBSERVATIONS)
         check.choice("env_kwargs.start", start, ("corner", "random"))
         check.choice("env_kwargs.goal", goal, ("corner", "random"))
