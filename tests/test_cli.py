@@ -303,13 +303,26 @@ def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
     many = jax.vmap(jaxdqn.init, (None, 0))(config, jax.random.split(jax.random.key(0), 3))
     (folder / "mazes").mkdir()
     jaxdqn.save(folder / "mazes", many, config, seeds=range(3))
-    assert evaluate.main([str(folder / "mazes"), "--episodes", "4", "--levels", "9"]) == 0
-    assert "held out" in capsys.readouterr().out
+    assert evaluate.main([str(folder / "mazes"), "--episodes", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "held out" in said
+    assert said.endswith("levels found beside those of training: 191\n"), "192 trees, one is known"
     content = json.loads((folder / "mazes" / "evaluation.json").read_text())
     assert content["training"]["success"]["seeds"] == 3
     assert set(content["held out"]) == set(content["training"])
     assert evaluate.main([str(folder / "run"), "--episodes", "2"]) == 0
     assert "held out" not in capsys.readouterr().out, "an empty maze has one level"
+
+
+def test_all_levels_that_there_are_can_be_held_out_and_no_more():
+    mazes = {"height": 3, "width": 3, "generator": "scatter", "num_levels": 16}
+    config = small(env_kwargs=mazes)
+    there = evaluate.with_held_out(config)
+    assert there.env_kwargs == {**mazes, "num_held_out": 29}, "45 in all"
+    assert evaluate.with_held_out(config, 29) == there
+    with pytest.raises(ConfigError, match=r"^levels \(30\) exceeds the 29 .*: write --levels 29"):
+        evaluate.with_held_out(config, 30)
+    assert evaluate.with_held_out(there, 1) == there, "those of the settings stay"
 
 
 @pytest.mark.parametrize(

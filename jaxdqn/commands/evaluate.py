@@ -9,12 +9,17 @@ import tyro
 
 from jaxdqn import environment, statistics
 from jaxdqn.config import Config, check
+from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import evaluate
+from jaxdqn.maze.levels import TooFewLevelsError
 from jaxdqn.metrics import Evaluation, to_arrays
 from jaxdqn.random import check_seed
 from jaxdqn.runs import console, folder
 from jaxdqn.runs.trained import trained
 from jaxdqn.types import Params
+
+LEVELS = 256
+"""Held-out levels where nothing else is said, if there are so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +30,9 @@ class Arguments:
     """The run folder."""
     episodes: int = 256
     """Greedy episodes per seed."""
-    levels: int = 256
-    """Held-out levels, where levels are generated; none of them is a training level."""
+    levels: int | None = None
+    """Held-out levels, where levels are generated; none of them is a training level. By default
+    256, or as many as there are."""
     key: int = 0
     """Random key of the evaluation."""
 
@@ -51,20 +57,43 @@ def main(arguments: list[str]) -> int:
         {"episodes": chosen.episodes, "key": chosen.key} | summary,
     )
     console.report_evaluation(summary, len(found.seeds), chosen.episodes)
+    unseen = config.env_kwargs.get("num_held_out", LEVELS)
+    if chosen.levels is None and unseen < LEVELS:
+        console.print_line(f"levels found beside those of training: {unseen}")
     return 0
 
 
-def with_held_out(config: Config, levels: int) -> Config:
-    """Return the same settings with at least ``levels`` held-out levels, none a training level.
+def with_held_out(config: Config, levels: int | None = None) -> Config:
+    """Return the same settings with more held-out levels, none a training level.
 
     Where there is but one level to generate, and where it isn't a maze, nothing is added.
+
+    Args:
+        config: the settings.
+        levels: at least so many; None: ``LEVELS``, or as many as there are.
+
+    Raises:
+        ConfigError: there are fewer.
     """
     here, _ = environment.make(config)
     kwargs = environment.defaults(config)[0] | dict(config.env_kwargs)
     if not here.is_maze or kwargs["generator"] in ("empty", "layout"):
         return config
-    more = {"num_held_out": max(levels, kwargs["num_held_out"])}
-    return config.replace(env_kwargs={**config.env_kwargs, **more})
+    wanted = LEVELS if levels is None else levels
+    # Fewer levels are looked for in fewer draws, which may then hold fewer still.
+    while True:
+        more = {"num_held_out": max(wanted, kwargs["num_held_out"])}
+        wider = config.replace(env_kwargs={**config.env_kwargs, **more})
+        try:
+            environment.make(wider)
+            return wider
+        except TooFewLevelsError as error:
+            wanted = error.found - kwargs["num_levels"]
+            if levels is not None:
+                raise ConfigError(
+                    f"levels ({levels}) exceeds the {wanted} found beside those of training: "
+                    f"write --levels {wanted}, or leave it out."
+                ) from None
 
 
 def _measure(config: Config, params: Params, key: int) -> Evaluation:

@@ -18,6 +18,19 @@ from jaxdqn.types import Array
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
+class TooFewLevelsError(ConfigError):
+    """There are fewer distinct levels than were asked for.
+
+    Attributes:
+        found: how many were drawn.
+    """
+
+    def __init__(self, message: str, found: int) -> None:
+        """Say so."""
+        super().__init__(message)
+        self.found = found
+
+
 class Levels(struct.PyTreeNode):
     """A bank of L mazes of one size, each solvable, no two alike.
 
@@ -119,7 +132,8 @@ def bank(
         difficulty: fewest and most moves that the shortest path from start to goal may take.
 
     Raises:
-        ConfigError: an argument that can't be honoured, or there are too few such levels.
+        ConfigError: an argument that can't be honoured.
+        TooFewLevelsError: there are too few such levels.
     """
     check.levels("", 2**15, {
         "generator": generator, "height": height, "width": width, "density": density,
@@ -174,7 +188,9 @@ def _choose(
     size, drawn = int(np.clip(100_000 // cells, 16, 1_000)), 0
     while len(known) < count:
         if drawn >= 20 * max(count, 1_000):
-            raise ConfigError(_too_few(count, len(known), f"{drawn} draws of {what}"))
+            raise TooFewLevelsError(
+                _too_few(count, len(known), f"{drawn} draws of {what}"), len(known)
+            )
         new = draw(rng, size)
         far = moves_to(new, goal)
         fits = np.flatnonzero((far[:, start] >= difficulty[0]) & (far[:, start] <= difficulty[1]))
