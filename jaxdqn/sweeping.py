@@ -130,13 +130,14 @@ def leave_run(out: Path, numbers: range, outcome: Outcome) -> dict[str, Any]:
     """
     found, (_, metrics) = outcome.results.grid, outcome.results.of_cell(0)
     assert metrics is not None
-    summary = folder.summarise(out.name, found.config, metrics, numbers, outcome.seconds)
+    name = out.resolve().name
+    summary = folder.summarise(name, found.config, metrics, numbers, outcome.seconds)
     halted = ranking.halted(found.config, metrics)
     summary |= {"halted": {numbers[place]: updates for place, updates in halted.items()}}
     with loggers.table(out / "metrics.csv", numbers, metrics):
         folder.save_metrics(out, metrics, summary)
     params = Shelf(out, found).params_of(0, numbers.start)
-    plots.draw(out, out.name, found.config, metrics, params, numbers.start)
+    plots.draw(out, name, found.config, metrics, params, numbers.start)
     return summary
 
 

@@ -5,10 +5,12 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,12 +19,12 @@ from conftest import LONG, ROOT, assert_same_bits, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError, cli, statistics, training
-from jaxdqn.commands import evaluate, export, resume, train
+from jaxdqn import ConfigError, cli, plots, statistics, training
+from jaxdqn.commands import compare, evaluate, export, resume, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
-from jaxdqn.runs import console
+from jaxdqn.runs import console, session
 from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
@@ -91,6 +93,32 @@ def test_a_training_says_what_it_does_and_leaves_a_run_folder(finished):
     for word in ("success rate", "95 % interval", "shortest path", "of 3 seeds"):
         assert word in out
     assert sorted(path.name for path in (folder / "run").iterdir()) == FILES
+
+
+def test_a_run_has_its_name_inside_its_folder_too(finished, monkeypatch, tmp_path):
+    folder, _, _ = finished
+    shutil.copytree(folder / "run", tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    with pytest.raises(ConfigError, match="two of the name 'copy'"):
+        compare.main([".", "."])
+    back, titles = jaxdqn.restore("."), []
+    ended = session.Outcome(back.state, back.metrics, 1.0, None, {})
+    monkeypatch.setattr(session, "train", lambda *_, **__: ended)
+    monkeypatch.setattr(plots, "draw", lambda _, name, *__: titles.append(name))
+    assert resume.main(["."]) == 0
+    assert titles == ["copy"]
+    assert json.loads(Path("summary.json").read_text())["name"] == "copy"
+
+
+def test_what_a_person_calls_things_is_printed_as_it_is(capsys):
+    name = "a[/b]:smile:"
+    console.announce(small(), range(1), Path(name))
+    console.say(Path(name), "read")
+    bar = console.live_line("best")
+    bar.add_task("", best=name)
+    console.print_table(bar.make_tasks_table(bar.tasks))
+    console.report_evaluation({name: {"loss": statistics.summarise(np.zeros(2))}}, 2, 1)
+    assert capsys.readouterr().out.count(name) == 4
 
 
 def test_the_run_folder_holds_the_settings_that_ran(finished):

@@ -161,6 +161,12 @@ def test_wrong_commands_end_in_one_sentence(chain, command, fragments):
     assert not (chain / "new").exists(), "a refused command leaves no run folder"
 
 
+def test_a_fine_tuning_lies_beside_the_run_that_is_named_from_inside(chain):
+    code, _, err = run_here("finetune", ".", cwd=chain / "lm")
+    assert code == 1
+    assert f"out ('{chain / 'lm-finetuned'}') exists already" in err
+
+
 def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):
     begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
     reading.save(tmp_path / "lm", begun)

@@ -111,4 +111,4 @@ def _read(path: Path) -> list[Contender]:
 
 
 def _name(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
+    return path.resolve().name if path.is_dir() else path.stem

@@ -52,5 +52,6 @@ def main(arguments: list[str]) -> int:
         config = config.replace(finetune_updates=chosen.finetune_updates)
     config = for_finetuning(config)
     state = training.begin(config, before.state.params, jax.random.key(chosen.seed))
-    out = chosen.out or chosen.run.with_name(f"{chosen.run.name}-finetuned")
+    run = chosen.run.resolve()
+    out = chosen.out or run.with_name(f"{run.name}-finetuned")
     return watch(out, reading.begin(out, config, state), chosen.save_every)

@@ -71,4 +71,4 @@ def _of_sweep(chosen: Arguments) -> list[str]:
     params = shelf.Shelf(chosen.run, found).params_of(0, seed)
     _, metrics = results.of_cell(0)
     assert metrics is not None
-    return plots.draw(chosen.run, chosen.run.name, found.config, metrics, params, seed)
+    return plots.draw(chosen.run, chosen.run.resolve().name, found.config, metrics, params, seed)

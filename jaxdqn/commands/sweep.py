@@ -101,7 +101,7 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
     if outcome.finished and (numbers := found.run) is not None:
         summary = sweeping.leave_run(out, numbers, outcome)
         console.report(summary, out)
-        sweep_console.say_halted(out.name, summary["halted"])
+        sweep_console.say_halted(summary["name"], summary["halted"])
         return 0
     measure, score = looking.measure, looking.score
     ranked = sweeping.leave(out, outcome, measure, score, looking.halving)

@@ -145,9 +145,10 @@ def _default_folder(config_file: Path) -> Path:
 def _leave_results(
     out: Path, config: Config, numbers: range, outcome: Outcome, metrics: Metrics
 ) -> None:
-    summary = folder.summarise(out.name, config, metrics, numbers, outcome.seconds)
+    name = out.resolve().name
+    summary = folder.summarise(name, config, metrics, numbers, outcome.seconds)
     summary |= {"checkpoint": outcome.saving, "halted": outcome.halted}
     folder.save_results(out, metrics, summary, outcome.state.agent.params)
     params = seeds.parameters_of(outcome.state, 0)
-    plots.draw(out, out.name, config, metrics, params, numbers.start)
+    plots.draw(out, name, config, metrics, params, numbers.start)
     console.report(summary, out)

@@ -20,13 +20,14 @@ SHEET = (3, 6)
 
 def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> list[str]:
     """Draw everything there is to see of a language model into its run folder; return the files."""
+    name = out.resolve().name
     figures = {
-        "losses.png": losses(reading, out.name),
-        "paths.png": paths(reading.config, verdicts, out.name),
-        "attention.png": attention(reading.config, reading.state.params, verdicts, out.name),
+        "losses.png": losses(reading, name),
+        "paths.png": paths(reading.config, verdicts, name),
+        "attention.png": attention(reading.config, reading.state.params, verdicts, name),
     }
     if "board_divergence" in summary:
-        figures["walls.png"] = divergence(summary["board_divergence"], out.name)
+        figures["walls.png"] = divergence(summary["board_divergence"], name)
     for file, figure in figures.items():
         figure.savefig(out / file, dpi=120)
     return list(figures)

@@ -10,6 +10,7 @@ import numpy as np
 from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
@@ -17,8 +18,9 @@ from jaxdqn.metrics import Metrics
 from jaxdqn.runs import signals
 from jaxdqn.runs.reading import Reading
 
-_CONSOLE = Console(highlight=False, soft_wrap=True)
-_ERRORS = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
+# Folders and settings may be called anything, "[/b]" and ":smile:" too.
+_CONSOLE = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+_ERRORS = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 _ROWS = {
     "success": "success rate",
     "spl": "SPL",
@@ -40,9 +42,10 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     """Say what will be run, exactly, before it is compiled."""
     plan = config.schedule
     kinds = {device.device_kind for device in jax.devices()}
-    _CONSOLE.print(
-        f"[bold]{config.env}[/bold]: {len(seeds)} seeds × {config.num_envs} environments on "
-        f"{len(jax.devices())} {'/'.join(sorted(kinds))} device(s)"
+    _print_of(
+        config.env,
+        f"{len(seeds)} seeds × {config.num_envs} environments on "
+        f"{len(jax.devices())} {'/'.join(sorted(kinds))} device(s)",
     )
     method = assemble(config).method
     each = method.bytes_per_transition
@@ -124,7 +127,11 @@ def is_terminal(errors: bool = False) -> bool:
 
 def print_line(text: str, errors: bool = False) -> None:
     """Print a line as it is, or where errors are looked for."""
-    (_ERRORS if errors else _CONSOLE).print(text, markup=False)
+    (_ERRORS if errors else _CONSOLE).print(text)
+
+
+def _print_of(subject: object, text: str) -> None:
+    _CONSOLE.print(Text.assemble((str(subject), "bold"), f": {text}"))
 
 
 def print_table(table: Table) -> None:
@@ -145,7 +152,7 @@ def live_line(*fields: str, errors: bool = False) -> bars.Progress:
     return bars.Progress(
         bars.BarColumn(bar_width=24),
         bars.TaskProgressColumn(),
-        *(bars.TextColumn(f"{{task.fields[{field}]}}") for field in fields),
+        *(bars.TextColumn(f"{{task.fields[{field}]}}", markup=False) for field in fields),
         bars.TimeElapsedColumn(),
         bars.TextColumn("ETA"),
         bars.TimeRemainingColumn(),
@@ -158,10 +165,11 @@ def announce_reading(begun: Reading, out: Path) -> None:
     config = begun.config
     total = config.rows * config.updates_per_evaluation
     weights = sum(x.size for x in jax.tree.leaves(begun.state.params))
-    _CONSOLE.print(
-        f"[bold]{config.stage}[/bold]: {weights:,} weights, {config.layers} layers of "
+    _print_of(
+        config.stage,
+        f"{weights:,} weights, {config.layers} layers of "
         f"{config.width}; {total:,} updates of {config.batch_size} texts of {config.context} "
-        f"tokens, about {config.mazes:,} mazes\nrun folder: {out}\ncompiling …"
+        f"tokens, about {config.mazes:,} mazes\nrun folder: {out}\ncompiling …",
     )
 
 
@@ -273,7 +281,7 @@ def _cell(measure: dict[str, Any] | None) -> str:
 
 def say(path: Path, text: str) -> None:
     """Say what is going to be done with a file."""
-    _CONSOLE.print(f"[bold]{path}[/bold]: {text}")
+    _print_of(path, text)
 
 
 def report_comparison(

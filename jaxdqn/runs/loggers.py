@@ -90,9 +90,10 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
         import wandb
     except ImportError:
         raise _missing("wandb", "wandb") from None
+    name = folder.resolve().name
     try:
         run = wandb.init(
-            project=project, dir=folder, name=folder.name, id=folder.name, resume="allow",
+            project=project, dir=folder, name=name, id=name, resume="allow",
             config=tomllib.loads(to_toml(config)),
         )  # fmt: skip
     except wandb.Error as error:
