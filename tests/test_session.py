@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-from jaxdqn.runs import checkpoint, folder, loggers, session
+from jaxdqn.runs import checkpoint, files, folder, loggers, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options
 
@@ -198,6 +199,28 @@ def test_a_disk_that_is_full_at_the_end_leaves_whole_files_and_one_sentence(
     with pytest.raises(ConfigError, match=r"metrics.npz' can't be written .*: copy the run first"):
         folder.save_metrics(tmp_path, metrics, {"after": 2})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_session_beside_another_leaves_the_drafts_of_living_processes(tmp_path, monkeypatch):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+
+    def draft_of(host, pid):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: pid)
+            patch.setattr(socket, "gethostname", lambda: host)
+            with files.replacing(tmp_path / "chunks" / "a.npz") as draft:
+                draft.touch()
+        draft.touch()
+        return draft
+
+    (tmp_path / "chunks").mkdir()
+    here = socket.gethostname()
+    kept = [draft_of(here, os.getppid()), draft_of("elsewhere", gone.pid), tmp_path / "notes.tmp"]
+    kept[-1].touch()
+    stale = draft_of(here, gone.pid)
+    folder.clear(tmp_path, small())
+    assert [draft.exists() for draft in [*kept, stale]] == [True, True, True, False]
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learned(half, tmp_path):

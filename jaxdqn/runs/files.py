@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,6 @@ import numpy as np
 from jaxdqn.errors import ConfigError, reason_of
 
 _ABOUT = "about"
-DRAFTS = "*.tmp"
-"""Pattern of the files that a killed process may leave."""
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Where something is raised, what was there before stays.
     """
     # In the same folder, so that the last step is one atomic rename.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield draft
         with draft.open("r+b") as file:
@@ -40,6 +39,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def clear_drafts(folder: Path) -> None:
+    """Delete what processes that were killed left in a folder, and in those within it.
+
+    Drafts of a process that is alive stay, and those of other machines, whose processes aren't
+    known here.
+    """
+    for draft in folder.rglob(f"*.{socket.gethostname()}.*.tmp"):
+        pid = draft.suffixes[-2].removeprefix(".")
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine is there; where the system can't be asked, it is."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # of another user
+            return True
+    return True
 
 
 def _sync_folder(path: Path) -> None:

@@ -97,15 +97,14 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
 
 
 def clear(path: Path, config: Config) -> None:
-    """Make a run folder ready to be carried on: its settings, no drafts of a killed process.
+    """Make a run folder ready to be carried on: its settings, no drafts of killed processes.
 
     Raises:
         ConfigError: it can't be written to.
     """
     text = to_toml(config)
     try:
-        for stale in path.rglob(files.DRAFTS):
-            stale.unlink()
+        files.clear_drafts(path)
         write_config(path, text)
     except OSError as error:
         raise ConfigError(
