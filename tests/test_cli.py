@@ -327,14 +327,15 @@ def test_more_steps_than_first_asked_for_equal_a_run_that_asked_for_them(finishe
 
 def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
     folder, _, _ = finished
-    config = small(env_kwargs={"height": 5, "width": 5, "generator": "corridors"})
+    mazes = {"height": 5, "width": 5, "generator": "corridors", "num_levels": 2}
+    config = small(env_kwargs=mazes)
     many = jax.vmap(jaxdqn.init, (None, 0))(config, jax.random.split(jax.random.key(0), 3))
     (folder / "mazes").mkdir()
     jaxdqn.save(folder / "mazes", many, config, seeds=range(3))
     assert evaluate.main([str(folder / "mazes"), "--episodes", "4"]) == 0
     said = capsys.readouterr().out
     assert "held out" in said
-    assert said.endswith("levels found beside those of training: 191\n"), "192 trees, one is known"
+    assert said.endswith("levels found beside those of training: 190\n"), "192 trees, two are known"
     content = json.loads((folder / "mazes" / "evaluation.json").read_text())
     assert content["training"]["success"]["seeds"] == 3
     assert set(content["held out"]) == set(content["training"])
@@ -351,6 +352,9 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
     with pytest.raises(ConfigError, match=r"^levels \(30\) exceeds the 29 .*: write --levels 29"):
         evaluate.with_held_out(config, 30)
     assert evaluate.with_held_out(there, 1) == there, "those of the settings stay"
+    one = small(env_kwargs={**mazes, "num_levels": 1})
+    assert evaluate.with_held_out(one) == one, "who knows one maze isn't judged on others"
+    assert evaluate.with_held_out(one, 3).env_kwargs["num_held_out"] == 3
 
 
 @pytest.mark.parametrize(

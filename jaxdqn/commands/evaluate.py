@@ -32,7 +32,7 @@ class Arguments:
     """Greedy episodes per seed."""
     levels: int | None = None
     """Held-out levels, where levels are generated; none of them is a training level. By default
-    256, or as many as there are."""
+    256, or as many as there are, and none where only one was trained on."""
     key: int = 0
     """Random key of the evaluation."""
 
@@ -66,7 +66,8 @@ def main(arguments: list[str]) -> int:
 def with_held_out(config: Config, levels: int | None = None) -> Config:
     """Return the same settings with more held-out levels, none a training level.
 
-    Where there is but one level to generate, and where it isn't a maze, nothing is added.
+    Where there is but one level to generate, and where it isn't a maze, nothing is added; unless
+    asked for, nor where only one was trained on, to which an agent that doesn't see it is blind.
 
     Args:
         config: the settings.
@@ -78,6 +79,8 @@ def with_held_out(config: Config, levels: int | None = None) -> Config:
     here, _ = environment.make(config)
     kwargs = environment.defaults(config)[0] | dict(config.env_kwargs)
     if not here.is_maze or kwargs["generator"] in ("empty", "layout"):
+        return config
+    if levels is None and kwargs["num_levels"] == 1:
         return config
     wanted = LEVELS if levels is None else levels
     # Fewer levels are looked for in fewer draws, which may then hold fewer still.
