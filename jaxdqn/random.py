@@ -60,6 +60,14 @@ def unrolled(key: PRNGKey) -> PRNGKey:
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
 
 
+def unit(bits: Array) -> Array:
+    """Return a number of [0, 1) for each uniformly random word, uint32: of 24 of its bits.
+
+    More make no difference to a float32 near 1. The lowest eight have no part in it.
+    """
+    return (bits >> 8).astype(jnp.float32) / 2**24
+
+
 def _threefry_2x32(key: Array, counter: Array) -> tuple[Array, Array]:
     """Encrypt counters, uint32, in 20 rounds (Salmon et al., 2011, doi:10.1145/2063384.2063405)."""
     words = (key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxdqn.random import unit
 from jaxdqn.types import Array
 
 
@@ -43,7 +44,7 @@ def sometimes_random(bits: Array, action: Array, count: int, epsilon: float | Ar
         count: actions that there are (A).
         epsilon: probability ``[]``.
     """
-    coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
+    coin = unit(bits[0])
     return jnp.where(coin < epsilon, random_action(bits, count), action)
 
 
@@ -54,7 +55,7 @@ def drawn(bits: Array, probabilities: Array) -> Array:
         bits: uniform and independent, uint32 ``[2]``, of which the first word is used.
         probabilities: at least 0, their sum 1.
     """
-    coin = (bits[0] >> 8).astype(jnp.float32) / 2**24
+    coin = unit(bits[0])
     return jnp.sum(jnp.cumsum(probabilities)[:-1] <= coin).astype(jnp.int32)
 
 

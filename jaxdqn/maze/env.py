@@ -12,7 +12,7 @@ from jaxdqn.deferred import environment, spaces
 from jaxdqn.errors import ConfigError
 from jaxdqn.maze import check, grid, observe, solve
 from jaxdqn.maze.levels import Levels, bank, split
-from jaxdqn.random import unrolled
+from jaxdqn.random import unit, unrolled
 from jaxdqn.types import Array, PRNGKey
 
 
@@ -214,7 +214,7 @@ class Maze(environment.Environment):
         self, bits: Array, state: MazeState, action: Any, params: MazeParams
     ) -> tuple[MazeState, Array]:
         """Return the state after a step, and the reward."""
-        uniform = (bits[0] >> 8).astype(jnp.float32) / 2**24
+        uniform = unit(bits[0])
         direction = grid.slip(action, uniform, params.slip)
         cell = grid.neighbour(self.height, self.width, state.agent, direction)
         walls = params.levels.walls.reshape(len(params.levels), -1)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxdqn.errors import ConfigError
+from jaxdqn.random import unit
 from jaxdqn.replay import ring, sums
 from jaxdqn.replay.ring import Replay, Sample
 from jaxdqn.replay.sums import Sums
@@ -125,7 +126,7 @@ def prioritised(
 
     def sample(state: PrioritisedState, key: PRNGKey) -> Sample:
         bits = jax.random.bits(key, (2, batch_size))
-        point, other = (bits >> 8).astype(jnp.float32) / 2**24
+        point, other = unit(bits)
         strata = (jnp.arange(batch_size) + point) / batch_size
         slots = sums.draw(state.priorities, strata, other)
         chance = state.priorities[0].at[slots].get(mode="promise_in_bounds")
