@@ -1,5 +1,7 @@
 """Pictures show what is there, and can be drawn again from a run folder."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from jaxdqn.commands import plot
 from jaxdqn.maze import render
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
+from jaxdqn.plots.curves import TITLES
 from jaxdqn.runs import folder
 
 KEY = jax.random.key(0)
@@ -121,3 +124,31 @@ def test_curves_of_a_network_that_remembers_leave_no_place_empty():
     measured = jax.tree.map(lambda x: np.ones((2, *x.shape), x.dtype), training.measured(config))
     figure = plots.curves(config, measured, "with a memory")
     assert [axes.has_data() for axes in figure.axes] == [True] * 4
+
+
+def never_measured():
+    """A config of a maze, and two seeds' metrics at two moments, NaN wherever NaN can be."""
+    config = small(env_kwargs={"height": 4, "width": 4, "generator": "empty"}, evaluations=2)
+    shapes = training.measured(config)
+    return config, jax.tree.map(
+        lambda x: np.full((2, *x.shape), np.nan if x.dtype.kind == "f" else 1, x.dtype), shapes
+    )
+
+
+def test_curves_of_what_was_never_a_number_say_so():
+    figure = plots.curves(*never_measured(), "all NaN")
+    figure.savefig(io.BytesIO())
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert said.count("no number was measured") == len(figure.axes)
+
+
+def test_a_share_is_drawn_from_0_to_1_and_a_regret_from_0():
+    """Also where all seeds are alike, around which an axis would show a sliver."""
+    config, metrics = never_measured()
+    zero, much = np.zeros((2, 2), np.float32), np.full((2, 2), 9.0, np.float32)
+    figure = plots.curves(config, metrics.replace(success=zero, regret=much), "alike")
+    ends = {axes.get_title(): axes.get_ylim() for axes in figure.axes}
+    assert ends[TITLES["success"]] == (-0.04, 1.04)
+    low, high = ends[TITLES["regret"]]
+    assert -0.5 < low <= 0
+    assert high > 9

@@ -52,8 +52,9 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         if both:
             _draw(axes, steps, getattr(metrics.held_out, name), ORANGE, "held-out levels")
         if name == "success" and both:
-            axes.legend(frameon=False, loc="lower right")
-        if name == "loss":
+            axes.legend(frameon=False, loc="best")
+        set_range(axes, name)
+        if name == "loss" and np.any(np.asarray(metrics.loss) > 0):
             axes.set_yscale("log")
         elif name == "eval_length" and (shortest := shortest_path(config)) is not None:
             _reference(axes, steps, shortest, f"shortest path: {shortest}")
@@ -70,6 +71,21 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
     return figure
 
 
+def titled(measure: str) -> str:
+    """Return what a measure is called, held out or not."""
+    held_out = " on held-out levels" if measure.startswith("held_out_") else ""
+    return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
+
+
+def set_range(axes: Axes, measure: str) -> None:
+    """Show all that a share can be, and a regret from 0; what else is drawn sets its own range."""
+    name = measure.removeprefix("held_out_")
+    if name == "success":
+        axes.set_ylim(-0.04, 1.04)
+    elif name.endswith("regret"):
+        axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
+
+
 def shortest_path(config: Config) -> int | None:
     """Return the length of the shortest path where every episode has the same one, else None."""
     environment, env_params = environments.make(config)
@@ -84,8 +100,13 @@ def _draw(axes: Axes, steps: np.ndarray, measure: object, colour: str, label: st
     values = np.asarray(measure, np.float64)
     axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.25)
     curve = jax.device_get(statistics.sample_efficiency(jax.random.key(0), values, statistics.mean))
-    axes.plot(steps, curve.value, color=colour, linewidth=2, label=label)
+    point = "o" if len(steps) == 1 else None  # through one there is no line
+    axes.plot(steps, curve.value, color=colour, linewidth=2, label=label, marker=point)
     axes.fill_between(steps, curve.low, curve.high, color=colour, alpha=0.25, linewidth=0)
+    if np.all(np.isnan(values)):
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "no number was measured", transform=axes.transAxes, color=GREY,
+                  ha="center", va="center")  # fmt: skip
 
 
 def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
@@ -101,4 +122,4 @@ def short_steps(steps: float, _: float) -> str:
     """Write steps along an axis: 300 k, 3 M."""
     if steps >= 1e6:
         return f"{steps / 1e6:g} M"
-    return f"{steps / 1e3:g} k" if steps else "0"
+    return f"{steps / 1e3:g} k" if abs(steps) >= 1e3 else f"{steps:g}"
