@@ -1,5 +1,7 @@
 """Comparisons say what is there, and what isn't."""
 
+import io
+import itertools
 import json
 import runpy
 import sys
@@ -11,7 +13,7 @@ from conftest import ROOT, small
 from PIL import Image
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, plots
 from jaxdqn.commands import compare
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
@@ -215,3 +217,56 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     with np.load(tmp_path / "both" / "single.npz") as trained:
         mean = trained["q_bias"].mean(axis=1)
     assert content["settings"]["single"]["iqm"] == pytest.approx(mean.mean(), rel=0.5)
+
+
+def drawn(contenders):
+    """The figure of a comparison, drawn, and the boxes of the names beside its intervals."""
+    figure = plots.compare(contenders, "regret", "mean")
+    figure.savefig(io.BytesIO())
+    (interval,) = (axes for axes in figure.axes if "IQM and its 95 %" in axes.get_title())
+    labels = [label for label in interval.get_yticklabels() if label.get_text()]
+    return figure, {label.get_text(): label.get_window_extent() for label in labels}
+
+
+def many(count):
+    """Settings of long names, each better than the one before it."""
+    names = [f"sweep learning_rate 0.000{place:03d}, discount 0.99" for place in range(count)]
+    return [
+        contender(name, np.full((3, 2), float(count - place)), "regret")
+        for place, name in enumerate(names)
+    ]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_many_contenders_stand_below_each_other_best_first():
+    contenders = many(24)
+    figure, boxes = drawn(contenders)
+    assert list(boxes) == [one.name for one in reversed(contenders)], "a small regret is good"
+    for above, below in itertools.pairwise(boxes.values()):
+        assert above.y0 > below.y1, "names don't touch"
+    assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes.values())
+    assert "regret" in figure.get_suptitle()
+    along = figure.axes[0]
+    assert along.get_legend() is None
+    colours = [line.get_color() for line in along.lines]
+    assert colours[:7] == [*plots.contenders.COLOURS]
+    assert {*colours[7:]} == {plots.contenders.GREY}
+
+
+@pytest.mark.filterwarnings("error")
+def test_contenders_of_any_number_are_drawn_inside_their_figure():
+    for contenders in (many(2), many(41), [contender("a", [[np.nan] * 2] * 2, "regret")] * 2):
+        figure, _ = drawn(contenders)
+        shown = figure.get_tightbbox().padded(-0.02)  # inches, less what rounding leaves
+        assert figure.bbox_inches.fully_contains(shown.x0, shown.y0)
+        assert figure.bbox_inches.fully_contains(shown.x1, shown.y1)
+
+
+def test_two_contenders_keep_their_order_and_have_a_legend():
+    values = {"worse": 2.0, "better": 1.0}
+    figure, boxes = drawn(
+        [contender(name, [[value] * 2] * 3, "regret") for name, value in values.items()]
+    )
+    assert list(boxes) == ["worse", "better"]
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["worse", "better"]

@@ -53,7 +53,7 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
             _draw(axes, steps, getattr(metrics.held_out, name), ORANGE, "held-out levels")
         if name == "success" and both:
             axes.legend(frameon=False, loc="best")
-        set_range(axes, name)
+        _set_range(axes, name)
         if name == "loss" and np.any(np.asarray(metrics.loss) > 0):
             axes.set_yscale("log")
         elif name == "eval_length" and (shortest := shortest_path(config)) is not None:
@@ -77,15 +77,6 @@ def titled(measure: str) -> str:
     return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
 
 
-def set_range(axes: Axes, measure: str) -> None:
-    """Show all that a share can be, and a regret from 0; what else is drawn sets its own range."""
-    name = measure.removeprefix("held_out_")
-    if name == "success":
-        axes.set_ylim(-0.04, 1.04)
-    elif name.endswith("regret"):
-        axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
-
-
 def shortest_path(config: Config) -> int | None:
     """Return the length of the shortest path where every episode has the same one, else None."""
     environment, env_params = environments.make(config)
@@ -107,6 +98,14 @@ def _draw(axes: Axes, steps: np.ndarray, measure: object, colour: str, label: st
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "no number was measured", transform=axes.transAxes, color=GREY,
                   ha="center", va="center")  # fmt: skip
+
+
+def _set_range(axes: Axes, name: str) -> None:
+    """Show all that a share can be, and a regret from 0; what else is drawn sets its own range."""
+    if name == "success":
+        axes.set_ylim(-0.04, 1.04)
+    elif name.endswith("regret"):
+        axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
 
 
 def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:

@@ -10,14 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import statistics
-from jaxdqn.plots.contenders import COLOURS
-from jaxdqn.plots.curves import GREY, TITLES, short_steps
+from jaxdqn.plots.contenders import COLOURS, COUNTED, NAMED
+from jaxdqn.plots.curves import GREY, short_steps, titled
 from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 
-NAMED = 40
-"""Most settings whose names stand beside the ranking."""
 FINE = 120
 """Cells of a smoothed heat map along each axis."""
 WIDTH = 0.08
@@ -51,7 +49,7 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
         said = f"{others} others, their means" if others > 1 else "one other, its mean"
         axes.plot([], [], color=GREY, linewidth=0.8, label=said)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.set_title(f"{_title(measure)}: means over seeds and their 95 % bootstrap intervals",
+    axes.set_title(f"{titled(measure)}: means over seeds and their 95 % bootstrap intervals",
                    fontsize=10)  # fmt: skip
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(short_steps)
@@ -83,7 +81,7 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
     else:
         axes.set_ylabel("place")
     axes.set_ylim(count + 0.5, 0.5)
-    axes.set_xlabel(f"{_title(measure)}, {_counted(score)}")
+    axes.set_xlabel(f"{titled(measure)}, {COUNTED[score]}")
     axes.set_xlim(*_limits(np.array([[one.low, one.mean, one.high] for one in ranked])))
     figure.suptitle(
         f"{count} settings, means and 95 % intervals over seeds\n"
@@ -137,7 +135,7 @@ def heat_map(
         image, best = _draw_smoothed(axes, x, y, means, shades), "; the star is the best"
     axes.set_xlabel(_short(first))
     axes.set_ylabel(_short(second))
-    figure.colorbar(image, ax=axes, label=f"{_title(measure)}, {_counted(score)}")
+    figure.colorbar(image, ax=axes, label=f"{titled(measure)}, {COUNTED[score]}")
     rest = [_short(name) for name in settings[0] if name not in (first, second)]
     averaged = f", averaged over {', '.join(rest)}" if rest else ""
     axes.set_title(f"{len(chosen)} settings, means over seeds{averaged}{best}", fontsize=10)
@@ -230,15 +228,6 @@ def _means(rows: np.ndarray) -> np.ndarray:
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _title(measure: str) -> str:
-    held_out = " on held-out levels" if measure.startswith("held_out_") else ""
-    return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
-
-
-def _counted(score: Score) -> str:
-    return {"mean": "mean along training", "final": "at the end"}[score]
 
 
 def _plain(axes: Axes) -> None:
