@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import compiles_at_most, small
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 import jaxdqn
@@ -107,6 +109,46 @@ def test_learned_and_exact_values_share_one_colour_scale():
     level = maze.level(maze.bank("empty", 3, 3), 0)
     low, high = np.zeros((9, 4)), np.full((9, 4), 7.0)
     assert render.value_limits(level, low, high) == (0.0, 7.0)
+
+
+def test_what_diverged_leaves_the_colour_scale_to_the_exact_values():
+    level = maze.level(maze.bank("empty", 3, 3), 0)
+    assert render.value_limits(level, np.full((9, 4), np.nan), np.ones((9, 4))) == (1.0, 1.0)
+
+
+def arrows(axes):
+    """Directions drawn in each cell of a maze of 3 x 3, and the colours of all arrows."""
+    found, colours = {}, []
+    for drawn in axes.collections:
+        colours += [to_hex(colour) for colour in drawn.get_facecolor()] if len(drawn.U) else []
+        for x, y, u, v in zip(drawn.X, drawn.Y, drawn.U, drawn.V, strict=True):
+            cell = 3 * round(y + v / 9) + round(x + u / 9)
+            found.setdefault(cell, set()).add((round(u * 2), round(v * 2)))
+    return found, colours
+
+
+def test_all_tied_moves_are_drawn_and_learned_ones_that_are_wrong_stand_out():
+    level = maze.draw("S..\n.#.\n..G")
+    exact = np.asarray(maze.optimal_q(level, discount=0.9))
+    optimal = render.best_moves(level, exact)
+    right, down, left = (1, 0), (0, 1), (-1, 0)
+    axes = Figure().subplots()
+    render.draw_values(axes, level, exact)
+    found, colours = arrows(axes)
+    assert found == {
+        0: {right, down}, 1: {right}, 2: {down}, 3: {down}, 5: {down}, 6: {right}, 7: {right}
+    }  # fmt: skip
+    assert render.WRONG_COLOUR not in colours
+    learned = exact.copy()
+    learned[1] = [0, 0, 1, 0]
+    axes = Figure().subplots()
+    render.draw_values(axes, level, learned, (0, 1), optimal)
+    found, colours = arrows(axes)
+    assert found[0] == {down}, "as the greedy policy does"
+    assert found[1] == {left}
+    assert colours.count(render.WRONG_COLOUR) == 1
+    (start,) = (text for text in axes.texts if text.get_text() == "S")
+    assert max(start.get_position()) < -0.2, "not over its arrow"
 
 
 def test_an_animation_has_a_frame_for_each_cell_of_the_path():

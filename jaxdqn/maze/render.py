@@ -4,7 +4,7 @@ Colours are those of Okabe and Ito (2008) and viridis, which colour-blind people
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WALL_COLOUR = "#2b2b33"
 PATH_COLOUR = "#d55e00"
 REACHED_COLOUR = "#0072b2"
+WRONG_COLOUR = "#d55e00"
+TIED = 1e-5
+"""Share of a cell's values by which moves of one worth differ, as rounded in float32."""
 
 
 def greedy_path(level: Level, q: np.ndarray) -> list[int]:
@@ -36,16 +39,37 @@ def greedy_path(level: Level, q: np.ndarray) -> list[int]:
     return path
 
 
+def best_moves(level: Level, q: np.ndarray) -> np.ndarray:
+    """Return which moves are best in each cell, all of those that are tied, ``[H * W, A]``.
+
+    Args:
+        level: the maze; cells from which its goal can't be reached have no best move.
+        q: action values ``[H * W, A]``.
+    """
+    best = np.zeros(q.shape, bool)
+    inner = level.cells[:-1]
+    slack = TIED * np.abs(q[inner]).max(axis=1)
+    best[inner] = q[inner] >= (q[inner].max(axis=1) - slack)[:, None]
+    return best
+
+
 def draw_values(
-    axes: "Axes", level: Level, q: np.ndarray, limits: tuple[float, float] | None = None
+    axes: "Axes",
+    level: Level,
+    q: np.ndarray,
+    limits: tuple[float, float] | None = None,
+    optimal: np.ndarray | None = None,
 ) -> "AxesImage":
-    """Draw the best value of each cell as a colour and the best action as an arrow.
+    """Draw the best value of each cell as a colour and its best moves as arrows.
 
     Args:
         axes: where.
         level: the maze.
         q: action values ``[H * W, A]``.
         limits: ends of the colour scale; by default the smallest and largest value.
+        optimal: which moves are, ``[H * W, A]``: then in each cell only what the greedy policy
+            does is drawn, in a colour of its own where that isn't optimal. By default moves that
+            are tied are all drawn.
 
     Returns:
         The image, for a colour bar.
@@ -56,25 +80,51 @@ def draw_values(
     low, high = limits or value_limits(level, q)
     draw_walls(axes, level.walls)
     image = axes.imshow(values.reshape(level.walls.shape), cmap="viridis", vmin=low, vmax=high)
-    width = level.walls.shape[1]
-    actions = q[inner].argmax(axis=1)
+    if optimal is None:
+        cells, actions = np.nonzero(best_moves(level, q))
+        wrong = np.zeros(len(cells), bool)
+    else:
+        cells, actions = inner, q[inner].argmax(axis=1)
+        wrong = ~optimal[cells, actions]
     # White on dark values, black on bright ones.
-    bright = (values[inner] - low) / max(high - low, 1e-9) > 0.6
-    axes.quiver(
-        inner % width, inner // width, grid.COLUMN_STEP[actions], grid.ROW_STEP[actions],
-        np.where(bright, 0.0, 1.0), cmap="gray", clim=(0, 1), pivot="mid", angles="xy",
-        scale_units="xy", scale=1.9, width=0.05 / width, headwidth=4, headlength=4,
-        headaxislength=3.6, zorder=3,
+    bright = (values[cells] - low) / max(high - low, 1e-9) > 0.6
+    inks = np.where(bright, "black", "white")
+    _draw_arrows(axes, level, cells[~wrong], actions[~wrong], color=inks[~wrong], width=0.05)
+    _draw_arrows(
+        axes, level, cells[wrong], actions[wrong], color=WRONG_COLOUR, width=0.08,
+        edgecolor="white", linewidth=0.8,
     )  # fmt: skip
-    draw_end(axes, level, level.start, "S")
-    draw_end(axes, level, level.goal, "G")
+    # In a corner, the start leaves its arrow to be seen.
+    draw_end(axes, level, level.start, "S", size=_fitting(level, 8), aside=0.3)
+    draw_end(axes, level, level.goal, "G", size=_fitting(level, 11))
     return image
+
+
+def _draw_arrows(
+    axes: "Axes", level: Level, cells: np.ndarray, actions: np.ndarray, width: float, **style: Any
+) -> None:
+    """Draw moves, one alone across the middle of its cell, several from there."""
+    columns = level.walls.shape[1]
+    alone = np.bincount(cells)[cells] == 1
+    begins, lengths = np.where(alone, -0.27, 0.0), np.where(alone, 0.54, 0.44)
+    right, down = grid.COLUMN_STEP[actions], grid.ROW_STEP[actions]
+    axes.quiver(
+        cells % columns + begins * right, cells // columns + begins * down, lengths * right,
+        lengths * down, width=width / columns, pivot="tail", angles="xy", scale_units="xy",
+        scale=1, headwidth=4, headlength=4, headaxislength=3.6, zorder=3, **style,
+    )  # fmt: skip
+
+
+def _fitting(level: Level, size: float) -> float:
+    """Return the size of letters: that of mazes of ten cells across, less in larger ones."""
+    return max(5.0, size * min(1.0, 10 / max(level.walls.shape)))
 
 
 def value_limits(level: Level, *tables: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest best value in tables of action values."""
     values = [q[level.cells[:-1]].max(axis=1) for q in tables]
-    return float(np.min(values)), float(np.max(values))
+    # What diverged has no values.
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
@@ -88,8 +138,8 @@ def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
     shares = np.where(visits > 0, visits / max(visits.sum(), 1), np.nan)
     draw_walls(axes, level.walls)
     image = axes.imshow(shares.reshape(level.walls.shape), cmap="cividis", norm="log")
-    draw_end(axes, level, level.start, "S")
-    draw_end(axes, level, level.goal, "G")
+    draw_end(axes, level, level.start, "S", size=_fitting(level, 11))
+    draw_end(axes, level, level.goal, "G", size=_fitting(level, 11))
     return image
 
 
@@ -118,12 +168,14 @@ def draw_walls(axes: "Axes", walls: np.ndarray) -> None:
     axes.set_yticks([])
 
 
-def draw_end(axes: "Axes", level: Level, cell: int, letter: str, size: float = 11) -> None:
-    """Mark a cell with a letter in a circle."""
+def draw_end(
+    axes: "Axes", level: Level, cell: int, letter: str, size: float = 11, aside: float = 0.0
+) -> None:
+    """Mark a cell with a letter in a circle, in its middle or ``aside``, up to the left."""
     width = level.walls.shape[1]
     axes.text(
-        cell % width, cell // width, letter, ha="center", va="center", fontsize=size,
-        fontweight="bold", color="white", zorder=4,
+        cell % width - aside, cell // width - aside, letter, ha="center", va="center",
+        fontsize=size, fontweight="bold", color="white", zorder=4,
         bbox={"boxstyle": "circle,pad=0.25", "facecolor": PATH_COLOUR, "edgecolor": "white"},
     )  # fmt: skip
 

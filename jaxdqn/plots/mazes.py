@@ -20,7 +20,9 @@ SHEET = (4, 6)
 
 
 def policy(config: Config, params: Params, title: str) -> Figure:
-    """Draw learned values beside exact ones on the first level, with greedy arrows and path.
+    """Draw learned values beside exact ones on the first level, with moves and the greedy path.
+
+    Learned moves that aren't optimal stand out; of exact ones all that are tied are drawn.
 
     Args:
         config: settings of a run on a maze.
@@ -35,11 +37,16 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     limits = render.value_limits(level, learned, exact)
     figure = Figure(figsize=(11.5, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    image = render.draw_values(left, level, learned, limits)
+    optimal = render.best_moves(level, exact)
+    image = render.draw_values(left, level, learned, limits, optimal)
     render.draw_path(left, level, path, render.PATH_COLOUR)
     render.draw_values(right, level, exact, limits)
     left.set_title(r"learned  $\max_a\, Q_\theta(s, a)$")
     right.set_title(r"exact  $\max_a\, Q^*(s, a)$")
+    inner = level.cells[:-1]
+    wrong = np.sum(~optimal[inner, learned[inner].argmax(axis=1)])
+    left.set_xlabel(f"orange: moves that aren't optimal, in {wrong} of {len(inner)} cells")
+    right.set_xlabel("all optimal moves; white: the goal, and what the start can't reach")
     figure.colorbar(image, ax=[left, right], label="value", shrink=0.85)
     walked = f"walks {len(path) - 1}" if path[-1] == level.goal else "doesn't reach the goal"
     figure.suptitle(
