@@ -1,6 +1,7 @@
 """``jaxdqn sweep`` as a person meets it, and ``train`` of more seeds than memory holds."""
 
 import csv
+import io
 import json
 import signal
 
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import assert_same_bits, small
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from PIL import Image
 from test_cli import run_here
 
@@ -354,3 +356,22 @@ def test_a_heat_map_has_the_mean_of_each_pair_of_numbers():
         plots.sweeps.heat_map([{"a": 1.0}, {"a": 2.0}], ranked([[1.0], [2.0]]), "loss", "mean")
         is None
     )
+
+
+def test_an_interval_that_is_cut_off_ends_in_an_arrow():
+    found = ranked([[0.0, 10.0], [4.99, 5.01], [4.0, 4.01]])  # the first is 5 ± 64
+    figure = plots.sweeps.intervals(found, "eval_return", "mean")
+    (axes,) = figure.axes
+    ends = dict(zip((CARETLEFT, CARETRIGHT), axes.get_xlim(), strict=True))
+    arrows = [line for line in axes.lines if line.get_marker() in ends]
+    assert [line.get_marker() for line in arrows] == [CARETLEFT, CARETRIGHT]
+    for line in arrows:
+        assert line.get_xdata()[0] == ends[line.get_marker()]
+        assert line.get_ydata()[0] == 1 + [one.cell for one in found].index(0)
+    assert "Student's 95 % intervals" in figure.get_suptitle()
+
+
+def test_a_ranking_of_what_was_never_a_number_is_drawn():
+    figure = plots.sweeps.intervals(ranked([[np.nan, np.nan]] * 2), "eval_return", "mean")
+    figure.savefig(io.BytesIO())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["s0", "s1"]

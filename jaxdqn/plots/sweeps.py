@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from jaxdqn import statistics
 from jaxdqn.plots.contenders import COLOURS, COUNTED, NAMED
@@ -71,20 +72,27 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
     count = len(ranked)
     figure = Figure(figsize=(8.5, min(1.6 + 0.22 * count, 10.5)), layout="constrained")
     axes = figure.subplots()
+    left, right = _limits(np.array([[one.low, one.mean, one.high] for one in ranked]))
+    wide, mark = (3.0, 5.0) if count <= NAMED else (0.8, 2.0)
     for place, (one, is_worse) in enumerate(zip(ranked, worse, strict=True), 1):
         colour = GREY if is_worse else COLOURS[0]
-        axes.plot([one.low, one.high], [place, place], color=colour, linewidth=3 if count <= NAMED
-                  else 0.8, alpha=0.45, solid_capstyle="butt")  # fmt: skip
-        axes.plot(one.mean, place, "o", color=colour, markersize=5 if count <= NAMED else 2)
+        axes.plot([one.low, one.high], [place, place], color=colour, linewidth=wide, alpha=0.45,
+                  solid_capstyle="butt")  # fmt: skip
+        axes.plot(one.mean, place, "o", color=colour, markersize=mark)
+        cut = {left: (CARETLEFT, one.low < left), right: (CARETRIGHT, one.high > right)}
+        for end, (arrow, is_cut) in cut.items():
+            if is_cut:
+                axes.plot(end, place, marker=arrow, color=colour, markersize=1.6 * mark,
+                          markeredgewidth=0, clip_on=False)  # fmt: skip
     if count <= NAMED:
         axes.set_yticks(range(1, count + 1), [one.contender.name for one in ranked], fontsize=8)
     else:
         axes.set_ylabel("place")
     axes.set_ylim(count + 0.5, 0.5)
     axes.set_xlabel(f"{titled(measure)}, {COUNTED[score]}")
-    axes.set_xlim(*_limits(np.array([[one.low, one.mean, one.high] for one in ranked])))
+    axes.set_xlim(left, right)
     figure.suptitle(
-        f"{count} settings, means and 95 % intervals over seeds\n"
+        f"{count} settings, means over seeds and Student's 95 % intervals (arrow: goes on)\n"
         "blue: the best, and what isn't established to be worse", fontsize=10,
     )  # fmt: skip
     _plain(axes)
@@ -94,6 +102,8 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
 def _limits(ends: np.ndarray) -> tuple[float, float]:
     """Return limits of an axis that show all means; an interval wider than these is cut."""
     means = ends[:, 1][~np.isnan(ends[:, 1])]
+    if not len(means):
+        return 0.0, 1.0
     room = 0.5 * (np.ptp(means) or 1.0)
     low, high = np.nanmin(ends), np.nanmax(ends)
     margin = 0.03 * (high - low or 1.0)
