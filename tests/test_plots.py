@@ -9,7 +9,7 @@ import pytest
 from conftest import compiles_at_most, small
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageColor
 
 import jaxdqn
 from jaxdqn import ConfigError, maze, plots, training, walks
@@ -18,6 +18,8 @@ from jaxdqn.commands import plot
 from jaxdqn.maze import render
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
+from jaxdqn.plots import mazes
+from jaxdqn.plots import reading as pictures
 from jaxdqn.plots.curves import TITLES
 from jaxdqn.runs import folder
 
@@ -158,6 +160,37 @@ def test_an_animation_has_a_frame_for_each_cell_of_the_path():
     assert frames[0].size == (90, 90)
     assert frames[0].getpixel((15, 15)) == frames[4].getpixel((75, 75)), "the agent moved"
     assert frames[0].getpixel((75, 75)) != frames[4].getpixel((75, 75))
+    frame = ImageColor.getrgb(render.WALL_COLOUR)
+    for edge in ((0, 45), (89, 45), (45, 0), (45, 89)):
+        assert frames[0].getpixel(edge) == frame, "on a white page, too"
+
+
+def test_a_sheet_shows_where_one_that_never_moves_starts_and_says_1_move():
+    _, env_params = environments.make(small(env_kwargs=LEVELS))
+    walls = np.asarray(env_params.levels.walls[1]).reshape(-1)
+    goal, beside = 24, 19 if not walls[19] else 23
+    cells = np.array([[0, 0, 0], [beside, goal, goal]])
+    found = walks.Walks(cells, np.array([goal] * 2), np.array([2, 1]), np.array([False, True]))
+    figure = mazes.sheet(mazes.Unseen(env_params, found, "training"), "a run")
+    stays, arrives = figure.axes[:2]
+    assert [text.get_text() for text in stays.texts] == ["S×", "G"]
+    assert [text.get_text() for text in arrives.texts] == ["S", "G"]
+    assert arrives.get_title() == "1 move, 1 needed"
+
+
+def test_a_long_title_stays_on_its_picture(run_folder):
+    run = folder.load(run_folder)
+    long = "corridors_with_a_long_name-20261127-134455-drawn-again, seed 12"
+    figures = [
+        mazes.visits(run.config, run.params_of(5), 0.1, long),
+        pictures.divergence({"cells": [[0.0, 1.0]], "sum": 1.0}, long),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO())
+        shown = figure.get_tightbbox()
+        assert shown.x0 >= 0
+        assert shown.x1 <= figure.get_figwidth()
+    assert "visits" in figures[0].get_suptitle()
 
 
 def test_curves_of_a_network_that_remembers_leave_no_place_empty():

@@ -171,13 +171,18 @@ def draw_walls(axes: "Axes", walls: np.ndarray) -> None:
 def draw_end(
     axes: "Axes", level: Level, cell: int, letter: str, size: float = 11, aside: float = 0.0
 ) -> None:
-    """Mark a cell with a letter in a circle, in its middle or ``aside``, up to the left."""
+    """Mark a cell with a letter or two in a circle, in its middle or ``aside``, up to the left."""
     width = level.walls.shape[1]
     axes.text(
         cell % width - aside, cell // width - aside, letter, ha="center", va="center",
         fontsize=size, fontweight="bold", color="white", zorder=4,
         bbox={"boxstyle": "circle,pad=0.25", "facecolor": PATH_COLOUR, "edgecolor": "white"},
     )  # fmt: skip
+
+
+def moves(count: int) -> str:
+    """Return a number of moves in words."""
+    return "1 move" if count == 1 else f"{count} moves"
 
 
 def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> "list[Image]":
@@ -212,5 +217,7 @@ def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> 
         for cell in path[:count]:
             circle(pen, cell, 0.12 * side, REACHED_COLOUR)
         circle(pen, path[count - 1], 0.36 * side, REACHED_COLOUR)
+        # On a white page one sees where the maze ends.
+        pen.rectangle([0, 0, frame.width - 1, frame.height - 1], outline=WALL_COLOUR, width=2)
         frames.append(frame)
     return frames

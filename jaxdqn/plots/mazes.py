@@ -51,7 +51,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     walked = f"walks {len(path) - 1}" if path[-1] == level.goal else "doesn't reach the goal"
     figure.suptitle(
         f"{title}: regret {max(regret, 0.0):.3g} at the start; "
-        f"shortest path {maze.shortest_path(level)} moves, {walked}"
+        f"shortest path {render.moves(maze.shortest_path(level))}, {walked}"
     )
     return figure
 
@@ -92,7 +92,9 @@ def visits(config: Config, params: Params, epsilon: float, title: str) -> Figure
     axes = figure.subplots()
     image = render.draw_visits(axes, level, counts)
     figure.colorbar(image, ax=axes, label="share of steps (white: never visited)", shrink=0.85)
-    axes.set_title(f"{title}: {WALKS} episodes, $\\epsilon$ = {epsilon:.3g}", fontsize=11)
+    figure.suptitle(
+        f"{title}: visits in {WALKS} episodes, $\\epsilon$ = {epsilon:.3g}", fontsize=11, wrap=True
+    )
     return figure
 
 
@@ -161,11 +163,13 @@ def sheet(unseen: Unseen, title: str) -> Figure:
         axes.set_axis_on()
         render.draw_walls(axes, level.walls)
         render.draw_path(axes, level, path, colour)
-        render.draw_end(axes, level, path[0], "S", size=7)
-        render.draw_end(axes, level, goal, "G", size=7)
+        stays = not reached[index] and path[-1] == path[0]
         if not reached[index]:
-            render.draw_end(axes, level, path[-1], "×", size=7)
-        verdict = f"{steps} moves" if reached[index] else "failed"
+            render.draw_end(axes, level, path[-1], "S×" if stays else "×", size=7)
+        if not stays:
+            render.draw_end(axes, level, path[0], "S", size=7)
+        render.draw_end(axes, level, goal, "G", size=7)
+        verdict = render.moves(steps) if reached[index] else "failed"
         axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
     figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {unseen.kind} levels solved")
     return figure

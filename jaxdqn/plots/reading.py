@@ -59,7 +59,7 @@ def losses(reading: Reading, title: str) -> Figure:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(title, wrap=True)
     return figure
 
 
@@ -83,7 +83,7 @@ def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
         render.draw_end(axes, level, level.start, "S", size=7)
         render.draw_end(axes, level, level.goal, "G", size=7)
         needed = int(verdicts.moves[index])
-        axes.set_title(f"{len(path)} moves, {needed} needed", fontsize=9, color=colour)
+        axes.set_title(f"{render.moves(len(path))}, {needed} needed", fontsize=9, color=colour)
     figure.suptitle(f"{title}: {right.sum():,} of {len(right):,} paths exactly shortest")
     return figure
 
@@ -94,7 +94,7 @@ def attention(config: LanguageConfig, params: Params, verdicts: Verdicts, title:
     end = text.prompt_length(config.cells)
     looks = np.asarray(_weights(config, params, np.asarray(verdicts.tokens)[0]))
     looks = looks[:, end - 1, 1 : config.cells + 1]
-    figure = Figure(figsize=(3.0 * config.heads, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.0 * config.heads, 3.0), layout="constrained")
     for head, axes in enumerate(figure.subplots(1, config.heads, squeeze=False).flat):
         image = axes.imshow(looks[head].reshape(level.walls.shape), cmap="viridis")
         where = np.argwhere(level.walls)
@@ -105,7 +105,9 @@ def attention(config: LanguageConfig, params: Params, verdicts: Verdicts, title:
         axes.set_yticks([])
         axes.set_title(f"head {head + 1}: {looks[head].sum():.0%} on cells", fontsize=9)
         figure.colorbar(image, ax=axes, shrink=0.7)
-    figure.suptitle(f"{title}: attention of the last layer from the agent's cell (white: walls)")
+    figure.suptitle(
+        f"{title}: attention of the last layer from the agent's cell (white: walls)", wrap=True
+    )
     return figure
 
 
@@ -117,7 +119,9 @@ def divergence(found: dict[str, Any], title: str) -> Figure:
     figure.colorbar(image, ax=axes, label="nats")
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"{title}: KL(exact ‖ model) of each cell, {found['sum']:.3g} nats", fontsize=10)
+    figure.suptitle(
+        f"{title}: KL(exact ‖ model) of each cell, {found['sum']:.3g} nats", fontsize=10, wrap=True
+    )
     return figure
 
 

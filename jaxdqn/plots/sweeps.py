@@ -148,7 +148,9 @@ def heat_map(
     figure.colorbar(image, ax=axes, label=f"{titled(measure)}, {COUNTED[score]}")
     rest = [_short(name) for name in settings[0] if name not in (first, second)]
     averaged = f", averaged over {', '.join(rest)}" if rest else ""
-    axes.set_title(f"{len(chosen)} settings, means over seeds{averaged}{best}", fontsize=10)
+    figure.suptitle(
+        f"{len(chosen)} settings, means over seeds{averaged}{best}", fontsize=10, wrap=True
+    )
     return figure
 
 
