@@ -60,4 +60,4 @@ def apart(config: Config) -> tuple[Config, Any]:
         ConfigError: a setting that can't be honoured.
     """
     _, env_params = environments.make(config)
-    return config.replace(env_params={}), env_params
+    return config.settled().replace(env_params={}), env_params

@@ -18,6 +18,7 @@ import jaxdqn
 from jaxdqn import Config, ConfigError, environment, settings, training
 from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
+from jaxdqn.config.toml import from_toml
 from jaxdqn.losses import heads
 from jaxdqn.runs import folder
 from jaxdqn.settings import RunSettings
@@ -218,7 +219,6 @@ def test_no_schedule_trains_on_fewer_steps_than_asked(envs, every, warmup, evalu
         small(widths=(3, 5), max_grad_norm=math.inf, double=False),
         small(env_params={"cell_rewards": np.array([[0.5, 1.0], [0.0, -1.0]])}),
         small(learning_rate=np.array([1e-3, 1e-4])),
-        small(discount=1, epsilon_end=0),
         small(env_kwargs={"generator": "layout", "layout": "S..\n.#.\n..G"}),
     ],
 )
@@ -239,6 +239,13 @@ def test_none_is_left_out_of_toml_and_what_toml_lacks_is_refused(tmp_path):
     refuse(lambda: to_toml(config), said)
     refuse(lambda: folder.create(tmp_path / "run", config), said)
     assert not list(tmp_path.iterdir())
+
+
+def test_whole_numbers_are_written_as_they_are_read():
+    """A sweep's folder knows its settings by this text."""
+    written = to_toml(small(discount=1, epsilon_end=np.float32(0)))
+    assert "discount = 1.0" in written
+    assert to_toml(from_toml(written, "text")) == written
 
 
 def write(tmp_path, text: str):
@@ -338,10 +345,6 @@ ENTRIES = {
         ({"env_params": {"cell_rewards": [[1.0], [1.0, 2.0]]}}, ["cell_rewards", "a number"]),
         ({"env_params": {"slip": 1e39}}, ["env_params.slip (1e+39)", "finite in 32 bits"]),
         ({"env_params": {"slip": 2**31}}, ["env_params.slip (2147483648)", "below 2147483648"]),
-        (
-            {"adam_epsilon": np.int64(2**31)},
-            ["adam_epsilon (np.int64(2147483648))", "with a decimal point"],
-        ),
         ({"discount": jax.random.key(0)}, ["discount (", "a number, from 0 to 1"]),
         ({"learning_rate": [[1.0], [1.0, 2.0]]}, ["learning_rate", "a number"]),
         ({"env": object()}, ["env (of type object)", "register it with gymnax", "module:Class"]),

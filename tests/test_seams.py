@@ -106,7 +106,7 @@ def test_a_method_without_replay_or_network_trains_sweeps_and_is_saved(plugged, 
     np.testing.assert_array_equal(swept.at(rate=0.1, seed=0).q_error, metrics.q_error)
     assert not np.array_equal(swept.at(rate=0.5, seed=0).q_error, metrics.q_error)
     path = tmp_path / "checkpoint"
-    checkpoint.save(path, state, plugged, metrics, seeds=range(1))
+    checkpoint.save(path, state, plugged, metrics)
     restored = checkpoint.restore(path)
     chex.assert_trees_all_equal(restored.state.agent, state.agent)
     assert restored.config == plugged

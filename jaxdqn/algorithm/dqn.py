@@ -175,7 +175,6 @@ def sample_and_learn(
         for key in (state.keys.sample, state.keys.learn)
     )
     drawn = replay.sample(state.replay, key_sample)
-    batch = batch_of(drawn.items)
-    agent, info, surprise = how.learn(state.agent, batch, drawn.weight, key_learn)
+    agent, info, surprise = how.learn(state.agent, batch_of(drawn.items), drawn.weight, key_learn)
     stored = replay.update(state.replay, drawn.index, surprise)
     return state.replace(agent=agent, replay=stored), tally.learned(info)

@@ -23,6 +23,7 @@ def check(config: Config) -> None:
         ConfigError: at the first setting that can't be honoured, or where this is no ``Config``.
     """
     check_kind(config)
+    config = config.settled()
     for word in (parts.RUN, *config.chosen):
         check_words(config.part(word))
     for word in config.chosen:

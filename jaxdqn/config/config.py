@@ -51,6 +51,17 @@ class Config:
         chosen = parts.choose({**self._chosen, **words})
         return _made(chosen, _assemble(chosen, self._chosen, self._parts, words))
 
+    def settled(self) -> "Config":
+        """Return the same settings with numbers of their kinds: 1.0 for 1, where it is a float.
+
+        JAX would compile for each of them. Not from the beginning, since a Config of axes, for
+        ``jax.vmap``, has whole numbers in their place.
+        """
+        known = self.words.items()
+        return self.replace(
+            **{name: word.as_leaf(getattr(self, name)) for name, word in known if word.is_number}
+        )
+
     def part(self, word: str) -> Any:
         """Return the struct of one part: ``"run"``, or the one that ``word`` chooses."""
         return self._parts[word]
@@ -82,7 +93,16 @@ class Config:
         return _made, (self._chosen, self._parts)
 
     def __dir__(self) -> list[str]:
-        return [*self._chosen, *self.words, "chosen", "part", "replace", "schedule", "words"]
+        return [
+            *self._chosen,
+            *self.words,
+            "chosen",
+            "part",
+            "replace",
+            "schedule",
+            "settled",
+            "words",
+        ]
 
     def __setattr__(self, name: str, value: Any = None) -> None:
         raise dataclasses.FrozenInstanceError(
@@ -140,7 +160,7 @@ def _assemble(
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
             **{
-                name: (known.as_leaf if known.is_number else hashable)(values[name])
+                name: values[name] if known.is_number else hashable(values[name])
                 for name, known in settings.words(kind).items()
                 if name in values
             }

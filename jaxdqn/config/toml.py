@@ -115,6 +115,7 @@ def to_toml(config: Config) -> str:
     Raises:
         ConfigError: a value that TOML has no way to write.
     """
+    config = config.settled()
     return dump({name: getattr(config, name) for name in (*config.chosen, *config.words)})
 
 

@@ -84,6 +84,7 @@ def grid(
         ConfigError: a field, a value or a seed that can't be honoured.
     """
     check_kind(config)
+    config = config.settled()
     axes = _axes(_lists(config, swept), zipped)
     found = Grid(config, axes, settings_along(axes), _numbers(seeds))
     for name, values in {**axes, "seeds": found.seeds}.items():

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from flax import struct
 from flax.core import FrozenDict
 
@@ -80,9 +81,10 @@ class Word(NamedTuple):
 
 
 def as_float(value: Any) -> Any:
-    """Return 1.0 for 1, since JAX compiles for each of them; what isn't a number stays as it is."""
-    is_whole = type(value) is int and abs(value) <= sys.float_info.max
-    return float(value) if is_whole else value
+    """Return a number of Python's or NumPy's as a float; what isn't one stays as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer | np.floating):
+        return value
+    return value if isinstance(value, int) and abs(value) > sys.float_info.max else float(value)
 
 
 @functools.cache
