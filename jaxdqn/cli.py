@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from jaxdqn.commands import guard
+from jaxdqn.runs import signals
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
 
@@ -120,11 +121,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
-    if not distributed:
-        return run(command, rest, chosen)
-    end = guard.watch() if hasattr(os, "fork") else lambda: None
+    end = guard.watch() if distributed and hasattr(os, "fork") else lambda: None
     try:
-        return run(command, rest, chosen, given)
+        with signals.repeated():
+            return run(command, rest, chosen, given if distributed else None)
+    except KeyboardInterrupt:
+        print("jaxdqn: interrupted; what was saved is kept.", file=sys.stderr)
+        return 130
     finally:
         end()
 
@@ -143,8 +146,9 @@ def run(
         chosen: options before the command.
         distributed: what is said of several processes; None: there is one.
     """
-    from jaxdqn.errors import ConfigError
-    from jaxdqn.parallel import devices, processes
+    with signals.ending():
+        from jaxdqn.errors import ConfigError
+        from jaxdqn.parallel import devices, processes
 
     # So that --env module:Class finds a module beside the configuration, as python -m would.
     sys.path.append(os.getcwd())
@@ -156,15 +160,14 @@ def run(
             processes.start(distributed)
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
-        status = int(importlib.import_module(f"jaxdqn.commands.{command}").main(rest))
+        with signals.ending():
+            module = importlib.import_module(f"jaxdqn.commands.{command}")
+        status = int(module.main(rest))
         processes.wait_for_all()
         return status
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("jaxdqn: interrupted; what was saved is kept.", file=sys.stderr)
-        return 130
     finally:
         # JAX may end a process that waits for the others here, before a traceback is printed.
         if distributed is not None and not isinstance(sys.exception(), Exception):

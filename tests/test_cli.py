@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from jaxdqn.commands import compare, evaluate, export, resume, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
-from jaxdqn.runs import console, session
+from jaxdqn.runs import console, session, signals
 from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
@@ -305,6 +306,42 @@ def test_a_first_signal_asks_a_second_one_stops_and_all_is_as_before(number):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.5])
+def test_a_signal_while_jax_loads_ends_the_process(finished, tmp_path, pause):
+    folder, _, _ = finished
+    process = start("train", "tiny.toml", "--out", tmp_path / "run", cwd=folder)
+    assert "loading JAX" in process.stdout.readline()
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (-signal.SIGINT, 130), err
+    assert "Traceback" not in err
+    assert "compiling" not in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_that_python_ignores_comes_again_and_all_is_as_before():
+    before = sys.unraisablehook, signal.getsignal(signal.SIGINT)
+
+    def ignoring(phase, _):
+        if phase == "start":
+            gc.callbacks.remove(ignoring)
+            signal.raise_signal(signal.SIGINT)
+
+    @signals.repeated()
+    def collect():
+        gc.callbacks.append(ignoring)
+        gc.collect()
+        for _ in range(1_000):
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        collect()
+    with signals.ending():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert before == (sys.unraisablehook, signal.getsignal(signal.SIGINT))
 
 
 @pytest.mark.slow

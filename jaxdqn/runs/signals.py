@@ -1,11 +1,51 @@
-"""Ctrl-C and SIGTERM, held back until there is something to keep."""
+"""Ctrl-C and SIGTERM: heard wherever they fall, held back until there is something to keep."""
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Self
+from typing import Any, Self
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """While it is entered, Ctrl-C ends the process at once, whatever Python code is run.
+
+    An extension that is imported makes an ``ImportError`` of it.
+    """
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def repeated() -> Iterator[None]:
+    """While it is entered, a Ctrl-C that falls where Python ignores errors comes again soon after.
+
+    JAX has a callback in the garbage collector, which ignores them.
+    """
+    before = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if ignored.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            before(ignored)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 class Held(contextlib.ExitStack):
