@@ -193,7 +193,7 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
         words = ["sweep", "table.toml", "--env_params.slip", "0", "--measure", "q_error"]
         code, out, err = run_here(*words, "--out", "stopped", cwd=folder)
     assert (code, err) == (130, "")
-    assert "interrupted: finishing this evaluation, then saving" in out
+    assert "interrupted: finishing this compilation or evaluation, then saving" in out
     assert "stopped after 0 of 6 agents; go on with: jaxdqn resume stopped" in out
     code, out, err = run_here("resume", "stopped", cwd=folder)
     assert (code, err) == (0, "")

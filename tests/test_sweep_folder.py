@@ -84,7 +84,7 @@ def test_ctrl_c_in_python_keeps_what_was_learned_and_then_interrupts(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         jaxdqn.sweep(small(), seeds=8, out=tmp_path, say=said.append, **SWEPT)
     assert said[-1] == f"stopped after 0 of 32 agents; go on with: jaxdqn resume {tmp_path}"
-    assert "interrupted: finishing this evaluation" in capsys.readouterr().err
+    assert "interrupted: finishing this compilation or evaluation" in capsys.readouterr().err
     assert len(list((tmp_path / "under_way").iterdir())) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -141,7 +141,11 @@ def print_table(table: Table) -> None:
 
 def say_interrupted(errors: bool = False) -> None:
     """Say that a signal was heard, and what is still done."""
-    print_line("interrupted: finishing this evaluation, then saving …", errors)
+    print_line(
+        "interrupted: finishing this compilation or evaluation, then saving; a second time stops "
+        "without …",
+        errors,
+    )
 
 
 def live_line(*fields: str, errors: bool = False) -> bars.Progress:
