@@ -284,7 +284,7 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "interrupted: finishing this evaluation, then saving" in out
+    assert "interrupted: finishing this compilation or evaluation, then saving; a second" in out
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
     back = jaxdqn.restore(tmp_path / "run")
     done = int(back.state.evaluations)
@@ -342,6 +342,34 @@ def test_a_signal_that_python_ignores_comes_again_and_all_is_as_before():
     with signals.ending():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert before == (sys.unraisablehook, signal.getsignal(signal.SIGINT))
+
+
+@pytest.mark.parametrize("line", [["train", "tiny.toml"], ["compare", "tiny.toml", "same.toml"]])
+def test_what_is_interrupted_before_any_result_leaves_no_folder(
+    finished, tmp_path, monkeypatch, line
+):
+    folder, _, _ = finished
+    (folder / "same.toml").write_text((folder / "tiny.toml").read_text())
+
+    def interrupted(*_, **__):
+        if line[0] == "train":
+            assert sorted(path.name for path in out.iterdir()) == ["config.toml", "metrics.csv"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seeds, "train_in_periods", interrupted)
+    out = tmp_path / "out"
+    code, _, err = run_here(*line, "--seeds", 2, "--out", out, cwd=folder)
+    assert (code, err) == (130, "jaxdqn: interrupted; what was saved is kept.\n")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "thesis.tex", "maze.npz"])
+def test_a_folder_that_holds_something_stays(tmp_path, name):
+    (tmp_path / "config.toml").touch()
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigError), folder_of_runs.removed_if_useless(tmp_path):
+        raise ConfigError("no more memory")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["config.toml", name])
 
 
 @pytest.mark.slow

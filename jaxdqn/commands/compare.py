@@ -58,12 +58,13 @@ def main(arguments: list[str]) -> int:
     out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
     folder.make_folder(out)
     contenders = []
-    for path in chosen.settings:
-        for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
-            # Settings may be paths.
-            name = contender.name.replace("/", "-")
-            folder.save_arrays(out / f"{name}.npz", contender.metrics)
-            contenders.append(contender)
+    with folder.removed_if_useless(out):
+        for path in chosen.settings:
+            for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
+                # Settings may be paths.
+                name = contender.name.replace("/", "-")
+                folder.save_arrays(out / f"{name}.npz", contender.metrics)
+                contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(
         out / "comparison.json",

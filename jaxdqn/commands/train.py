@@ -65,8 +65,9 @@ def main(arguments: list[str]) -> int:
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         return sweep.watch(out, grid(config, numbers, {}), looking)
     folder.create(out, config)
-    console.announce(config, numbers, out)
-    return watch(out, config, numbers, chosen.keeping)
+    with folder.removed_if_useless(out):
+        console.announce(config, numbers, out)
+        return watch(out, config, numbers, chosen.keeping)
 
 
 def watch(

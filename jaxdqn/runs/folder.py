@@ -19,6 +19,9 @@ from jaxdqn.runs import files
 from jaxdqn.runs.checkpoint import versions
 from jaxdqn.types import Params
 
+_BEFORE_TRAINING = {"config.toml", "metrics.csv"}
+"""What a run folder holds before its first checkpoint, after which rows are written."""
+
 
 class Run(NamedTuple):
     """A run folder, read.
@@ -72,6 +75,21 @@ def create(path: Path, config: Config) -> None:
         write_config(path, text)
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+@contextlib.contextmanager
+def removed_if_useless(path: Path) -> Iterator[None]:
+    """Remove a folder that was just made where an error or Ctrl-C comes before any result."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            there = list(path.iterdir())
+            if {file.name for file in there} <= _BEFORE_TRAINING:
+                for file in there:
+                    file.unlink()
+                path.rmdir()
+        raise
 
 
 def make_folder(path: Path) -> None:
