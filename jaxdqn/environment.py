@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,11 @@ from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
-from jaxdqn.settings import as_float
+from jaxdqn.settings import as_float, told
 from jaxdqn.types import Array, PRNGKey
+
+_OPTIONAL = (int | None, float | None, str | None, tuple[int, int] | None)
+"""Annotations of arguments without a default that the command line offers, too."""
 
 
 class Environment(NamedTuple):
@@ -84,10 +88,11 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         ConfigError: an unknown environment or argument.
     """
     environment, params = _make(config.env, config.env_kwargs)
+    hints = _hints(environment)
     kwargs = {
         name: value
         for name, value in _usual(environment).items()
-        if isinstance(value, bool | int | float | str)
+        if isinstance(value, bool | int | float | str) or hints.get(name) in _OPTIONAL
     }
     numbers = {
         field.name: value
@@ -95,6 +100,33 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         if isinstance(value := getattr(params, field.name), bool | int | float)
     }
     return kwargs, numbers
+
+
+def described(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[Any, str]]]:
+    """Return of what ``defaults`` returns the kinds, and what docstrings say, by name.
+
+    Raises:
+        ConfigError: an unknown environment or argument.
+    """
+    environment, params = _make(config.env, config.env_kwargs)
+    hints, kind = _hints(environment), type(environment.gymnax)
+    of_kwargs, of_params = told(kind) | told(kind.__init__), told(type(params))
+    kwargs, numbers = defaults(config)
+
+    def kind_of(name: str, value: Any) -> Any:
+        hint = hints.get(name)
+        return hint if value is None or typing.get_origin(hint) is Literal else type(value)
+
+    return (
+        {name: (kind_of(name, x), of_kwargs.get(name, "")) for name, x in kwargs.items()},
+        {name: (type(x), of_params.get(name, "")) for name, x in numbers.items()},
+    )
+
+
+def _hints(environment: Environment) -> dict[str, Any]:
+    """Return how the constructor's arguments are annotated."""
+    taken = inspect.signature(type(environment.gymnax)).parameters
+    return {name: of.annotation for name, of in taken.items()}
 
 
 def _usual(environment: Environment) -> dict[str, Any]:

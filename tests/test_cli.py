@@ -252,6 +252,50 @@ def test_help_shows_the_chosen_parts_and_what_each_setting_costs(
     assert train.parse([str(path), "--network", "mlp"]).settings == config.replace(network="mlp")
 
 
+def test_help_explains_the_environments_options_and_lists_their_choices(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "90")
+    path = tmp_path / "tiny.toml"
+    path.write_text(to_toml(small()))
+    with pytest.raises(SystemExit):
+        train.parse([str(path), "--help"])
+    said = capsys.readouterr().out
+    for flag, words in [
+        ("env_kwargs.density FLOAT", "probability of a wall"),
+        ("env_kwargs.carver {uniform,depth_first}", "compiled"),
+        ("env_kwargs.start {corner,random}", "in each episode"),
+        ("env_kwargs.layout {None}|STR", "the maze as text"),
+        ("env_kwargs.difficulty {None}|{INT INT}", "on the shortest path"),
+        ("env_params.slip FLOAT", "moving sideways"),
+        ("env_params.step_cost FLOAT", "subtracted at every step. sweepable"),
+    ]:
+        assert words in said_of(flag, said)
+
+
+def test_layout_and_difficulty_are_options_too(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(to_toml(small()))
+    drawn = ["--env_kwargs.generator", "layout", "--env_kwargs.layout", "S.\n.G"]
+    assert train.parse([str(path), *drawn]).settings.env_kwargs["layout"] == "S.\n.G"
+    hard = ["--env_kwargs.generator", "scatter", "--env_kwargs.difficulty", "6", "8"]
+    config = train.parse([str(path), *hard]).settings
+    assert config.env_kwargs["difficulty"] == (6, 8)
+    path.write_text(to_toml(config))
+    assert train.parse([str(path)]).settings == config
+    assert "layout" not in config.env_kwargs
+
+
+def test_numbers_of_the_environment_are_offered_whatever_the_file_makes_of_them(tmp_path):
+    path = tmp_path / "tiny.toml"
+    rewards = np.arange(16.0).reshape(4, 4)
+    params = {"step_cost": 1, "cell_rewards": rewards}
+    path.write_text(to_toml(small(env_params=params)))
+    config = train.parse([str(path), "--env_params.step_cost", "0.5"]).settings
+    assert config.env_params["step_cost"] == 0.5
+    np.testing.assert_array_equal(config.env_params["cell_rewards"], rewards)
+
+
 def test_help_lists_every_setting_with_its_default(finished):
     folder, _, _ = finished
     code, out, _ = run_here("train", "--help", cwd=folder)
@@ -259,7 +303,7 @@ def test_help_lists_every_setting_with_its_default(finished):
     code, out, _ = run_here("train", "tiny.toml", "--help", cwd=folder)
     assert code == 0
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
-                 "--env_params.slip", "(default: 0.0001)",
+                 "--env_params.slip", "0.0001)",
                  "{mlp,residual,transformer}"):  # fmt: skip
         assert word in out
     for word in small().words:

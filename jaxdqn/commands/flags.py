@@ -2,12 +2,14 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from jaxdqn.config import Config, parts
-from jaxdqn.settings import descriptions, words
+from jaxdqn.settings import as_float, descriptions, words
 
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
 
@@ -70,11 +72,34 @@ def group(name: str, kind: type, values: Any, choice: dict[str, Any] | None = No
     return made(**{word: getattr(values, word) for word in flags})
 
 
-def expecting(arguments: type, offered: Any) -> Any:
+def table(
+    said: str, how: str, values: Mapping[str, Any], known: Mapping[str, tuple[Any, str]]
+) -> Any:
+    """Return the entries of one of the environment's tables, for tyro.
+
+    Args:
+        said: of the table.
+        how: entries are set.
+        values: defaults by name.
+        known: kinds and descriptions by name; other entries are as their values.
+    """
+    flags, defaults = {}, {}
+    for name, value in values.items():
+        kind, about = known.get(name, (type(value), ""))
+        # An array in the file, where there may be one number, is shown and stays.
+        flags[name] = _flag(np.ndarray if isinstance(value, np.ndarray) else kind, about, how)
+        defaults[name] = as_float(value) if kind is float else value
+    made = dataclasses.make_dataclass("Table", flags.items(), frozen=True)
+    made.__doc__ = said
+    return made(**defaults)
+
+
+def expecting(arguments: type, offered: Any, **tables: Any) -> Any:
     """Return a command's dataclass of arguments with ``offered`` as its ``settings``."""
+    kinds = {name: type(entries) for name, entries in tables.items()}
     return dataclasses.make_dataclass(
         arguments.__name__,
-        [("settings", _WITHOUT_PREFIX[type(offered)])],
+        [("settings", _WITHOUT_PREFIX[type(offered)]), *kinds.items()],
         bases=(arguments,),
         frozen=True,
         namespace={"__doc__": arguments.__doc__},

@@ -29,10 +29,8 @@ class Arguments:
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
     """Settings, a TOML file such as configs/maze.toml; the options below change single ones."""
     settings: Config
-    env_kwargs: dict[str, Any]
-    """Arguments of the environment's constructor: compiled."""
-    env_params: dict[str, Any]
-    """Parameters of the environment: sweepable."""
+    env_kwargs: Any
+    env_params: Any
     seeds: int = 16
     """Agents, one per seed, trained side by side on all cores or devices."""
     first_seed: int = 0
@@ -107,13 +105,19 @@ def parse(arguments: list[str]) -> Arguments:
     check_single(config)
     kwargs, params = environment.defaults(config)
     offer = flags.offer(config)
-    kind = flags.expecting(Arguments, offer)
-    offered = kind(
-        config_file=Path(named) if named else tyro.MISSING,
-        settings=offer,
-        env_kwargs={**kwargs, **config.env_kwargs},
-        env_params={**params, **config.env_params},
-    )
+    about_kwargs, about_params = environment.described(config)
+    tables = {
+        "env_kwargs": flags.table(
+            "Arguments of the environment's constructor.", "compiled",
+            {**kwargs, **config.env_kwargs}, about_kwargs,
+        ),
+        "env_params": flags.table(
+            "Parameters of the environment.", "sweepable",
+            {**params, **config.env_params}, about_params,
+        ),
+    }  # fmt: skip
+    kind = flags.expecting(Arguments, offer, **tables)
+    offered = kind(Path(named) if named else tyro.MISSING, settings=offer, **tables)
     chosen = tyro.cli(
         kind, prog="jaxdqn train", args=arguments, default=offered, use_underscores=True
     )
@@ -121,8 +125,8 @@ def parse(arguments: list[str]) -> Arguments:
         raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
     settings = config.replace(
         **flags.taken(chosen.settings),
-        env_kwargs=_changed(chosen.env_kwargs, kwargs, config.env_kwargs),
-        env_params=_changed(chosen.env_params, params, config.env_params),
+        env_kwargs=_changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
+        env_params=_changed(vars(chosen.env_params), params, config.env_params),
     )
     settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
     check(settings)

@@ -1,15 +1,17 @@
 """Refusals: arguments and parameters that make no maze, in the words of the configuration."""
 
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
 
-GENERATORS = ("empty", "scatter", "corridors", "braid", "rooms", "layout")
-CARVERS = ("uniform", "depth_first")
+Generator = Literal["empty", "scatter", "corridors", "braid", "rooms", "layout"]
+Carver = Literal["uniform", "depth_first"]
+GENERATORS, CARVERS = typing.get_args(Generator), typing.get_args(Carver)
 LONGEST = 128
 """Most rows and columns of an environment's mazes."""
 

@@ -1,7 +1,7 @@
 """The maze as a gymnax environment."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -69,9 +69,9 @@ class Maze(environment.Environment):
         self,
         height: int = 10,
         width: int = 10,
-        generator: str = "scatter",
+        generator: check.Generator = "scatter",
         density: float = 0.3,
-        carver: str = "uniform",
+        carver: check.Carver = "uniform",
         loops: float = 0.5,
         room_size: int = 3,
         layout: str | None = None,
@@ -79,9 +79,9 @@ class Maze(environment.Environment):
         num_levels: int = 1,
         num_held_out: int = 0,
         level_seed: int = 0,
-        start: str = "corner",
-        goal: str = "corner",
-        observation: str = "position",
+        start: Literal["corner", "random"] = "corner",
+        goal: Literal["corner", "random"] = "corner",
+        observation: observe.Kind = "position",
         view_size: int = 5,
     ) -> None:
         """Choose the structure; numbers are in ``MazeParams``.
@@ -89,7 +89,7 @@ class Maze(environment.Environment):
         Args:
             height: rows (H), 1 to 128.
             width: columns (W), 1 to 128; at least two cells in all.
-            generator: kind of maze, see ``levels.bank``, as are the arguments down to
+            generator: kind of maze, see ``jaxdqn.maze.levels.bank``, as are the arguments down to
                 ``difficulty``.
             density: probability of a wall, for ``"scatter"``.
             carver: ``"uniform"`` or ``"depth_first"``, for ``"corridors"`` and ``"braid"``.
@@ -102,7 +102,7 @@ class Maze(environment.Environment):
             level_seed: seed of the bank.
             start: ``"corner"`` (0, 0), or ``"random"`` in each episode.
             goal: ``"corner"`` (H-1, W-1), or ``"random"`` in each episode.
-            observation: what the agent sees, see ``observe.make``.
+            observation: what the agent sees, see ``jaxdqn.maze.observe.make``.
             view_size: side of what is seen with ``"view"`` (R), odd.
 
         Raises:

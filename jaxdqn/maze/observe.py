@@ -1,7 +1,8 @@
 """What an agent sees of a maze: one pure function of walls, agent and goal for each kind."""
 
+import typing
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 
@@ -10,7 +11,8 @@ from jaxdqn.maze import grid, text
 from jaxdqn.maze.text import TOKENS
 from jaxdqn.types import Array
 
-OBSERVATIONS = ("position", "coordinates", "planes", "view", "tokens", "text", "choices")
+Kind = Literal["position", "coordinates", "planes", "view", "tokens", "text", "choices"]
+OBSERVATIONS = typing.get_args(Kind)
 
 
 class Observation(NamedTuple):

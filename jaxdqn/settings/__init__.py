@@ -9,6 +9,7 @@ from jaxdqn.settings.words import (
     descriptions,
     leaf,
     static,
+    told,
     words,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "leaf",
     "schedule",
     "static",
+    "told",
     "words",
 ]

@@ -10,6 +10,7 @@ import functools
 import inspect
 import itertools
 import math
+import re
 import sys
 import textwrap
 import typing
@@ -110,3 +111,9 @@ def descriptions(part: type) -> dict[str, str]:
                 name, text = ast.unparse(field.target), ast.literal_eval(below.value)
                 said[name] = " ".join(text.split())
     return said
+
+
+def told(of: Any) -> dict[str, str]:
+    """Return what a docstring says under ``Args`` or ``Attributes``, by name."""
+    entries = re.findall(r"(?m)^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(of) or "")
+    return {name: " ".join(text.replace("``", "").split()) for name, text in entries}
