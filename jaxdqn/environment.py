@@ -4,8 +4,11 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import sys
+import traceback
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -23,6 +26,8 @@ from jaxdqn.types import Array, PRNGKey
 
 _OPTIONAL = (int | None, float | None, str | None, tuple[int, int] | None)
 """Annotations of arguments without a default that the command line offers, too."""
+_LIBRARIES = {"chex", "flax", "gymnax", "jax", "jaxdqn", "jaxlib", "numpy"}
+"""Packages that an environment's own code calls, or is called by."""
 
 
 class Environment(NamedTuple):
@@ -150,7 +155,7 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
         except Exception as error:
             raise ConfigError(
                 f"env_kwargs ({shown(dict(kwargs))}) were refused by {name} "
-                f"({_first_line(error)}): change them."
+                f"({_first_line(error)}{_place(error)}): change them."
             ) from error
         params, actions, seen, obs = _look_at(name, env)
     if not isinstance(actions, spaces.Discrete):
@@ -224,7 +229,7 @@ def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
     except Exception as error:
         raise ConfigError(
             f"env ({name!r}) can't be used as gymnax 1.0's environments are ({_what(error)}): "
-            "mend it."
+            f"{_remedy(error)}."
         ) from error
     return params, actions, seen, obs
 
@@ -249,11 +254,26 @@ def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
 
 
 def _what(error: Exception) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}"
+    return f"{type(error).__name__}: {_first_line(error)}{_place(error)}"
 
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _place(error: Exception) -> str:
+    """Return where in the user's own code an error comes from, such as " at myenv.py:27"."""
+    at = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package not in _LIBRARIES | sys.stdlib_module_names:
+            at = f" at {Path(frame.f_code.co_filename).name}:{line}"
+    return at
+
+
+def _remedy(error: Exception) -> str:
+    branches = isinstance(error, jax.errors.TracerBoolConversionError)
+    return "use jnp.where in place of if" if branches else "mend it"
 
 
 def _check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:

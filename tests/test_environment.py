@@ -213,12 +213,33 @@ class Chance(Lever):
         return jnp.ones(2), state, 1.0 * action, self.is_terminated(state, params), {}
 
 
+class Typo(Lever):
+    def step_env(self, key, state, action, params):
+        return super().step_env(key, state, oops, params)  # an error
+
+
+class Branch(Lever):
+    def is_terminated(self, state, params):
+        if state.time >= 5:  # traced
+            return True
+        return False
+
+
+class Picky(Lever):
+    def __init__(self, pay=1.0):
+        raise ValueError("no pay")  # picky
+
+
 class Nothing:
     pass
 
 
 lever = Lever()
 """
+
+
+def line_of(words):
+    return f"own_worlds.py:{OWN[: OWN.index(words)].count(chr(10)) + 1}"
 
 
 @pytest.fixture
@@ -272,6 +293,9 @@ def _data(x):
         ("own_worlds:Blind", ["has no observation_space"]),
         ("own_worlds:Bare", ["default_params of type Named", "flax.struct.dataclass"]),
         ("own_worlds:Old", ["returns 4 values from step_env", "whether the world ended"]),
+        ("own_worlds:Typo", [f"'oops' is not defined at {line_of('# an error')}): mend it"]),
+        ("own_worlds:Branch", [f" at {line_of('# traced')}): use jnp.where in place of if"]),
+        ("own_worlds:Picky", [f"(no pay at {line_of('# picky')}): change them"]),
         ("own_worlds:OldStep", ["returns 5 values from step", "six", "final_observation"]),
     ],
 )
