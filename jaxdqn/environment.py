@@ -178,7 +178,7 @@ def _class_of(name: str) -> Any:
     """Return the class of a registered environment, or of ``package.module:Class``."""
     if ":" not in name:
         if name not in gymnax.registered_envs:
-            raise unknown("env", name, gymnax.registered_envs)
+            raise _unknown(name)
         return gymnax.registration._registry[name]
     module, _, attribute = name.partition(":")
     try:
@@ -197,6 +197,16 @@ def _class_of(name: str) -> Any:
     if not inspect.isclass(found):
         raise ConfigError(f"env ({name!r}) is no class: name the environment's class.")
     return found
+
+
+def _unknown(name: str) -> ConfigError:
+    module, dot, attribute = name.rpartition(".")
+    if dot and module and attribute.isidentifier():
+        return ConfigError(
+            f"env ({name!r}) is not known: a class of one's own is named package.module:Class, "
+            f"such as '{module}:{attribute}'."
+        )
+    return unknown("env", name, gymnax.registered_envs)
 
 
 def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:

@@ -288,6 +288,7 @@ def _data(x):
         ("own_typo:Lever", ["can't be imported (SyntaxError: ", "own_typo.py, line 1"]),
         ("own_fault:Lever", ["can't be imported (AttributeError: type object 'int' has no"]),
         ("builtins:int", ["is no gymnax environment"]),
+        ("own_worlds.Lever", ["package.module:Class", "such as 'own_worlds:Lever'"]),
         ("own_worlds:lever", ["is no class"]),
         ("own_worlds:Nothing", ["has no default_params", "derive it from gymnax"]),
         ("own_worlds:Blind", ["has no observation_space"]),
