@@ -159,20 +159,33 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
     assert "nan" not in row
 
 
-@pytest.mark.parametrize(("found", "words"), [(0, "no seed reached"), (1, "2 of 3 seeds never")])
-def test_a_goal_that_was_never_found_is_the_last_thing_said(capsys, tmp_path, found, words):
-    config = small()
+@pytest.mark.parametrize(
+    ("found", "returns", "params", "words"),
+    [
+        (0, 0.0, {}, ["no seed reached", "train longer (total_steps), explore longer"]),
+        (1, np.nan, {}, ["2 of 3 seeds never", "start anywhere"]),
+        (1, 0.1, {}, ["and exploring did: train longer (total_steps)"]),
+        (0, 3.0, {"cell_rewards": 1.0, "step_cost": 0.5}, ["explore longer"]),
+        (0, 0.0, {"goal_reward": 0.0}, ["nothing rewards it: raise env_params.goal_reward"]),
+        (0, 0.0, {"goal_reward": 0.0, "step_cost": 1.0}, ["explore longer"]),
+    ],
+)
+def test_a_goal_that_was_never_found_is_the_last_thing_said(
+    capsys, tmp_path, found, returns, params, words
+):
+    config = small(env_params={"max_steps_in_episode": 20, **params})
     names = jaxdqn.Metrics.__dataclass_fields__
     success = np.zeros((3, 4))
     success[:found, 1] = 0.5
     metrics = jaxdqn.Metrics(**{**dict.fromkeys(names, np.ones((3, 4))), "held_out": None,
-                                "success": success})  # fmt: skip
+                                "success": success,
+                                "episode_return": np.full((3, 4), returns)})  # fmt: skip
     summary = folder_of_runs.summarise("run", config, metrics, range(3), 1.0)
     assert summary["goal_found_seeds"] == found
     console.report({**summary, "checkpoint": {"saved": 1, "bytes": 1, "seconds": 1.0}}, tmp_path)
     last = capsys.readouterr().out.splitlines()[-1]
-    assert words in last
-    assert "train longer (total_steps)" in last
+    for word in words:
+        assert word in last
 
 
 def test_a_run_folder_is_never_overwritten(finished):

@@ -267,11 +267,20 @@ def report(summary: dict[str, Any], out: Path) -> None:
     found, count = summary.get("goal_found_seeds"), summary["seed_count"]
     if found is not None and found < count:
         who = "no seed" if found == 0 else f"{count - found} of {count} seeds never"
-        _CONSOLE.print(
-            f"{who} reached the goal in any evaluation: train longer (total_steps), explore longer "
-            "(epsilon_steps, epsilon_end), start anywhere (env_kwargs.start = 'random'), or reward "
-            "the way (env_params.cell_rewards)"
-        )
+        remedy = _how_to_reach_the_goal(summary)
+        _CONSOLE.print(f"{who} reached the goal in any evaluation{remedy}")
+
+
+def _how_to_reach_the_goal(summary: Mapping[str, Any]) -> str:
+    if not summary["goal_is_rewarded"]:
+        return ", and nothing rewards it: raise env_params.goal_reward"
+    missing = summary["seed_count"] - summary["goal_found_seeds"]
+    if summary["goal_found_only_exploring_seeds"] == missing:
+        return ", and exploring did: train longer (total_steps), or change learning_rate"
+    return (
+        ": train longer (total_steps), explore longer (epsilon_steps, epsilon_end), start anywhere "
+        "(env_kwargs.start = 'random'), or reward the way (env_params.cell_rewards)"
+    )
 
 
 def _cell(measure: dict[str, Any] | None) -> str:

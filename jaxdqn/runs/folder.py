@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from jaxdqn import statistics
+from jaxdqn import environment, statistics
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
@@ -164,12 +164,29 @@ def summarise(
         "devices": [str(device) for device in jax.devices()],
     }
     if metrics.success is not None:
-        summary["goal_found_seeds"] = int(np.sum(np.any(np.asarray(metrics.success) > 0, axis=1)))
+        summary |= _of_goal(config, metrics)
     if "spl" in final:
         count = int(np.sum(final["spl"] > 1 - 1e-6))
         low, high = statistics.wilson_interval(count, len(seeds))
         summary["shortest_path_seeds"] = {"count": count, "low": float(low), "high": float(high)}
     return summary
+
+
+def _of_goal(config: Config, metrics: Metrics) -> dict[str, Any]:
+    """Return how many seeds reached the goal, in an evaluation or only while exploring.
+
+    Exploring certainly did where a return exceeds all that an episode can have without the goal.
+    """
+    _, params = environment.make(config)
+    step = np.max(params.cell_rewards) - params.step_cost + params.reward_noise
+    without = max(float(step), 0.0) * params.max_steps_in_episode
+    found = np.any(np.asarray(metrics.success) > 0, axis=1)
+    exploring = np.any(np.asarray(metrics.episode_return) > without, axis=1)
+    return {
+        "goal_found_seeds": int(found.sum()),
+        "goal_found_only_exploring_seeds": int(np.sum(exploring & ~found)),
+        "goal_is_rewarded": bool(params.goal_reward > 0 or params.step_cost > 0),
+    }
 
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
