@@ -511,6 +511,29 @@ def test_a_wrong_command_on_a_run_is_refused_and_destroys_nothing(
     assert {path: path.read_bytes() for path in (folder / "run").iterdir()} == before
 
 
+OF_OTHERS = {
+    "language.npz": "is a language model's and has no agents: train some with --pretrained",
+    "comparison.json": "is a comparison: name the runs, sweeps or settings that it compared",
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        *(("evaluate other", file) for file in OF_OTHERS),
+        *(("compare other other", file) for file in OF_OTHERS),
+        ("plot other", "comparison.json"),
+        ("resume other", "comparison.json"),
+    ],
+)
+def test_folders_of_other_commands_are_called_what_they_are(tmp_path, line, file):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / file).touch()
+    code, _, err = run_here(*line.split(), cwd=tmp_path)
+    assert code == 1
+    assert OF_OTHERS[file] in err
+
+
 @pytest.mark.slow
 def test_no_kill_loses_more_than_one_interval(finished, tmp_path):
     """After ``kill -9`` at random moments (20 with JAXDQN_LONG) it ends as if never stopped."""

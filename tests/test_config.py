@@ -274,6 +274,8 @@ def test_tables_are_headings_and_overrides_replace(tmp_path):
         ("zzz = 1.0", ["key 'zzz'", "use one of"]),
         ("num_envs = ", ["is not TOML", "mend it"]),
         ("num_envs = 4\n[a]\nnum_envs = 5", ["'num_envs' stands twice", "remove one"]),
+        ("[env_kwarg]\nwidth = 5", ["table [env_kwarg] in", "did you mean 'env_kwargs'?"]),
+        ("[sweeps]\nseeds = 5", ["table [sweeps] in", "did you mean 'sweep'?"]),
         ("env_kwargs = 3", ["env_kwargs (3)", "must be a table"]),
         ("learning_rate = [[1.0], [1.0, 2.0]]", ["ragged", "same length"]),
         ("discount = 2.0", ["discount (2.0)", "from 0 to 1"]),

@@ -21,6 +21,7 @@ from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
+from jaxdqn.runs.trained import of_agents
 from jaxdqn.training import measured
 
 
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
                 contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
     folder.save_json(
-        out / "comparison.json",
+        out / folder.COMPARISON,
         {"measure": chosen.measure, "score": chosen.score, "settings": report},
     )
     figure = plots.compare(contenders, chosen.measure, chosen.score)
@@ -98,6 +99,7 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
 def _read(path: Path) -> list[Contender]:
     """Read a run, or every setting of a sweep."""
     if not shelf.is_sweep(path):
+        of_agents(path)
         run = folder.load(path)
         return [Contender(_name(path), run.metrics, run.seeds, math.nan, config=run.config)]
     results, _, _ = shelf.read_results(path)

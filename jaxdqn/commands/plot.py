@@ -11,6 +11,7 @@ from jaxdqn.commands import sweep
 from jaxdqn.errors import ConfigError
 from jaxdqn.plots import reading as pictures
 from jaxdqn.runs import folder, ranking, reading, shelf
+from jaxdqn.runs.trained import of_agents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ def _of_reading(chosen: Arguments) -> list[str]:
 
 
 def _of_run(chosen: Arguments) -> list[str]:
+    of_agents(chosen.run)
     run = folder.load(chosen.run)
     seed = run.seeds.start if chosen.seed is None else chosen.seed
     return plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)

@@ -1,5 +1,6 @@
 """Configurations as TOML: keys are words, tables are headings."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -146,11 +147,14 @@ def parse(text: str, source: str, tables: Set[str]) -> dict[str, Any]:
         tables: words that are tables themselves.
 
     Raises:
-        ConfigError: the text isn't TOML, or a key stands twice.
+        ConfigError: the text isn't TOML, a heading is a table's misspelt name, or a key stands
+            twice.
     """
     flat: dict[str, Any] = {}
     for key, value in _split(text, source)[0].items():
         heading = isinstance(value, Mapping) and key not in tables
+        if heading and (meant := difflib.get_close_matches(key, {*tables, SWEEP}, 1, 0.8)):
+            raise ConfigError(f"table [{key}] in {source} is not known: did you mean {meant[0]!r}?")
         for name, item in value.items() if heading else [(key, value)]:
             if name in flat:
                 raise ConfigError(f"key {name!r} stands twice in {source}: remove one.")

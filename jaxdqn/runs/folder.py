@@ -19,6 +19,7 @@ from jaxdqn.runs import files
 from jaxdqn.runs.checkpoint import versions
 from jaxdqn.types import Params
 
+COMPARISON = "comparison.json"
 _BEFORE_TRAINING = {"config.toml", "metrics.csv"}
 """What a run folder holds before its first checkpoint, after which rows are written."""
 

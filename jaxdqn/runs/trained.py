@@ -7,7 +7,7 @@ import jax
 
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError
-from jaxdqn.runs import checkpoint, folder, shelf
+from jaxdqn.runs import checkpoint, folder, reading, shelf
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
 
@@ -56,12 +56,26 @@ def trained(run: Path) -> Trained:
     return Trained(grid.config, results.sweep().params[0], grid.run)
 
 
+def of_agents(run: Path) -> None:
+    """Refuse, with a ``ConfigError``, a folder that another command than of training has left."""
+    if reading.is_reading(run):
+        raise ConfigError(
+            f"run '{run}' is a language model's and has no agents: train some with --pretrained "
+            f"{run}."
+        )
+    if (run / folder.COMPARISON).exists():
+        raise ConfigError(
+            f"run '{run}' is a comparison: name the runs, sweeps or settings that it compared."
+        )
+
+
 def of_run(run: Path) -> tuple[Checkpoint, range]:
     """Return the checkpoint in a run folder, and the numbers of its seeds.
 
     Raises:
         ConfigError: it is missing, unreadable or not of a run.
     """
+    of_agents(run)
     found = checkpoint.restore(run / checkpoint.FILE)
     if found.seeds is None:
         raise ConfigError(
