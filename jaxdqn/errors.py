@@ -1,4 +1,4 @@
-"""How a wrong input is refused: in one sentence."""
+"""How a wrong input is refused: in one sentence; and how sentences say things."""
 
 import difflib
 from collections.abc import Iterable
@@ -20,6 +20,11 @@ def shown(value: Any) -> str:
     if " at 0x" in text:
         return f"of type {type(value).__name__}"
     return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things as a sentence says it: 1 seed, 2 seeds."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from conftest import LONG, ROOT, assert_same_bits, small
 from PIL import Image
+from rich.console import Console
 
 import jaxdqn
 from jaxdqn import ConfigError, cli, plots, statistics, training
@@ -154,7 +155,9 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
         "checkpoint": {"saved": 1, "bytes": 1, "seconds": 1.0},
     }  # fmt: skip
     console.report(summary, tmp_path)
-    (row,) = (line for line in capsys.readouterr().out.splitlines() if "loss" in line)
+    said = capsys.readouterr().out
+    assert "after 224 steps, 1 seed\n" in said.replace(" \n", "\n")
+    (row,) = (line for line in said.splitlines() if "loss" in line)
     assert "0.5" in row
     assert "nan" not in row
 
@@ -632,3 +635,19 @@ def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
         code, _, err = run_here("--cores", value, "train", "tiny.toml", cwd=tmp_path)
         sentence = f"jaxdqn: --cores ({value}) must be a whole number: write --cores N.\n"
         assert (code, err) == (2, sentence)
+
+
+def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
+    screen = io.StringIO()
+    narrow = Console(file=screen, width=80, highlight=False)
+    monkeypatch.setattr(console, "_CONSOLE", narrow)
+    measure = {"mean": -8.251, "low": -17.791, "high": -1.234, "seeds": 3}
+    console.report_evaluation({"training": {"eval_return": measure}}, 3, 9)
+    entry = {
+        "iqm": 0.12341, "low": -0.23451, "high": 0.34561, "improvement": (0.51, 0.41, 0.61),
+        "seconds": 125.0, "env_steps_per_second": 1_234_567.0, "seeds": 3,
+        "difference": (0.1, -0.2, 0.3), "seeds_needed": 40.0, "established": False,
+    }  # fmt: skip
+    console.report_comparison({"maze": entry, "maze_dqn": entry}, "regret", "mean", tmp_path)
+    for whole in ("-8.25 [-17.8, -1.23]", "0.1234 [-0.2345, 0.3456]", "0.51 [0.41, 0.61]"):
+        assert whole in screen.getvalue()

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 from jaxdqn import pytrees, training
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, shown, unknown
+from jaxdqn.errors import ConfigError, counted, shown, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
@@ -224,8 +224,8 @@ def announcement(found: Grid, waiting: list[Chunk]) -> str:
     agents = sum(len(chunk.rows) for chunk in waiting)
     left = "" if agents == found.agents else f", {agents} of them still to be trained"
     said = (
-        f"sweep: {names + ' × ' if names else ''}{len(found.seeds)} seeds = "
-        f"{found.agents} agents{left}"
+        f"sweep: {names + ' × ' if names else ''}{counted(len(found.seeds), 'seed')} = "
+        f"{counted(found.agents, 'agent')}{left}"
     )
     if not waiting:
         return f"{said}; all are trained already"

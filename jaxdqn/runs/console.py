@@ -14,6 +14,7 @@ from rich.text import Text
 
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
+from jaxdqn.errors import counted
 from jaxdqn.metrics import Metrics
 from jaxdqn.runs import signals
 from jaxdqn.runs.reading import Reading
@@ -44,7 +45,7 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     kinds = {device.device_kind for device in jax.devices()}
     _print_of(
         config.env,
-        f"{len(seeds)} seeds × {config.num_envs} environments on "
+        f"{counted(len(seeds), 'seed')} × {counted(config.num_envs, 'environment')} on "
         f"{len(jax.devices())} {'/'.join(sorted(kinds))} device(s)",
     )
     method = assemble(config).method
@@ -198,7 +199,7 @@ def report_reading(summary: dict[str, Any], out: Path) -> None:
     title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
     table = Table(title=title, title_justify="left")
     for head in ("moves", "paths", "exactly shortest", "solved", "shortest, sampled"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     groups = {"all": summary["greedy"], **summary["greedy"]["by_moves"]}
     drawn = {"all": summary["sampled"], **summary["sampled"]["by_moves"]}
     for name, group in groups.items():
@@ -227,10 +228,11 @@ def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> Non
         seeds: how many.
         episodes: greedy episodes of each.
     """
-    table = Table(title=f"{seeds} seeds, {episodes} greedy episodes each", title_justify="left")
+    title = f"{counted(seeds, 'seed')}, {episodes} greedy episodes each"
+    table = Table(title=title, title_justify="left")
     table.add_column("measure")
     for group in summary:
-        table.add_column(f"{group} (95 % interval)", justify="right")
+        table.add_column(f"{group} (95 % interval)", justify="right", no_wrap=True)
     for name in next(iter(summary.values())):
         cells = [_cell(measures[name]) for measures in summary.values()]
         table.add_row(_ROWS.get(name, name), *cells)
@@ -239,20 +241,20 @@ def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> Non
 
 def report(summary: dict[str, Any], out: Path) -> None:
     """Print the table of final measures and say where everything is."""
-    title = f"after {summary['env_steps_per_seed']:,} steps, {summary['seed_count']} seeds"
-    final = summary["final"]
+    final, seeds = summary["final"], counted(summary["seed_count"], "seed")
+    title = f"after {summary['env_steps_per_seed']:,} steps, {seeds}"
     table = Table(title=title, title_justify="left")
     table.add_column("measure")
     held_out = "held_out_success" in final
-    table.add_column("mean [95 % interval]", justify="right")
+    table.add_column("mean [95 % interval]", justify="right", no_wrap=True)
     if held_out:
-        table.add_column("held-out levels", justify="right")
+        table.add_column("held-out levels", justify="right", no_wrap=True)
     for name, label in _ROWS.items():
         if name in final:
             unseen = [_cell(final.get(f"held_out_{name}"))] if held_out else []
             table.add_row(label, _cell(final[name]), *unseen)
     if (optimal := summary.get("shortest_path_seeds")) is not None:
-        share = f"{optimal['count']} of {summary['seed_count']} seeds"
+        share = f"{optimal['count']} of {seeds}"
         table.add_row("shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]")
     _CONSOLE.print(table)
     saving = summary.get("checkpoint")
@@ -308,8 +310,9 @@ def report_comparison(
     first, *others = report
     table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
     table.add_column("setting")
-    for head in ("IQM [95 % interval]", f"P(better than {first})", "seconds in all", "env-steps/s"):
-        table.add_column(head, justify="right")
+    heads = ("IQM\n[95 % interval]", f"P(better than\n{first})", "seconds\nin all", "env-\nsteps/s")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     for name, entry in report.items():
         value = f"{entry['iqm']:.4g} [{entry['low']:.4g}, {entry['high']:.4g}]"
         chance = ""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdqn.config import Config
+from jaxdqn.errors import counted
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import comparison
@@ -128,10 +129,10 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     what = {"mean": "mean along training", "final": "at the end"}[score]
     said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
     if not others:
-        return f"{said} over {len(first.contender.seeds)} seeds"
+        return f"{said} over {counted(len(first.contender.seeds), 'seed')}"
     found = established(ranked, measure)
     level = "less" if lower_is_better(measure) else "more"
-    said += f" over {len(first.contender.seeds)} seeds; "
+    said += f" over {counted(len(first.contender.seeds), 'seed')}; "
     if all(found):
         return said + f"established to be {level} than all others"
     rivals = [other for other, is_so in zip(others, found, strict=True) if not is_so]

@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, counted, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
@@ -179,8 +179,9 @@ class _Keeper:
             )
         left = len(self._numbers) - len(self.halted)
         console.warn(
-            f"{said}: it learns no more and keeps its last finite network; {left} seeds go on, "
-            f"and the checkpoint before this is kept as {LAST_GOOD}."
+            f"{said}: it learns no more and keeps its last finite network; {counted(left, 'seed')} "
+            f"{'goes' if left == 1 else 'go'} on, and the checkpoint before this is kept as "
+            f"{LAST_GOOD}."
         )
         last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
         if newest.exists() and not last_good.exists():

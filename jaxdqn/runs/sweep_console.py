@@ -109,7 +109,8 @@ def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: fl
     """Print the best settings, who halted, what is established, and where everything is."""
     table = Table(title=f"{measure}, settings ranked", title_justify="left")
     for head in ("", "setting", "mean [95 % interval]", "seeds"):
-        table.add_column(head, justify="left" if head == "setting" else "right")
+        setting = head == "setting"
+        table.add_column(head, justify="left" if setting else "right", no_wrap=not setting)
     shown = ranked[:MOST_LINES]
     for place, one in enumerate(shown, start=1):
         seeds = str(len(one.contender.seeds))
