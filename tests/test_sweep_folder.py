@@ -54,7 +54,11 @@ def test_a_folder_changes_nothing_and_is_read_back_without_training(tmp_path, wh
     for name in ("metrics.npz", "settings.csv", "summary.json", "ranking.png", "heat_map.png"):
         assert (tmp_path / "s" / name).exists(), "as the command leaves it"
     assert len(list((tmp_path / "s" / "chunks").iterdir())) == 2
-    assert not list((tmp_path / "s" / "under_way").iterdir())
+    assert not (tmp_path / "s" / "under_way").exists()
+    assert repr(kept) == (
+        "Sweep(axes {learning_rate: 2, env_params.slip: 2, seed: 8}, metrics (2, 2, 8, 4), "
+        "params of 1 pytree)"
+    )
     again, calls = run_until(tmp_path / "s", None, say=said.append)
     assert not calls
     assert_same_bits((again.results.sweep().metrics), whole.metrics)

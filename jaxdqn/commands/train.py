@@ -24,7 +24,7 @@ from jaxdqn.runs.session import Options, Outcome
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Train one Double-DQN agent per seed, and leave a run folder with tables and pictures."""
+    """Train one agent per seed, and leave a run folder with tables and pictures."""
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
     """Settings, a TOML file such as configs/maze.toml; the options below change single ones."""

@@ -4,6 +4,7 @@ An agent is known by its settings and its seed, wherever it stands. Chunks of an
 therefore be cut otherwise, on other machines, for more values or more seeds.
 """
 
+import contextlib
 import hashlib
 import json
 import operator
@@ -155,6 +156,11 @@ class Shelf:
             self._under_way / _name(agents), state, chunk.config, metrics,
             agents=agents, seconds=seconds,
         )  # fmt: skip
+
+    def close(self) -> None:
+        """Remove what held chunks under way, where there are none."""
+        with contextlib.suppress(OSError):
+            self._under_way.rmdir()
 
     def params_of(self, cell: int, seed: int) -> Params:
         """Return the network of one agent.

@@ -129,6 +129,8 @@ def run(
     if shelf and jax.process_count() > 1:
         seconds = shelf.read(results)
     finished = all(results.done[chunk.group][chunk.rows].all() for chunk in waiting)
+    if shelf and finished and processes.is_first():
+        shelf.close()
     return Outcome(results, seconds, trained, finished)
 
 
