@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+import jaxdqn
 from jaxdqn.commands import guard
 from jaxdqn.runs import signals
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
+       jaxdqn --version
 
-Double DQN in JAX: many agents, exact mazes, honest statistics.
+Double DQN, its relatives and PPO in JAX: many agents, exact mazes, honest statistics.
 
 commands:
   train CONFIG [--field value ...] [--seeds N] [--out DIR]
@@ -89,8 +91,10 @@ def split_distributed(arguments: Sequence[str]) -> tuple[bool, dict[str, str], l
     return "--distributed" in rest, given, [word for word in rest if word != "--distributed"]
 
 
-def misused(command: str, distributed: bool, given: Mapping[str, str]) -> str | None:
-    """Return what is wrong with a command and its options of several processes."""
+def misused(
+    command: str, distributed: bool, given: Mapping[str, str], rest: Sequence[str]
+) -> str | None:
+    """Return what is wrong with a command, its options of several processes, and their order."""
     if command not in _COMMANDS:
         return f"command {command!r} is not known: use {', '.join(_COMMANDS)}."
     if distributed and command not in _TOGETHER:
@@ -98,6 +102,9 @@ def misused(command: str, distributed: bool, given: Mapping[str, str]) -> str | 
     if given and not distributed:
         name, value = next(iter(given.items()))
         return f"{name} ({value}) is of several processes: write --distributed, too, or drop it."
+    for option in rest:
+        if (name := option.partition("=")[0]) in _OPTIONS:
+            return f"{name} stands before the command: write jaxdqn {name} ... {command} ..."
     return None
 
 
@@ -111,12 +118,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"jaxdqn: {option} ({value}) must {_OPTIONS[option]}.", file=sys.stderr)
             return 2
         chosen[option], arguments = value, arguments[2:]
+    if arguments[:1] == ["--version"]:
+        print(f"jaxdqn {jaxdqn.__version__}")
+        return 0
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE, end="")
         return 0 if arguments else 2
     command, *rest = arguments
     distributed, given, rest = split_distributed(rest)
-    if (wrong := misused(command, distributed, given)) is not None:
+    if (wrong := misused(command, distributed, given, rest)) is not None:
         print(f"jaxdqn: {wrong}", file=sys.stderr)
         return 2
     if not {"-h", "--help"} & set(rest):

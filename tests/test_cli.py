@@ -22,7 +22,7 @@ from rich.console import Console
 
 import jaxdqn
 from jaxdqn import ConfigError, cli, plots, statistics, training
-from jaxdqn.commands import compare, evaluate, export, resume, train
+from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
@@ -488,6 +488,10 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
         (resume, ["absent"], ["'absent/checkpoint.npz' doesn't exist", "check the path"]),
         (resume, ["run", "--total_steps", "100"], ["total_steps (100) is less than the 224"]),
         (resume, ["run", "--total_steps", "9999999999"], ["must be below 2147483648"]),
+        (resume, ["run", "--learning_rate=1"], ["--learning_rate can't be changed", "train anew"]),
+        (resume, ["run", "--env_params.slip", "1"], ["--env_params.slip can't be changed"]),
+        (resume, ["run", "--no_double"], ["--no_double can't be changed for a run"]),
+        (sweep, ["tiny.toml", "--scale", "0.1"], ["--scale is an option of jaxdqn train alone"]),
         (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
         (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
         (evaluate, ["run", "--episodes", "0"], ["eval_episodes (0)", "1 or more"]),
@@ -626,6 +630,19 @@ def test_programs_are_kept_in_the_users_cache_where_it_can_be_written(monkeypatc
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+@pytest.mark.parametrize("line", ["train tiny.toml --cores 1", "sweep tiny.toml --cache=off"])
+def test_options_of_all_commands_stand_before_them(tmp_path, line):
+    code, _, err = run_here(*line.split(), cwd=tmp_path)
+    command, name = line.split()[0], line.split()[2].partition("=")[0]
+    sentence = f"jaxdqn: {name} stands before the command: write jaxdqn {name} ... {command} ...\n"
+    assert (code, err) == (2, sentence)
+
+
+def test_the_version_is_said(tmp_path):
+    said = f"jaxdqn {jaxdqn.__version__}\n"
+    assert run_here("--version", cwd=tmp_path) == (0, said, "")
 
 
 def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import tyro
 from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
+from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError
 from jaxdqn.runs import console, folder, reading, shelf
 from jaxdqn.runs.session import Options
@@ -33,6 +34,7 @@ class Arguments:
 
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
+    check_settings_stay(arguments)
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     chosen.keeping.check()
     if jax.process_count() > 1 and not shelf.is_sweep(chosen.run):
@@ -53,6 +55,18 @@ def main(arguments: list[str]) -> int:
     console.announce(config, numbers, chosen.run)
     folder.clear(chosen.run, config)
     return watch(chosen.run, config, numbers, chosen.keeping, begin)
+
+
+def check_settings_stay(arguments: list[str]) -> None:
+    """Refuse, with a ``ConfigError``, settings other than the length of a training."""
+    for word in arguments:
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        known = name.partition(".")[0].removeprefix("no_")
+        if word.startswith("--") and known in every_word() and name != "total_steps":
+            raise ConfigError(
+                f"--{name} can't be changed for a run, whose settings stay (total_steps apart): "
+                "leave it out, or train anew."
+            )
 
 
 def _resume_sweep(chosen: Arguments) -> int:

@@ -154,6 +154,8 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         ConfigError: the file, an option or a setting can't be honoured.
     """
     said, rest = swept.split(arguments)
+    if any(word.partition("=")[0] == "--scale" for word in rest):
+        raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
     named = next((word for word in rest if word.endswith(".toml")), None)
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in swept.OPTIONS if name in table}

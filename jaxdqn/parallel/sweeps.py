@@ -40,8 +40,8 @@ class Sweep(NamedTuple):
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name}: {len(values)}" for name, values in self.axes.items())
-        shape, pytrees = self.metrics.env_steps.shape, counted(len(self.params), "pytree")
-        return f"Sweep(axes {{{axes}}}, metrics {shape}, params of {pytrees})"
+        shape, trees = self.metrics.env_steps.shape, counted(len(self.params), "pytree")
+        return f"Sweep(axes {{{axes}}}, metrics {shape}, params of {trees})"
 
     def at(self, **where: Any) -> Metrics:
         """Return the metrics of some coordinates, e.g. ``at(learning_rate=1e-3, seed=0)``.
