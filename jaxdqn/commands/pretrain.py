@@ -15,7 +15,7 @@ from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, reading, signals
+from jaxdqn.runs import console, reading, reading_console, signals
 from jaxdqn.runs.reading import Reading
 
 
@@ -50,11 +50,11 @@ def main(arguments: list[str]) -> int:
 
 def watch(out: Path, begun: Reading, save_every: float) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status."""
-    console.announce_reading(begun, out)
+    reading_console.announce(begun, out)
     with signals.Held(console.say_interrupted) as held:
 
         def show(so_far: Reading) -> bool:
-            console.report_row(so_far)
+            reading_console.report_row(so_far)
             return held.asked
 
         ended = reading.carry_on(out, begun, save_every, show)
@@ -64,7 +64,7 @@ def watch(out: Path, begun: Reading, save_every: float) -> int:
         return 0
     summary, greedy = reading.leave_results(out, ended)
     plots.draw(out, ended, summary, greedy)
-    console.report_reading(summary, out)
+    reading_console.report(summary, out)
     return 0
 
 

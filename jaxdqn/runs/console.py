@@ -17,7 +17,6 @@ from jaxdqn.config import Config, notes
 from jaxdqn.errors import counted
 from jaxdqn.metrics import Metrics
 from jaxdqn.runs import signals
-from jaxdqn.runs.reading import Reading
 
 # Folders and settings may be called anything, "[/b]" and ":smile:" too.
 _CONSOLE = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -43,7 +42,7 @@ def announce(config: Config, seeds: range, out: Path) -> None:
     """Say what will be run, exactly, before it is compiled."""
     plan = config.schedule
     kinds = {device.device_kind for device in jax.devices()}
-    _print_of(
+    say(
         config.env,
         f"{counted(len(seeds), 'seed')} × {counted(config.num_envs, 'environment')} on "
         f"{len(jax.devices())} {'/'.join(sorted(kinds))} device(s)",
@@ -131,7 +130,8 @@ def print_line(text: str, errors: bool = False) -> None:
     (_ERRORS if errors else _CONSOLE).print(text)
 
 
-def _print_of(subject: object, text: str) -> None:
+def say(subject: object, text: str) -> None:
+    """Say something of a file or an environment, by its name."""
     _CONSOLE.print(Text.assemble((str(subject), "bold"), f": {text}"))
 
 
@@ -163,51 +163,6 @@ def live_line(*fields: str, errors: bool = False) -> bars.Progress:
         bars.TimeRemainingColumn(),
         console=_ERRORS if errors else _CONSOLE,
     )
-
-
-def announce_reading(begun: Reading, out: Path) -> None:
-    """Say what a language model is going to read, before it is compiled."""
-    config = begun.config
-    total = config.rows * config.updates_per_evaluation
-    weights = sum(x.size for x in jax.tree.leaves(begun.state.params))
-    _print_of(
-        config.stage,
-        f"{weights:,} weights, {config.layers} layers of "
-        f"{config.width}; {total:,} updates of {config.batch_size} texts of {config.context} "
-        f"tokens, about {config.mazes:,} mazes\nrun folder: {out}\ncompiling …",
-    )
-
-
-def report_row(so_far: Reading) -> None:
-    """Print one line of a language model's training."""
-    assert so_far.metrics is not None
-    row, total = jax.tree.map(lambda x: x[-1], so_far.metrics), so_far.config.rows
-    found = row.held_out
-    left = so_far.seconds / so_far.rows * (total - so_far.rows)
-    # In fine-tuning walls aren't learned.
-    board = f"walls {found.board:.2f} (floor {row.board_floor:.2f})  "
-    _CONSOLE.print(
-        f"{so_far.rows / total:4.0%}  {row.texts:,} texts  "
-        f"{board if so_far.config.stage == 'pretrain' else ''}"
-        f"path {found.path:.2f} (floor {found.path_floor:.2f}) nats, held out  ETA {left:.0f} s"
-    )
-
-
-def report_reading(summary: dict[str, Any], out: Path) -> None:
-    """Print what became of the paths that a language model wrote, by their length."""
-    paths = summary["greedy"]["paths"]
-    title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
-    table = Table(title=title, title_justify="left")
-    for head in ("moves", "paths", "exactly shortest", "solved", "shortest, sampled"):
-        table.add_column(head, justify="right", no_wrap=True)
-    groups = {"all": summary["greedy"], **summary["greedy"]["by_moves"]}
-    drawn = {"all": summary["sampled"], **summary["sampled"]["by_moves"]}
-    for name, group in groups.items():
-        cells = (group["shortest"], group["solved"], drawn[name]["shortest"])
-        said = [f"{x['mean']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in cells]
-        table.add_row(name, f"{group['paths']:,}", *said)
-    _CONSOLE.print(table)
-    _CONSOLE.print(f"{summary['seconds']} s of training; everything is in {out}")
 
 
 def warn(text: str) -> None:
@@ -292,11 +247,6 @@ def _cell(measure: dict[str, Any] | None) -> str:
         return "not measured"
     interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if measure["seeds"] > 1 else ""
     return f"{measure['mean']:.3g}{interval}"
-
-
-def say(path: Path, text: str) -> None:
-    """Say what is going to be done with a file."""
-    _print_of(path, text)
 
 
 def report_comparison(

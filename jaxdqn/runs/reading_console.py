@@ -1,0 +1,55 @@
+"""What a person sees while a language model reads, and at its end."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.table import Table
+
+from jaxdqn.runs import console
+from jaxdqn.runs.reading import Reading
+
+
+def announce(begun: Reading, out: Path) -> None:
+    """Say what a language model is going to read, before it is compiled."""
+    config = begun.config
+    total = config.rows * config.updates_per_evaluation
+    weights = sum(x.size for x in jax.tree.leaves(begun.state.params))
+    console.say(
+        config.stage,
+        f"{weights:,} weights, {config.layers} layers of "
+        f"{config.width}; {total:,} updates of {config.batch_size} texts of {config.context} "
+        f"tokens, about {config.mazes:,} mazes\nrun folder: {out}\ncompiling …",
+    )
+
+
+def report_row(so_far: Reading) -> None:
+    """Print one line of a language model's training."""
+    assert so_far.metrics is not None
+    row, total = jax.tree.map(lambda x: x[-1], so_far.metrics), so_far.config.rows
+    found = row.held_out
+    left = so_far.seconds / so_far.rows * (total - so_far.rows)
+    # In fine-tuning walls aren't learned.
+    board = f"walls {found.board:.2f} (floor {row.board_floor:.2f})  "
+    console.print_line(
+        f"{so_far.rows / total:4.0%}  {row.texts:,} texts  "
+        f"{board if so_far.config.stage == 'pretrain' else ''}"
+        f"path {found.path:.2f} (floor {found.path_floor:.2f}) nats, held out  ETA {left:.0f} s"
+    )
+
+
+def report(summary: dict[str, Any], out: Path) -> None:
+    """Print what became of the paths that a language model wrote, by their length."""
+    paths = summary["greedy"]["paths"]
+    title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
+    table = Table(title=title, title_justify="left")
+    for head in ("moves", "paths", "exactly shortest", "solved", "shortest, sampled"):
+        table.add_column(head, justify="right", no_wrap=True)
+    groups = {"all": summary["greedy"], **summary["greedy"]["by_moves"]}
+    drawn = {"all": summary["sampled"], **summary["sampled"]["by_moves"]}
+    for name, group in groups.items():
+        cells = (group["shortest"], group["solved"], drawn[name]["shortest"])
+        said = [f"{x['mean']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in cells]
+        table.add_row(name, f"{group['paths']:,}", *said)
+    console.print_table(table)
+    console.print_line(f"{summary['seconds']} s of training; everything is in {out}")
