@@ -143,8 +143,8 @@ def print_table(table: Table) -> None:
 def say_interrupted(errors: bool = False) -> None:
     """Say that a signal was heard, and what is still done."""
     print_line(
-        "interrupted: finishing this compilation or evaluation, then saving; a second time stops "
-        "without …",
+        "interrupted: finishing this compilation or evaluation, then saving; once more stops "
+        "without saving …",
         errors,
     )
 
