@@ -228,8 +228,9 @@ def methods() -> str:
     return (
         f"Interquartile means over {result['seeds']} paired seeds, 95 % bootstrap intervals: of "
         "success (CartPole: of the greedy return) along all environment steps, and along the "
-        "seconds that the quickest method took; bold excludes 0. Seconds are of training all seeds "
-        "together, evaluations among them, compilation apart:\n\n"
+        "seconds that the quickest method took. Differences are of means, with Student's intervals "
+        "(those of both rivals together 95 %); bold: established. Seconds are of training all "
+        "seeds together, timed once, evaluations among them, compilation apart:\n\n"
         + _markdown(columns, lines, 2)
         + "\n\n"
         + harness.provenance("benchmarks/methods.py", result["machine"])
@@ -246,7 +247,7 @@ def _gain(found: dict[str, Any], digits: int) -> str:
         return ""
     middle, low, high = (f"{value:+.{digits}f}" for value in found["difference"])
     said = f"{middle} [{low}, {high}]"
-    return f"**{said}**" if found["established"] else said
+    return f"**{said}**" if found.get("established") else said
 
 
 def search() -> str:

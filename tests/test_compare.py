@@ -186,7 +186,7 @@ def test_the_benchmark_compares_methods_on_the_same_maze_with_the_same_seeds(
     runpy.run_path(str(ROOT / "benchmarks" / "methods.py"), run_name="__main__")
     said = capsys.readouterr().out
     for other in ("PQN", "PPO"):
-        assert f"{other} - Double DQN: " in said
+        assert f"{other} - Double DQN, means: " in said
         assert f"{other} - Double DQN, mean along the first " in said
     found = json.loads((tmp_path / "methods.json").read_text())
     (task,) = found["tasks"]
