@@ -103,6 +103,10 @@ QUICK = ["--total_steps", "5000", "--warmup_steps", "992", "--epsilon_steps", "1
          "--evaluations", "2", "--eval_steps", "5"]  # fmt: skip
 
 
+PROGRAM = [sys.executable, "-m", "jaxdqn", "--cache", "off"]
+"""As a person starts it who never trained the same before: everything is compiled."""
+
+
 def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None) -> dict[str, Any]:
     """Train one configuration; return its summary and the seconds of the whole command."""
     command = ["train", f"configs/{name.split()[0]}.toml", "--seeds", *str(how).split()]
@@ -110,7 +114,7 @@ def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None
     extra = QUICK if quick else []
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "jaxdqn", *before, *command, "--out", str(folder / name), *extra],
+        [*PROGRAM, *before, *command, "--out", str(folder / name), *extra],
         cwd=harness.ROOT,
         check=True,
     )
@@ -131,7 +135,7 @@ def search(out: Path, quick: bool, raw: Path | None) -> None:
         small = ["--random", "4", *QUICK] if quick else []
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "jaxdqn", *SEARCH, *small, "--out", str(kept)],
+            [*PROGRAM, *SEARCH, *small, "--out", str(kept)],
             cwd=harness.ROOT,
             check=True,
         )
@@ -156,7 +160,7 @@ def compare(out: Path, quick: bool) -> None:
             command = ["compare", f"{folder}/maze.toml", f"{folder}/maze_dqn.toml", "--seeds", "2"]
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "jaxdqn", *command, "--out", f"{folder}/both"],
+            [*PROGRAM, *command, "--out", f"{folder}/both"],
             cwd=harness.ROOT,
             check=True,
         )
