@@ -187,7 +187,7 @@ def test_the_benchmark_compares_methods_on_the_same_maze_with_the_same_seeds(
     said = capsys.readouterr().out
     for other in ("PQN", "PPO"):
         assert f"{other} - Double DQN, means: " in said
-        assert f"{other} - Double DQN, mean along the first " in said
+        assert f"{other} - Double DQN, means along the first " in said
     found = json.loads((tmp_path / "methods.json").read_text())
     (task,) = found["tasks"]
     assert found["seeds"] == 2
