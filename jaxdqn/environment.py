@@ -130,14 +130,17 @@ def described(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, tup
 
 def _hints(environment: Environment) -> dict[str, Any]:
     """Return how the constructor's arguments are annotated."""
-    taken = inspect.signature(type(environment.gymnax)).parameters
-    return {name: of.annotation for name, of in taken.items()}
+    return {name: of.annotation for name, of in _taken(environment).items()}
 
 
 def _usual(environment: Environment) -> dict[str, Any]:
     """Return what the constructor takes where nothing else is said."""
-    taken = inspect.signature(type(environment.gymnax)).parameters
-    return {name: of.default for name, of in taken.items() if of.default is not of.empty}
+    taken = _taken(environment).items()
+    return {name: of.default for name, of in taken if of.default is not of.empty}
+
+
+def _taken(environment: Environment) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(type(environment.gymnax)).parameters
 
 
 @functools.lru_cache(maxsize=8)

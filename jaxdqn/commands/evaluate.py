@@ -66,8 +66,8 @@ def main(arguments: list[str]) -> int:
 def with_held_out(config: Config, levels: int | None = None) -> Config:
     """Return the same settings with more held-out levels, none a training level.
 
-    Where there is but one level to generate, and where it isn't a maze, nothing is added; unless
-    asked for, nor where only one was trained on, to which an agent that doesn't see it is blind.
+    Nothing is added where it isn't a maze, where there is but one level to generate and, unless
+    asked for, where only one was trained on: an agent need not see in which maze it is.
 
     Args:
         config: the settings.

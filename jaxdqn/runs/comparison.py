@@ -23,9 +23,9 @@ _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 ERROR = 0.05
 """Chance that an interval misses, and that anything at all is wrongly called established."""
-
 LIKE = 0.05
 """How far numbers of steps may lie apart that are called the same: schedules round them."""
+
 Score = Literal["mean", "final"]
 
 
