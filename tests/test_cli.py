@@ -645,6 +645,19 @@ def test_the_version_is_said(tmp_path):
     assert run_here("--version", cwd=tmp_path) == (0, said, "")
 
 
+def test_garbage_is_looked_for_less_often_in_a_process_of_its_own_alone(monkeypatch):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 11, 12)
+        assert cli.main(["--version"]) == 0
+        assert gc.get_threshold() == (700, 11, 12), "a caller's process stays as it was"
+        monkeypatch.setattr(sys, "argv", ["jaxdqn", "--version"])
+        assert cli.main() == 0
+        assert gc.get_threshold() == (50_000, 11, 12)
+    finally:
+        gc.set_threshold(*before)
+
+
 def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
     code, _, err = run("--cores", 0, "train", "tiny.toml", cwd=tmp_path)
     assert (code, err) == (1, "jaxdqn: cores (0) must be 1 or more: raise it.\n")

@@ -142,7 +142,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain nowhere.toml", ["nowhere.toml", "check the path"]),
         ("pretrain tiny.toml --seed -1", ["seed (-1)", "change it"]),
         ("pretrain tiny.toml --heads 3", ["multiple of heads (3)"]),
-        ("pretrain tiny.toml --out lm", ["exists already", "another folder"]),
+        ("pretrain tiny.toml --out lm --mazes 153", ["exists already", "another folder"]),
         ("pretrain tiny.toml --out new --mazes 153", ["mazes (153)", "lower it"]),
         ("pretrain tiny.toml --out new --env_kwargs.num_held_out 0", ["num_held_out (0)"]),
         ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["generator ('foo')"]),

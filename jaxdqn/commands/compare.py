@@ -5,7 +5,6 @@ import itertools
 import math
 import time
 from collections import defaultdict
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -56,7 +55,7 @@ def main(arguments: list[str]) -> int:
     shapes += [(one.name, one.metrics) for one in itertools.chain(*read.values())]
     for name, metrics in shapes:
         comparison.check_measure(metrics, chosen.measure, name)
-    out = chosen.out or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S}"
+    out = chosen.out or folder.by_time("compare")
     folder.make_folder(out)
     contenders = []
     with folder.removed_if_useless(out):

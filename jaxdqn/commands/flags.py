@@ -3,15 +3,28 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
 from jaxdqn.config import Config, parts
+from jaxdqn.errors import ConfigError
 from jaxdqn.settings import as_float, descriptions, words
 
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
+
+
+def file_of(arguments: list[str]) -> Path | None:
+    """Return the settings' file that a command line names."""
+    return next((Path(word) for word in arguments if word.endswith(".toml")), None)
+
+
+def check_file(given: Path) -> None:
+    """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
+    if given.suffix != ".toml":
+        raise ConfigError(f"CONFIG ({str(given)!r}) must be the path of a .toml file.")
 
 
 def choose(config: Config, arguments: list[str]) -> Config:

@@ -1,7 +1,6 @@
 """``jaxdqn pretrain``: train a language model of mazes, show it live, leave a run folder."""
 
 import dataclasses
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +8,14 @@ import jax
 import tyro
 
 from jaxdqn.commands import flags
-from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, reading, reading_console, signals
+from jaxdqn.runs import console, folder, reading, reading_console, signals
 from jaxdqn.runs.reading import Reading
+from jaxdqn.runs.session import check_save_every
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +38,8 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
-    stem = f"{chosen.config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    out = chosen.out or Path("runs") / stem
+    out = chosen.out or folder.by_time(chosen.config_file.stem)
+    folder.check_new(out)
     # Mazes that can't be made are refused before there is a folder; training finds these again.
     console.print_line(f"making {chosen.settings.mazes:,} mazes …")
     corpus.banks(chosen.settings)
@@ -74,20 +73,19 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    named = next((word for word in arguments if word.endswith(".toml")), None)
+    named = flags.file_of(arguments)
     config = configs.load(named) if named else LanguageConfig()
     offer = flags.group("Settings", LanguageConfig, config)
     kind = flags.expecting(Arguments, offer)
     offered = kind(
-        config_file=Path(named) if named else tyro.MISSING,
+        config_file=named or tyro.MISSING,
         settings=offer,
         env_kwargs=dict(config.env_kwargs),
     )
     chosen = tyro.cli(
         kind, prog="jaxdqn pretrain", args=arguments, default=offered, use_underscores=True
     )
-    if named is None:
-        raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
+    flags.check_file(chosen.config_file)
     settings = config.replace(**vars(chosen.settings), env_kwargs=chosen.env_kwargs)
     configs.check(settings)
     check_running(chosen.seed, chosen.save_every)
@@ -97,5 +95,4 @@ def parse(arguments: list[str]) -> Arguments:
 def check_running(seed: int, save_every: float) -> None:
     """Refuse, with a ``ConfigError``, a seed or a length of time that is none."""
     check_seed(seed)
-    if not save_every >= 0:
-        raise ConfigError(f"save_every ({save_every}) must be 0 or more: change it.")
+    check_save_every(save_every)

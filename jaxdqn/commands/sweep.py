@@ -1,7 +1,6 @@
 """``jaxdqn sweep``: train settings × seeds, show it live, leave a run folder."""
 
 import dataclasses
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +9,15 @@ import jax
 import tyro
 
 from jaxdqn import sweeping
-from jaxdqn.commands import swept
+from jaxdqn.commands import flags, swept
 from jaxdqn.config import load_config, sweep_table
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
 from jaxdqn.random import check_seed
-from jaxdqn.runs import comparison, console, halving, ranking, sweep_console, sweeps
+from jaxdqn.runs import comparison, console, folder, halving, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.session import check_save_every
 from jaxdqn.training import measured
 
 
@@ -37,8 +37,7 @@ class Looking:
 
     def check(self) -> None:
         """Refuse, with a ``ConfigError``, a length of time that is none."""
-        if not self.save_every >= 0:
-            raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
+        check_save_every(self.save_every)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +72,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen, found = parse(arguments)
     need_folder(chosen.out)
-    stem = chosen.config_file.stem
-    out = chosen.out or Path("runs") / f"{stem}-sweep-{datetime.now():%Y%m%d-%H%M%S}"
+    out = chosen.out or folder.by_time(f"{chosen.config_file.stem}-sweep")
     return watch(out, found, chosen.looking)
 
 
@@ -156,16 +154,15 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     said, rest = swept.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
         raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
-    named = next((word for word in rest if word.endswith(".toml")), None)
+    named = flags.file_of(rest)
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in swept.OPTIONS if name in table}
     swept.check_options(options)
-    default = Arguments(Path(named) if named else tyro.MISSING, **options)
+    default = Arguments(named or tyro.MISSING, **options)
     chosen = tyro.cli(
         Arguments, prog="jaxdqn sweep", args=rest, default=default, use_underscores=True
     )
-    if named is None:
-        raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
+    flags.check_file(chosen.config_file)
     if chosen.seeds < 1 or chosen.first_seed < 0:
         raise ConfigError(
             f"seeds ({chosen.seeds}) must be 1 or more and first_seed ({chosen.first_seed}) 0 or "
@@ -173,7 +170,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         )
     chosen.looking.check()
     check_seed(chosen.key, "key")
-    config, lists = swept.apart(load_config(named), {**swept.flat(table), **said})
+    config, lists = swept.apart(load_config(chosen.config_file), {**swept.flat(table), **said})
     zipped = chosen.zipped
     if chosen.random is not None:
         lists, zipped = swept.draw(lists, chosen.random, chosen.key), True
@@ -184,5 +181,5 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         )
     numbers = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     found = grid(config, numbers, swept.nested(lists), zipped)
-    comparison.check_measure(measured(found.of(0)), chosen.looking.measure, named)
+    comparison.check_measure(measured(found.of(0)), chosen.looking.measure, str(chosen.config_file))
     return chosen, found

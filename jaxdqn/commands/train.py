@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +53,7 @@ def main(arguments: list[str]) -> int:
         )
     chosen.keeping.check()
     sweep.need_folder(chosen.out)
-    out = chosen.out or _default_folder(chosen.config_file)
+    out = chosen.out or folder.by_time(chosen.config_file.stem)
     numbers = range(first, first + count)
     if executor.plan(config, count).most < count or jax.process_count() > 1:
         chosen.keeping.check_chunks()
@@ -100,7 +99,7 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    named = next((word for word in arguments if word.endswith(".toml")), None)
+    named = flags.file_of(arguments)
     config = flags.choose(load_config(named) if named else Config(), arguments)
     check_single(config)
     kwargs, params = environment.defaults(config)
@@ -117,12 +116,11 @@ def parse(arguments: list[str]) -> Arguments:
         ),
     }  # fmt: skip
     kind = flags.expecting(Arguments, offer, **tables)
-    offered = kind(Path(named) if named else tyro.MISSING, settings=offer, **tables)
+    offered = kind(named or tyro.MISSING, settings=offer, **tables)
     chosen = tyro.cli(
         kind, prog="jaxdqn train", args=arguments, default=offered, use_underscores=True
     )
-    if named is None:
-        raise ConfigError(f"CONFIG ({str(chosen.config_file)!r}) must be the path of a .toml file.")
+    flags.check_file(chosen.config_file)
     settings = config.replace(
         **flags.taken(chosen.settings),
         env_kwargs=_changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
@@ -141,10 +139,6 @@ def _changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
         for key, value in chosen.items()
         if key in in_file or key not in defaults or value != defaults[key]
     }
-
-
-def _default_folder(config_file: Path) -> Path:
-    return Path("runs") / f"{config_file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _leave_results(

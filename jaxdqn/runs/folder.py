@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,11 @@ def index_of(seed: int, seeds: range) -> int:
     return seeds.index(seed)
 
 
+def by_time(name: str) -> Path:
+    """Return the place of a run folder that was given none: a name, and the time."""
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
 def create(path: Path, config: Config) -> None:
     """Make a new run folder with its ``config.toml``.
 
@@ -102,11 +108,21 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=False)
     except FileExistsError:
-        raise ConfigError(
-            f"out ('{path}') exists already and is not overwritten: choose another folder."
-        ) from None
+        raise _exists(path) from None
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def check_new(path: Path) -> None:
+    """Refuse, with a ``ConfigError``, a place where something is, before long preparations."""
+    if path.exists():
+        raise _exists(path)
+
+
+def _exists(path: Path) -> ConfigError:
+    return ConfigError(
+        f"out ('{path}') exists already and is not overwritten: choose another folder."
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:

@@ -41,8 +41,7 @@ class Options:
 
     def check(self) -> None:
         """Refuse, with a ``ConfigError``, a length of time that is none."""
-        if not self.save_every >= 0:
-            raise ConfigError(f"save_every ({self.save_every}) must be 0 or more: change it.")
+        check_save_every(self.save_every)
 
     def of_all_seeds(self) -> dict[str, Any]:
         """Return what is set, other than usual, of what follows all seeds at once."""
@@ -57,6 +56,12 @@ class Options:
                 f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
                 "chunks: leave it out."
             )
+
+
+def check_save_every(seconds: float) -> None:
+    """Refuse, with a ``ConfigError``, a length of time between checkpoints that is none."""
+    if not seconds >= 0:
+        raise ConfigError(f"save_every ({seconds}) must be 0 or more: change it.")
 
 
 class Outcome(NamedTuple):
