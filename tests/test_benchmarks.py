@@ -27,6 +27,7 @@ import kernels
 import laws
 import limits
 import tables
+from shown import gpu, speed
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -210,10 +211,10 @@ def test_what_a_gpu_is_asked_runs_on_a_cpu(tmp_path, monkeypatch):
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
     monkeypatch.setattr(tables.harness, "RESULTS", tmp_path)
     shown = {
-        "laws_cpu": tables.laws,
-        "compare_designs_cpu": tables.design,
-        "profile_cpu": tables.profile,
-        "job_cpu": tables.main_job,
+        "laws_cpu": gpu.laws,
+        "compare_designs_cpu": speed.design,
+        "profile_cpu": gpu.profile,
+        "job_cpu": gpu.main_job,
     }
     assert {path.stem for path in tmp_path.glob("*.json")} == set(shown)
     for name, table in shown.items():

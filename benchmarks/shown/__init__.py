@@ -1,0 +1,1 @@
+"""What the READMEs show of the results, one module for each kind of them."""

@@ -1,0 +1,99 @@
+"""A sentence or two for each benchmark, for the first README."""
+
+import harness
+
+from shown.language import of_reading
+from shown.words import difference, result_of
+
+
+def highlights() -> str:
+    """Return a sentence or two for each benchmark, with a link to its table."""
+    machines: dict[str, set[str]] = {}
+    for name in HIGHLIGHTED:
+        machine = result_of(name)["machine"]
+        machines.setdefault(harness.place(machine), set()).add(machine["date"])
+    places = "; ".join(f"{where}, {' and '.join(sorted(on))}" for where, on in machines.items())
+    sentences = (
+        _of_peers(),
+        _of_designs(),
+        _of_sweeps(),
+        _of_values(),
+        _of_unseen(),
+        of_reading(),
+    )
+    return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {places}."
+
+
+HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps",
+               "overestimation", "corridors_13", "language")  # fmt: skip
+
+
+def _of_peers() -> str:
+    speed = {
+        (row["library"], row["env"], row["seeds"]): row["env_steps_per_second"]["median"]
+        for row in result_of("peers")["rows"]
+    }
+
+    def ours_to(library: str, env: str, seeds: int = 1) -> str:
+        return f"{speed['ours', env, seeds] / speed[library, env, seeds]:.1f} × {library}"
+
+    maze, pole = "MetaMaze-misc", "CartPole-v1"
+    others = ", ".join(ours_to(name, pole) for name in ("rejax", "Stable-Baselines3", "SBX"))
+    return (
+        f"Whole trainings, beside other libraries: on MetaMaze {ours_to('rejax', maze)} with one "
+        f"seed, {ours_to('rejax', maze, 16)} with 16; on CartPole {others} "
+        "([table](benchmarks/README.md#other-libraries), and what is not equal)."
+    )
+
+
+def _of_designs() -> str:
+    def ratios(name: str) -> str:
+        speed = {
+            (row["design"], row["seeds"]): row["env_steps_per_second"]["median"]
+            for row in result_of(name)["rows"]
+            if row["widths"] == [64, 64]
+        }
+        seeds = sorted({count for _, count in speed})
+        return " and ".join(
+            f"{speed['ours', count] / speed['standard', count]:.2f} × at {count:,}"
+            for count in (seeds[0], seeds[-1])
+        )
+
+    speeds = [
+        row["env_steps_per_second"]["median"] for row in result_of("compare_designs_gpu")["rows"]
+    ]
+    return (
+        "Beside our DQN in JAX's usual style, 64-64, by seeds: "
+        f"{ratios('compare_designs_cpu')} on a CPU, {ratios('compare_designs_gpu')} on a GPU, "
+        f"there {max(speeds) / 1e6:.0f} million environment steps a second "
+        "([tables](benchmarks/README.md#the-standard-design))."
+    )
+
+
+def _of_sweeps() -> str:
+    ratio = [case["ratio"] for case in result_of("sweeps")["results"].values()]
+    return (
+        f"16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 residual networks "
+        f"{ratio[-1]:.2f} of that with flax's `nn.Conv` ([table](benchmarks/README.md#sweeps))."
+    )
+
+
+def _of_values() -> str:
+    result = result_of("overestimation")
+    found = " and ".join(
+        f"{difference(case['all of training'])} with rewards ± {case['noise']:g}"
+        for case in result["cases"][:2]
+    )
+    return (
+        f"Over training, DQN's values exceed Double DQN's by {found} ({result['seeds']} paired "
+        "seeds; [figure](benchmarks/README.md#overestimation))."
+    )
+
+
+def _of_unseen() -> str:
+    result = result_of("corridors_13")
+    return (
+        f"On a GPU, {result['curve']['held_out_success'][-1]:.1%} of 512 unseen 13×13 mazes are "
+        f"solved after {result['train_seconds'] / 60:.1f} minutes "
+        "([curve](configs/README.md#corridors_13))."
+    )
