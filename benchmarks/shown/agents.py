@@ -9,7 +9,7 @@ from shown.words import (
     interval,
     markdown,
     measured,
-    measured_together,
+    measured_as,
     outcome,
     result_of,
 )
@@ -71,14 +71,14 @@ def zoo() -> str:
     return (
         _by_return(result, ["configuration", "with"])
         + _of_pair(result)
-        + measured_together(result, "zoo")
+        + measured_as(result, "zoo")
     )
 
 
 def bars() -> str:
     """Return what methods come to where a known score is to be reached."""
     result = result_of("bars")
-    return _by_return(result, ["configuration", "with"]) + measured_together(result, "bars")
+    return _by_return(result, ["configuration", "with"]) + measured_as(result, "bars")
 
 
 def memory() -> str:
@@ -94,9 +94,7 @@ def memory() -> str:
     columns = ["configuration", "with", "seeds", "steps per seed", "greedy return",
                "unseen mazes solved"]  # fmt: skip
     said = "Means over seeds at the end of training, with 95 % bootstrap intervals:\n\n"
-    return (
-        said + markdown(columns, lines, 2) + _of_views(result) + measured_together(result, "memory")
-    )
+    return said + markdown(columns, lines, 2) + _of_views(result) + measured_as(result, "memory")
 
 
 def _of_views(result: dict[str, Any]) -> str:
@@ -272,4 +270,4 @@ def gpu() -> str:
     """Return what longer trainings come to, which take a GPU."""
     result = result_of("gpu")
     table = _by_return(result, ["configuration", "with"], seconds=True)
-    return table + _of_pair(result) + measured_together(result, "gpu")
+    return table + _of_pair(result) + measured_as(result, "gpu")

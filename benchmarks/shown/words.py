@@ -51,6 +51,6 @@ def measured(result: dict[str, Any]) -> str:
     return "\n\n" + harness.provenance(result["command"], result["machine"])
 
 
-def measured_together(result: dict[str, Any], group: str) -> str:
+def measured_as(result: dict[str, Any], group: str) -> str:
     """Return where a group of trainings was measured, whichever of them came last."""
     return "\n\n" + harness.provenance(f"benchmarks/readme.py --{group}", result["machine"])
