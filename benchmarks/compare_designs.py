@@ -43,7 +43,7 @@ import job  # noqa: E402  (after the devices are set)
 import limits  # noqa: E402
 
 import jaxdqn  # noqa: E402
-from jaxdqn.plots.curves import BLUE, GREY, ORANGE  # noqa: E402
+from jaxdqn.plots.style import BLUE, GREY, ORANGE, plain  # noqa: E402
 
 SHARES = ("share_of_matmul_ceiling", "share_of_bandwidth")
 FLASHBAX = importlib.metadata.version("flashbax") if importlib.util.find_spec("flashbax") else None
@@ -171,8 +171,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     axes.set_ylabel("environment steps per second")
     axes.set_ylim(top=2.5 * limit)
     axes.margins(x=0.12)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
     axes.legend(frameon=False, loc="lower right")
     return figure
 

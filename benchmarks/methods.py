@@ -28,6 +28,7 @@ import jaxdqn  # noqa: E402
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.commands import compare  # noqa: E402
 from jaxdqn.config import scaled, to_toml  # noqa: E402
+from jaxdqn.plots.style import BLUE, GREEN, ORANGE, plain  # noqa: E402
 
 MAZE = {"Double DQN": "maze", "PQN": "pqn", "PPO": "ppo"}
 POLE = {"Double DQN": "cartpole", "PQN": "pqn_cartpole", "PPO": "ppo_cartpole"}
@@ -38,7 +39,7 @@ TASKS: dict[str, tuple[dict[str, str], str, int, dict[str, Any]]] = {
     "CartPole": (POLE, "eval_return", 409_600, {}),
 }
 """Shipped settings of each method, what is measured, environment steps, and what is changed."""
-COLOURS = {"Double DQN": "#0072b2", "PQN": "#009e73", "PPO": "#d55e00"}
+COLOURS = {"Double DQN": BLUE, "PQN": GREEN, "PPO": ORANGE}
 
 
 def settings(task: str, quick: bool) -> dict[str, Config]:
@@ -94,8 +95,7 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
         column[1].set_xlabel("seconds, all seeds together")
         column[1].set_xlim(0)
         for axes in column:
-            axes.grid(alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
+            plain(axes)
             axes.set_ylabel({"eval_return": "greedy return"}.get(task["measure"], task["measure"]))
     panels[0, 0].legend(frameon=False, loc="best")
     figure.suptitle(

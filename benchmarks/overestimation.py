@@ -28,8 +28,9 @@ from rich.table import Table  # noqa: E402
 
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
+from jaxdqn.plots.style import BLUE, ORANGE  # noqa: E402
 
-COLOURS = {"DQN": "#d55e00", "Double DQN": "#0072b2"}
+COLOURS = {"DQN": ORANGE, "Double DQN": BLUE}
 
 
 def settings(noise: float, double: bool, quick: bool) -> Config:

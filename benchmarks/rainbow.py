@@ -38,6 +38,7 @@ import jaxdqn
 from jaxdqn import Config, metrics, statistics
 from jaxdqn.config import scaled, to_toml
 from jaxdqn.parallel import seeds
+from jaxdqn.plots.style import BLUE, ORANGE
 
 SERPENTINE = """
 S........
@@ -226,7 +227,7 @@ def study(task: str, names: list[str], cells: dict[tuple[str, str], Any]) -> dic
     return {"task": task, "steps": steps.tolist(), "methods": rows}
 
 
-COLOURS = {"": "#0072b2", "Double DQN": "#0072b2", "Rainbow": "#d55e00"}
+COLOURS = {"": BLUE, "Double DQN": BLUE, "Rainbow": ORANGE}
 
 
 def draw(tasks: list[dict[str, Any]], count: int) -> Figure:

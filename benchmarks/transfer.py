@@ -41,13 +41,14 @@ from jaxdqn.language import losses, probing, training  # noqa: E402
 from jaxdqn.language.config import LanguageConfig  # noqa: E402
 from jaxdqn.metrics import concatenate  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
+from jaxdqn.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY, YELLOW  # noqa: E402
 from jaxdqn.runs import reading  # noqa: E402
 from jaxdqn.types import Array, Params  # noqa: E402
 
 COLOURS = {
-    "scratch": "#555555", "pre-trained": "#56b4e9", "fine-tuned": "#0072b2", "frozen": "#009e73",
-    "new head": "#e69f00", "permuted": "#cc79a7", "residual": "#d55e00",
-    "PPO, fine-tuned": "#000000", "PPO, scratch": "#999999",
+    "scratch": GREY, "pre-trained": SKY, "fine-tuned": BLUE, "frozen": GREEN,
+    "new head": YELLOW, "permuted": PINK, "residual": ORANGE,
+    "PPO, fine-tuned": BLACK, "PPO, scratch": "#999999",
 }  # fmt: skip
 READ = {
     "scratch": (), "pre-trained": ("pretrained",), "fine-tuned": ("pretrained", "finetuned"),

@@ -20,7 +20,7 @@ from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.plots import mazes
 from jaxdqn.plots import reading as pictures
-from jaxdqn.plots.curves import TITLES
+from jaxdqn.plots.style import TITLES
 from jaxdqn.runs import folder
 
 KEY = jax.random.key(0)

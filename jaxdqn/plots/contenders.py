@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import statistics
-from jaxdqn.plots.curves import GREY, short_steps, titled
+from jaxdqn.plots.style import COLOURS, GREY, plain, short_steps, titled
 from jaxdqn.runs import comparison
 from jaxdqn.runs.comparison import Contender, Score
 
-# Okabe and Ito (2008), in an order that stays apart also in grey.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 LETTERS = 60
 """Most letters of all names that stand among the curves, too."""
 NAMED = 40
@@ -64,8 +62,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
         axes.set_xlabel(COUNTED[score])
         axes.locator_params(axis="x", nbins=4)
     for axes in (along, *by_seconds, interval, profile):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     figure.suptitle(_said(contenders, measure))
     return figure
 

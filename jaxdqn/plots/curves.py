@@ -9,22 +9,8 @@ from jaxdqn import environment as environments
 from jaxdqn import maze, statistics
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
+from jaxdqn.plots.style import BLUE, GREY, ORANGE, TITLES, plain, short_steps
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
-TITLES = {
-    "success": "success rate (greedy)",
-    "eval_return": "return (greedy)",
-    "eval_length": "steps to the end (greedy)",
-    "episode_return": "return (exploring)",
-    "regret": "regret: value lost at the start",
-    "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
-    "return_distance": r"distance of learned from true returns, $W_1$ at the start",
-    "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
-    "policy_regret": "regret of the policy's own chances",
-    "value_error": r"error of V: RMS of $V_\theta - V^\pi$",
-    "loss": "loss",
-    "q_mean": "mean Q of the actions learned from",
-}
 _ON_MAZES = (
     "success", "eval_length", "regret", "q_error", "q_bias", "policy_regret", "value_error", "loss",
 )  # fmt: skip
@@ -62,19 +48,12 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
             _reference(axes, steps, 0, "exact")
         axes.set_title(TITLES[name], fontsize=10)
         axes.set_xlabel("environment steps")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
         axes.xaxis.set_major_formatter(short_steps)
     count = len(np.asarray(metrics.loss))
     seeds = "1 seed" if count == 1 else f"{count} seeds, their mean and its 95 % bootstrap interval"
     figure.suptitle(f"{title}: {seeds}")
     return figure
-
-
-def titled(measure: str) -> str:
-    """Return what a measure is called, held out or not."""
-    held_out = " on held-out levels" if measure.startswith("held_out_") else ""
-    return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
 
 
 def shortest_path(config: Config) -> int | None:
@@ -115,10 +94,3 @@ def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:
         text, (steps[0], value), xytext=(0, 3 if above else -3), textcoords="offset points",
         color=GREY, ha="left", va="bottom" if above else "top",
     )  # fmt: skip
-
-
-def short_steps(steps: float, _: float) -> str:
-    """Write steps along an axis: 300 k, 3 M."""
-    if steps >= 1e6:
-        return f"{steps / 1e6:g} M"
-    return f"{steps / 1e3:g} k" if abs(steps) >= 1e3 else f"{steps:g}"

@@ -11,7 +11,7 @@ from jaxdqn import maze
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
-from jaxdqn.plots.curves import BLUE, GREY, short_steps
+from jaxdqn.plots.style import BLUE, GREY, plain, short_steps
 from jaxdqn.runs.reading import Reading
 from jaxdqn.types import Array, Params
 
@@ -56,8 +56,7 @@ def losses(reading: Reading, title: str) -> Figure:
         axes.set_xlabel("texts read")
         axes.set_ylabel("nats per text")
         axes.xaxis.set_major_formatter(short_steps)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
         axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, wrap=True)
     return figure

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from jaxdqn import statistics
-from jaxdqn.plots.contenders import COLOURS, COUNTED, NAMED
-from jaxdqn.plots.curves import GREY, short_steps, titled
+from jaxdqn.plots.contenders import COUNTED, NAMED
+from jaxdqn.plots.style import COLOURS, GREY, plain, short_steps, titled
 from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
@@ -54,7 +54,7 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
                    fontsize=10)  # fmt: skip
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(short_steps)
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -95,7 +95,7 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
         f"{count} settings, means over seeds and Student's 95 % intervals (arrow: goes on)\n"
         "blue: the best, and what isn't established to be worse", fontsize=10,
     )  # fmt: skip
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -240,8 +240,3 @@ def _means(rows: np.ndarray) -> np.ndarray:
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)

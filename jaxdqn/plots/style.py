@@ -1,0 +1,41 @@
+"""What all figures have in common: colours, titles of measures, axes without a frame."""
+
+from matplotlib.axes import Axes
+
+# Okabe and Ito (2008), in an order that stays apart also in grey.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK = COLOURS
+GREY = "#555555"
+TITLES = {
+    "success": "success rate (greedy)",
+    "eval_return": "return (greedy)",
+    "eval_length": "steps to the end (greedy)",
+    "episode_return": "return (exploring)",
+    "regret": "regret: value lost at the start",
+    "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
+    "return_distance": r"distance of learned from true returns, $W_1$ at the start",
+    "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
+    "policy_regret": "regret of the policy's own chances",
+    "value_error": r"error of V: RMS of $V_\theta - V^\pi$",
+    "loss": "loss",
+    "q_mean": "mean Q of the actions learned from",
+}
+
+
+def titled(measure: str) -> str:
+    """Return what a measure is called, held out or not."""
+    held_out = " on held-out levels" if measure.startswith("held_out_") else ""
+    return TITLES.get(measure.removeprefix("held_out_"), measure) + held_out
+
+
+def plain(axes: Axes) -> None:
+    """Draw a faint grid, and a line at the left and at the bottom alone."""
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def short_steps(steps: float, _: float) -> str:
+    """Write steps along an axis: 300 k, 3 M."""
+    if steps >= 1e6:
+        return f"{steps / 1e6:g} M"
+    return f"{steps / 1e3:g} k" if abs(steps) >= 1e3 else f"{steps:g}"
