@@ -38,7 +38,7 @@ import jaxdqn
 from jaxdqn import Config, metrics, statistics
 from jaxdqn.config import scaled, to_toml
 from jaxdqn.parallel import seeds
-from jaxdqn.plots.style import BLUE, ORANGE
+from jaxdqn.plots.style import BLUE, ORANGE, plain, short_steps
 
 SERPENTINE = """
 S........
@@ -77,6 +77,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 """Steps that Rainbow doesn't take."""
 MEASURES = {"score": "score", "regret": "regret", "q_bias": "bias of values"}
+BETTER = {"score": " (better →)", "regret": " (← better)"}
 BLOCK = 8
 """Seeds of one file."""
 
@@ -244,14 +245,15 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
         _draw_curves(column[0], task)
         for axes, measure in zip(column[1:], MEASURES, strict=True):
             _draw_differences(axes, task, compared, measure)
-    panels[0, 0].set_ylabel("score")
+    panels[0, 0].set_ylabel("score (success;\nCartPole: return / 500)", fontsize=8)
+    panels[0, 0].plot([], [], color="#bbbbbb", linewidth=0.8, label="all others")
     panels[0, 0].legend(frameon=False, fontsize=8)
     for axes in panels[1:, 0]:
         axes.set_yticks(range(len(compared)), compared, fontsize=8)
         axes.set_ylim(len(compared) - 0.5, -0.5)
     figure.suptitle(
-        "score (success; on CartPole return / 500), and means along training: + beside Double DQN, "
-        f"− beside Rainbow; {count} paired seeds, 95 % intervals", fontsize=10,
+        f"{count} paired seeds. Top: along training. Below: differences of means along training, "
+        "95 % intervals, from Double DQN (blue) and from Rainbow (orange)", fontsize=10,
     )  # fmt: skip
     return figure
 
@@ -267,9 +269,9 @@ def _draw_curves(axes: Any, task: dict[str, Any]) -> None:
             axes.fill_between(task["steps"], low, high, color=bold, alpha=0.25, linewidth=0)
     axes.set_title(task["task"], fontsize=10)
     axes.set_xlabel("environment steps", fontsize=8)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g} k" if x else "0")
+    axes.xaxis.set_major_formatter(short_steps)
     axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
 
 
 def _draw_differences(axes: Any, task: dict[str, Any], names: list[str], measure: str) -> None:
@@ -284,9 +286,9 @@ def _draw_differences(axes: Any, task: dict[str, Any], names: list[str], measure
                   alpha=0.4, solid_capstyle="butt")  # fmt: skip
         axes.plot([found["mean"]], [place], "o", color=colour, markersize=3.5)
     axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"difference of {MEASURES[measure]}", fontsize=8)
+    axes.set_xlabel(f"difference of {MEASURES[measure]}{BETTER.get(measure, '')}", fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
 
 
 def show(task: dict[str, Any]) -> None:

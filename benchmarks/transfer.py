@@ -41,7 +41,18 @@ from jaxdqn.language import losses, probing, training  # noqa: E402
 from jaxdqn.language.config import LanguageConfig  # noqa: E402
 from jaxdqn.metrics import concatenate  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
-from jaxdqn.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY, YELLOW  # noqa: E402
+from jaxdqn.plots.style import (  # noqa: E402
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    YELLOW,
+    plain,
+    short_steps,
+)
 from jaxdqn.runs import reading  # noqa: E402
 from jaxdqn.types import Array, Params  # noqa: E402
 
@@ -241,13 +252,19 @@ def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], co
             axes.plot(along, middle, color=COLOURS[name], label=name)
             axes.fill_between(along, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
     by_steps.set_xlabel("environment steps")
+    by_steps.xaxis.set_major_formatter(short_steps)
     for axes in by_cost:
         axes.set_xscale("log")
-    by_cost[0].set_xlabel("seconds per agent, after those of reading")
-    by_cost[1].set_xlabel("TFLOP per agent, after those of reading")
-    by_steps.set_ylabel("unseen mazes solved")
+    by_cost[0].set_xlabel("seconds per agent, begun after those of reading")
+    by_cost[1].set_xlabel("TFLOP per agent, begun after those of reading")
+    by_steps.set_ylabel("share of unseen mazes solved")
+    for axes in (by_steps, *by_cost):
+        plain(axes)
     by_cost[0].legend(frameon=False, loc="upper left")
-    figure.suptitle(f"mean of {count} seeds and its 95 % bootstrap interval", fontsize=10)
+    figure.suptitle(
+        f"what the trunk had read before: mean of {count} seeds and its 95 % bootstrap interval",
+        fontsize=10,
+    )
     return figure
 
 
