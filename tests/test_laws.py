@@ -57,7 +57,9 @@ def test_counters_stay_shared_so_that_vmapped_seeds_write_slices_in_place():
     """XLA makes a slice of a scatter at one place, and a loop over seeds of one at many."""
     keys, slots = jax.random.split(KEY, 3), small().capacity
     program = jax.jit(jax.vmap(jaxdqn.train, (None, 0))).lower(small(), keys).as_text()
-    scatters = re.findall(r'"stablehlo\.scatter".*?: \(tensor<(\w*)>, tensor<(\w*)>,', program, re.S)
+    scatters = re.findall(
+        r'"stablehlo\.scatter".*?: \(tensor<(\w*)>, tensor<(\w*)>,', program, re.S
+    )
     places = [where for into, where in scatters if into.startswith(f"3x{slots}x")]
     assert len(places) >= 5, "observations, actions, rewards and discounts are written"
     assert set(places) == {"1xi32"}, "the place is the same for every seed"

@@ -35,13 +35,14 @@ def _of_peers() -> str:
     }
 
     def ours_to(library: str, env: str, seeds: int = 1) -> str:
-        return f"{speed['ours', env, seeds] / speed[library, env, seeds]:.1f} × {library}"
+        return f"{speed['ours', env, seeds] / speed[library, env, seeds]:.1f} ×"
 
     maze, pole = "MetaMaze-misc", "CartPole-v1"
-    others = ", ".join(ours_to(name, pole) for name in ("rejax", "Stable-Baselines3", "SBX"))
+    others = ("rejax", "Stable-Baselines3", "SBX")
+    on_pole = ", ".join(f"{ours_to(name, pole)} {name}" for name in others)
     return (
-        f"Whole trainings, beside other libraries: on MetaMaze {ours_to('rejax', maze)} with one "
-        f"seed, {ours_to('rejax', maze, 16)} with 16; on CartPole {others} "
+        f"Whole trainings on MetaMaze are {ours_to('rejax', maze)} as fast as rejax's with one "
+        f"seed, {ours_to('rejax', maze, 16)} with 16; on CartPole {on_pole} "
         "([table](benchmarks/README.md#other-libraries), and what is not equal)."
     )
 
