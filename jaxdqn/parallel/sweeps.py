@@ -21,8 +21,8 @@ from jaxdqn.types import Params
 LEAST = 2
 """Fewest agents side by side in a sweep, where the method trains any so. XLA:CPU gave two to eight
 agents side by side the same bits and one alone others (CartPole), so that with this the number of
-devices often changes nothing; it isn't so for every network (in a 6 × 6 maze with widths of 32 two or
-three agree, and four or more)."""
+devices often changes nothing; not for every network (in a 6 × 6 maze with widths of 32 two or three
+agree, and four or more)."""
 
 
 class Sweep(NamedTuple):
