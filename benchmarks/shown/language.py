@@ -87,6 +87,15 @@ def of_reading() -> str:
     )
 
 
+ARMS = {
+    "fine-tuned": "begun as the model's policy",
+    "frozen": "so, too, and only its head learns",
+    "new head": "the fine-tuned trunk, without the model's words for actions",
+    "permuted": "the trunk of a model of texts whose cells were permuted",
+    "residual": "a convolutional network",
+}
+
+
 def transfer(name: str) -> str:
     """Return what reading before does for a Q-network."""
     result = result_of(name)
@@ -121,14 +130,14 @@ def transfer(name: str) -> str:
                         for name, cost in result["cost_of_reading"].items())  # fmt: skip
     return (
         f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
-        f"the environment each (PPO {result['arms']['PPO, fine-tuned']['steps'][-1]:,.0f}):\n\n"
+        f"the environment each (PPO {result['arms']['PPO, fine-tuned']['steps'][-1]:,.0f}). "
+        f"In the table, {'; '.join(f'{name}: {ARMS[name]}' for name in result['arms'] if name in ARMS)}:\n\n"
         + markdown(columns, lines, 1)
         + better
-        + f"\n\nWhat reading cost: {reading}. What linear probes find after the last token, and in "
-        "brackets what is known without reading (share of walls told right; of next cells and of "
-        "moves that lead nearer; of the variance of the distance); between them, without a probe, "
-        "the share of moves that lead nearer where the model's own words choose among the four:"
-        "\n\n"
+        + f"\n\nWhat reading cost: {reading}. What is known after the last token, by linear probes "
+        "(in brackets: without reading): the share of walls told right, of next cells and of moves "
+        "that lead nearer, and of the variance of the distance. Own words: of the moves that the "
+        "model itself would rather write, without a probe:\n\n"
         + markdown(["model", "walls", "next cell", "move", "own words", "distance"], probes, 1)
         + measured(result)
     )

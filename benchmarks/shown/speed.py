@@ -28,7 +28,7 @@ def design(name: str) -> str:
         shares = [f"{found['ours'][name]:.0%}" for name in limits]
         lines.append([network, f"{seeds:,}", f"{mine:,.0f}", *ratios, *shares])
     columns = ["network", "seeds", "env-steps/s", "to the standard design",
-               "to it, spread likewise", *limits.values()]  # fmt: skip
+               "to it, its seeds spread, too", *limits.values()]  # fmt: skip
     lead = (
         "Wider networks likewise, the residual one on MinAtar's Breakout; of that several seeds "
         "take turns, as `jaxdqn sweep` trains them:\n\n"
