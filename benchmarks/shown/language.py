@@ -128,10 +128,11 @@ def transfer(name: str) -> str:
     )
     reading = "; ".join(f"{name} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
                         for name, cost in result["cost_of_reading"].items())  # fmt: skip
+    arms = "; ".join(f"{name}: {ARMS[name]}" for name in result["arms"] if name in ARMS)
     return (
         f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
         f"the environment each (PPO {result['arms']['PPO, fine-tuned']['steps'][-1]:,.0f}). "
-        f"In the table, {'; '.join(f'{name}: {ARMS[name]}' for name in result['arms'] if name in ARMS)}:\n\n"
+        f"In the table, {arms}:\n\n"
         + markdown(columns, lines, 1)
         + better
         + f"\n\nWhat reading cost: {reading}. What is known after the last token, by linear probes "
