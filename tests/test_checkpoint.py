@@ -249,6 +249,23 @@ def test_a_checkpoint_of_another_version_is_one_clear_error(tmp_path, change, wo
         jaxdqn.restore(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ("no_such_module:World", r"env \('no_such_module:World'\) names a module that can't be imp"),
+        ("probes:Renamed", r"env \('probes:Renamed'\) names a class that probes doesn't have"),
+        ("Maze-unregistered", "env 'Maze-unregistered' is not known"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_here_are_refused_in_their_own_words(tmp_path, env, words):
+    jaxdqn.save(tmp_path, jaxdqn.init(small(), KEY), small())
+    rewritten(
+        tmp_path / FILE, lambda a, _: a.update(config=a["config"].replace("Maze-jaxdqn", env))
+    )
+    with pytest.raises(ConfigError, match=words):
+        jaxdqn.restore(tmp_path)
+
+
 def test_what_is_no_checkpoint_is_one_clear_error(tmp_path):
     for name, content, words in [
         ("absent.npz", None, "doesn't exist: check the path"),

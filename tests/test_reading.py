@@ -90,6 +90,15 @@ def test_the_command_is_the_function(chain):
     np.testing.assert_array_equal(found.metrics.loss, metrics.loss)
 
 
+def test_a_refusal_that_is_no_fault_of_the_file_is_passed_on(chain, monkeypatch):
+    def refuse(_):
+        raise ConfigError("heads (2) is refused: change it.")
+
+    monkeypatch.setattr(language, "outline", refuse)
+    with pytest.raises(ConfigError, match=r"^heads \(2\) is refused: change it.$"):
+        reading.restore(chain / "lm")
+
+
 @pytest.mark.slow
 def test_what_muon_remembers_is_kept(tmp_path):
     config = little(optimizer="muon")

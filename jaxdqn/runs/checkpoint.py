@@ -117,14 +117,16 @@ def restore(path: str | Path) -> Checkpoint:
         path: the file, or the folder that holds ``checkpoint.npz``.
 
     Raises:
-        ConfigError: the file is missing, damaged, or of a version that this one can't carry on.
+        ConfigError: the file is missing, damaged, or of a version that this one can't carry on; or
+            its settings can't be honoured here, such as an environment that isn't there.
     """
     path = _file(path)
     said, arrays = files.read_arrays(path, _KIND)
     about = understood(path, said)
     config = from_toml(about.config, f"the settings in checkpoint '{path}'")
+    like = outline(config)  # whose refusals are no fault of the file
     try:
-        state = assemble(arrays, about.keys, outline(config))
+        state = assemble(arrays, about.keys, like)
         metrics = _metrics(arrays)
     except (ValueError, TypeError):
         raise ConfigError(

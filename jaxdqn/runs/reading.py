@@ -125,8 +125,9 @@ def restore(run: Path) -> Reading:
     said, arrays = files.read_arrays(run / FILE, "checkpoint")
     about = checkpoint.understood(run / FILE, said)
     config = configs.from_toml(about.config, f"the settings in checkpoint '{run / FILE}'")
+    like = training.outline(config)  # whose refusals are no fault of the file
     try:
-        state = checkpoint.assemble(arrays, about.keys, training.outline(config))
+        state = checkpoint.assemble(arrays, about.keys, like)
     except (ValueError, TypeError):
         raise ConfigError(
             f"checkpoint '{run / FILE}' holds another kind of state than this jaxdqn makes: "
