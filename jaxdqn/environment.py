@@ -77,13 +77,21 @@ def make(config: Config) -> tuple[Environment, Any]:
     params = _override(config.env, default_params, config.env_params)
     if hasattr(environment.gymnax, "check_params"):
         environment.gymnax.check_params(params)
-    config.part("network").check_reads(
-        Seen(
-            config.env, config.env_kwargs, environment.obs.shape, environment.categories,
-            environment.num_actions, environment.is_maze, _usual(environment),
-        )
-    )  # fmt: skip
+    config.part("network").check_reads(seen(config))
     return environment, params
+
+
+def seen(config: Config) -> Seen:
+    """Return what a network is asked to read.
+
+    Raises:
+        ConfigError: an unknown environment or argument.
+    """
+    environment, _ = _make(config.env, config.env_kwargs)
+    return Seen(
+        config.env, config.env_kwargs, environment.obs.shape, environment.categories,
+        environment.num_actions, environment.is_maze, _usual(environment),
+    )  # fmt: skip
 
 
 def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:

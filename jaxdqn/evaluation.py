@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdqn import maze, pytrees, rollouts
+from jaxdqn import maze, pytrees, rollouts, unread
 from jaxdqn.assembly import Parts, apart, assemble
-from jaxdqn.config import Config, check, check_single
+from jaxdqn.config import Config, check, check_single, reading_nothing
 from jaxdqn.errors import ConfigError
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
@@ -25,12 +25,14 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
         key: consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or parameters of many networks.
+        ConfigError: a setting that can't be honoured, parameters of many networks, or mazes that
+            the network's trunk has read, where the folder of ``pretrained`` is there to say so.
     """
     check(config)
     check_single(config)
     check_key(key)
-    config, env_params = apart(config)
+    unread.check_judged(config)
+    config, env_params = apart(reading_nothing(config))
     method = assemble(config, env_params).method
     one = jax.eval_shape(method.init, jax.random.key(0))[0].params
     if axes := pytrees.leading_axes(params, one):

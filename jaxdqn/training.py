@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxdqn import pytrees
+from jaxdqn import pytrees, unread
 from jaxdqn.assembly import Parts, apart, assemble
-from jaxdqn.config import Config, check, check_single, chosen_length
+from jaxdqn.config import Config, check, check_single, chosen_length, shaping
 from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
@@ -52,6 +51,7 @@ def init(config: Config, key: PRNGKey) -> State:
     check(config)
     check_single(config)
     check_key(key)
+    unread.check_begins(config)
     return _init(*apart(config), key)
 
 
@@ -103,7 +103,7 @@ def outline(config: Config) -> State:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
-    return jax.eval_shape(init, without_sweeps(config), jax.random.key(0))
+    return jax.eval_shape(init, shaping(config), jax.random.key(0))
 
 
 def measured(config: Config) -> Metrics:
@@ -112,14 +112,7 @@ def measured(config: Config) -> Metrics:
     Raises:
         ConfigError: a setting that can't be honoured.
     """
-    return jax.eval_shape(run, without_sweeps(config), outline(config))[1]
-
-
-def without_sweeps(config: Config) -> Config:
-    """Return the settings with one value of each number: any will do where they shape nothing."""
-    one = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else x.reshape(-1)[0], config)
-    scalars = {name: x for name, x in config.env_params.items() if np.ndim(x) == 0}
-    return one.replace(env_params=scalars)
+    return jax.eval_shape(run, shaping(config), outline(config))[1]
 
 
 def bytes_per_transition(config: Config) -> int:

@@ -16,7 +16,7 @@ FLOORS = [
     {"maze", "networks", "statistics", "losses", "replay"},
     {"config"},
     {"environment", "method", "language"},
-    {"rollouts"},
+    {"rollouts", "unread"},
     {"algorithm"},
     {"assembly", "metrics"},
     {"evaluation", "walks"},

@@ -252,7 +252,7 @@ def test_a_checkpoint_of_another_version_is_one_clear_error(tmp_path, change, wo
 @pytest.mark.parametrize(
     ("env", "words"),
     [
-        ("no_such_module:World", r"env \('no_such_module:World'\) names a module that can't be imp"),
+        ("no_such_module:World", r"env \('no_such_module:World'\) names a module that can't be"),
         ("probes:Renamed", r"env \('probes:Renamed'\) names a class that probes doesn't have"),
         ("Maze-unregistered", "env 'Maze-unregistered' is not known"),
     ],

@@ -14,7 +14,7 @@ from conftest import MOVES, assert_same_bits, breadth_first, compiles_nothing, s
 from flax import serialization
 
 import jaxdqn
-from jaxdqn import ConfigError, assembly, maze, training
+from jaxdqn import ConfigError, assembly, maze, training, unread
 from jaxdqn.language import corpus, exact, generation, losses, optimizers, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
@@ -691,6 +691,17 @@ def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
     assert frozen.agent.params["params"]["dense"]["output"]["bias"].any(), "the head learns"
 
 
+def drawn(walls):
+    """Return a maze as text that ``layout`` reads."""
+    marks = np.where(walls, "#", ".")
+    marks[0, 0], marks[-1, -1] = "S", "G"
+    return "\n".join("".join(row) for row in marks)
+
+
+READ = drawn(np.asarray(maze.bank("corridors", 5, 5, count=50).walls)[45])
+"""A maze of the corpus of ``little``, which begins after 40."""
+
+
 @pytest.mark.parametrize(
     ("changes", "fragments"),
     [
@@ -715,11 +726,34 @@ def test_a_frozen_trunk_keeps_its_bits_and_a_slow_one_moves_little(folder):
         ),
         (
             {"env_kwargs": {**AGENT["env_kwargs"], "level_seed": 1}},
-            ["env_kwargs.level_seed (1)", "may so have read", "make them equal"],
+            ["env_kwargs make 30 mazes", "has read number", "generator = 'corridors', height = 5"],
         ),
         (
-            {"env_kwargs": {**AGENT["env_kwargs"], "density": 0.1}},
-            ["env_kwargs.density (0.1)", "may so have read"],
+            {
+                "env_kwargs": {
+                    **AGENT["env_kwargs"],
+                    "generator": "braid",
+                    "loops": 0.0,
+                    "num_levels": 40,
+                }
+            },
+            ["num_held_out (60) exceed the 40 mazes", "left unread"],
+        ),
+        (
+            {
+                "env_kwargs": {
+                    **AGENT["env_kwargs"],
+                    "generator": "layout",
+                    "num_levels": 1,
+                    "num_held_out": 0,
+                    "layout": READ,
+                }
+            },
+            ["env_kwargs make 1 maze,", "has read number 1 of them"],
+        ),
+        (
+            {"env_kwargs": {**SPEAKING["env_kwargs"], "height": 9}, "action_words": 4},
+            ["env_kwargs.height = 5 and env_kwargs.width = 5"],
         ),
         ({"pretrained": "nowhere"}, ["pretrained ('nowhere')", "no such file", "run folder"]),
         ({"trunk_rate": -1.0}, ["trunk_rate (-1.0)", "change it"]),
@@ -731,6 +765,17 @@ def test_a_trunk_that_does_not_fit_is_refused(folder, changes, fragments):
     for fragment in fragments:
         assert fragment in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_mazes_of_any_kind_that_were_not_read_are_no_hindrance(folder):
+    """Whatever makes them: the same trees without loops, fewer walls, only the shorter ones."""
+    for changes in (
+        {"generator": "braid", "loops": 0.0},
+        {"generator": "scatter", "density": 0.2},
+        {"level_seed": 0, "carver": "uniform", "room_size": 4},
+    ):
+        kwargs = {**AGENT["env_kwargs"], **changes}
+        unread.check_begins(small(**{**AGENT, "env_kwargs": kwargs}, pretrained=folder))
 
 
 def test_other_files_are_no_language_model(tmp_path):

@@ -1,7 +1,9 @@
 """Language models on the command line: from text to policy by three commands."""
 
 import contextlib
+import importlib.util
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +83,51 @@ def test_the_third_command_leads_to_policy(chain):
         params = jaxdqn.restore("agent").state.agent.params
     trunk = jax.tree.map(lambda x: x[0], params["params"]["trunk"])
     assert_same_bits(trunk["block_0"], weights["block_0"])
+
+
+BRIEF = "--total_steps 120 --warmup_steps 64 --evaluations 2 --eval_episodes 2 --widths"
+
+
+@pytest.fixture(scope="module")
+def agent(chain):
+    """The folder of an agent that began with a language model, which lies beside it."""
+    train = f"train agent.toml --pretrained lm-finetuned --seeds 1 --out begun {BRIEF}"
+    code, _, err = run_here(*train.split(), cwd=chain)
+    assert (code, err) == (0, "")
+    return chain / "begun"
+
+
+def test_an_agent_is_judged_on_as_many_unread_mazes_as_there_are(agent):
+    """Of 40 mazes that the model left, it is trained on 10; by default 256 are looked for."""
+    code, out, err = run_here("evaluate", "begun", "--episodes", 2, cwd=agent.parent)
+    assert (code, err) == (0, "")
+    assert "levels found beside those of training: 30" in out
+    assert "note: pretrained" not in out
+    code, _, err = run_here("evaluate", "begun", "--levels", 31, cwd=agent.parent)
+    assert code == 1
+    assert "levels (31) exceeds the 30 found beside those of training: write --levels 30" in err
+
+
+def test_a_trained_agent_needs_no_model_any_more(agent, tmp_path):
+    shutil.copytree(agent, tmp_path / "begun")
+    shutil.copy(agent.parent / "agent.toml", tmp_path)
+    options = ("begun", "--episodes", 2, "--levels", 30)
+    code, out, err = run_here("evaluate", *options, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "note: pretrained ('lm-finetuned') isn't there, so that it can't be said" in out
+    assert "held out" in out
+    commands = ["plot begun", "resume begun --total_steps 180"]
+    if importlib.util.find_spec("flatbuffers"):
+        commands.append("export begun")
+    for command in commands:
+        code, _, err = run_here(*command.split(), cwd=tmp_path)
+        assert (code, err) == (0, ""), command
+    for command in (f"train agent.toml {BRIEF}", "sweep agent.toml --trunk_rate 0 1"):
+        options = "--pretrained lm-finetuned --seeds 1 --out again"
+        code, out, err = run_here(*command.split(), *options.split(), cwd=tmp_path)
+        assert (code, "compiling" in out) == (1, False)
+        assert "pretrained ('lm-finetuned') can't be read (no such file or directory)" in err
+    assert not (tmp_path / "again").exists()
 
 
 def test_the_command_is_the_function(chain):

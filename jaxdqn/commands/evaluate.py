@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxdqn import environment, statistics
+from jaxdqn import environment, statistics, unread
 from jaxdqn.config import Config, check
 from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import evaluate
@@ -44,6 +44,11 @@ def main(arguments: list[str]) -> int:
     found = trained(chosen.run)
     config = with_held_out(found.config.replace(eval_episodes=chosen.episodes), chosen.levels)
     check(config)
+    if not unread.is_known(config):
+        console.print_line(
+            f"note: pretrained ({config.pretrained!r}) isn't there, so that it can't be said "
+            "whether the network's trunk has read the held-out mazes."
+        )
     measured = _measure(config, found.params, chosen.key)
     groups = {"training": measured.replace(held_out=None)}
     if measured.held_out is not None:
@@ -64,7 +69,8 @@ def main(arguments: list[str]) -> int:
 
 
 def with_held_out(config: Config, levels: int | None = None) -> Config:
-    """Return the same settings with more held-out levels, none a training level.
+    """Return the same settings with more held-out levels, none a training level or one that the
+    network's trunk has read.
 
     Nothing is added where it isn't a maze, where there is but one level to generate and, unless
     asked for, where only one was trained on: an agent need not see in which maze it is.
@@ -89,9 +95,12 @@ def with_held_out(config: Config, levels: int | None = None) -> Config:
         wider = config.replace(env_kwargs={**config.env_kwargs, **more})
         try:
             environment.make(wider)
+            unread.check_judged(wider)
             return wider
         except TooFewLevelsError as error:
             wanted = error.found - kwargs["num_levels"]
+            if wanted < kwargs["num_held_out"]:
+                raise
             if levels is not None:
                 raise ConfigError(
                     f"levels ({levels}) exceeds the {wanted} found beside those of training: "

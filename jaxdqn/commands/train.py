@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from jaxdqn import environment, plots
+from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, load_config, scaled
 from jaxdqn.errors import ConfigError
@@ -129,6 +129,7 @@ def parse(arguments: list[str]) -> Arguments:
     settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
     check(settings)
     environment.make(settings)
+    unread.check_begins(settings)
     return dataclasses.replace(chosen, settings=settings)
 
 

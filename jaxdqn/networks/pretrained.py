@@ -17,12 +17,10 @@ from jaxdqn.types import Params
 WEIGHTS = "params.msgpack"
 SETTINGS = "config.toml"
 
-_BANK = ("height", "width", "generator", "density", "carver", "loops", "room_size", "difficulty",
-         "level_seed")  # fmt: skip
-"""What says which mazes follow which."""
 
+class Run(NamedTuple):
+    """What a run folder holds: the settings as TOML says them, and the weights."""
 
-class _Run(NamedTuple):
     settings: Mapping[str, Any]
     params: Mapping[str, Any]
 
@@ -32,13 +30,13 @@ def weights(folder: str, length: int) -> dict[str, Params]:
 
     Files are read when a program is compiled; a folder that changes later isn't looked at again.
     """
-    read = _load(folder).params
-    cut = {**read["trunk"], "places": read["trunk"]["places"][:length]}
-    return jax.tree.map(jnp.asarray, {"trunk": cut, "output": read["output"]})
+    params = read(folder).params
+    cut = {**params["trunk"], "places": params["trunk"]["places"][:length]}
+    return jax.tree.map(jnp.asarray, {"trunk": cut, "output": params["output"]})
 
 
 def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> None:
-    """Refuse a trunk that doesn't fit, or one that has read mazes that an agent is judged on.
+    """Refuse a trunk that doesn't fit.
 
     Args:
         folder: the run folder.
@@ -49,7 +47,7 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> Non
     Raises:
         ConfigError: naming what differs.
     """
-    run = _load(folder)
+    run = read(folder)
     for name, value in shape.items():
         if run.settings[name] != value:
             raise ConfigError(
@@ -59,40 +57,25 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> Non
     places, tokens = (run.params["trunk"][name] for name in ("places", "tokens"))
     known = len(tokens["embedding"])
     if known != seen.categories or length > len(places):
+        remedy = "env_kwargs.observation = 'text' and the size of mazes that it was trained on"
+        if seen.env_kwargs.get("observation") in ("text", "choices"):
+            size = {**seen.usual, **run.settings["env_kwargs"]}
+            remedy = (
+                f"env_kwargs.height = {size['height']} and env_kwargs.width = {size['width']}, the "
+                "size of mazes that it was trained on"
+            )
         raise ConfigError(
             f"pretrained {folder!r} knows {known} tokens in texts of up to {len(places)}, and "
-            f"observations have {length} of {seen.categories} kinds: set env_kwargs."
-            "observation = 'text' and the size of mazes that it was trained on."
-        )
-    read, wanted = ({**seen.usual, **of} for of in (run.settings["env_kwargs"], seen.env_kwargs))
-    _check_mazes(folder, read, wanted)
-
-
-def _check_mazes(folder: str, read: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if read.get("generator") != wanted.get("generator"):
-        return
-    for name in _BANK:
-        one, other = _plain(wanted.get(name)), _plain(read.get(name))
-        if one != other:
-            raise ConfigError(
-                f"env_kwargs.{name} ({one}) differs from that of pretrained {folder!r} ({other}), "
-                "which may so have read the mazes that are to be unseen: make them equal."
-            )
-    agents, kept = (
-        kwargs.get("num_levels", 1) + kwargs.get("num_held_out", 0) for kwargs in (wanted, read)
-    )
-    if agents > kept:
-        raise ConfigError(
-            f"env_kwargs.num_levels + env_kwargs.num_held_out ({agents}) exceed the {kept} mazes "
-            f"that pretrained {folder!r} left unread: lower one, or pre-train with as many."
+            f"observations have {length} of {seen.categories} kinds: set {remedy}."
         )
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def read(folder: str) -> Run:
+    """Read what a language model's training has left.
 
-
-def _load(folder: str) -> _Run:
+    Raises:
+        ConfigError: it isn't there, or is no language model's.
+    """
     path = Path(folder)
     try:
         changed = (path / WEIGHTS).stat().st_mtime_ns
@@ -111,11 +94,11 @@ def _load(folder: str) -> _Run:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, changed: int) -> _Run:
+def _read(path: Path, changed: int) -> Run:
     del changed  # a part of the key
     settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
     params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
     for name in ("layers", "heads", "width", "causal", "env_kwargs"):
         settings[name]
     params["trunk"]["places"], params["trunk"]["tokens"]["embedding"], params["output"]
-    return _Run(settings, params)
+    return Run(settings, params)

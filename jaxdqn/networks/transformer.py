@@ -205,7 +205,8 @@ class TransformerSettings(TrunkSettings, DenseSettings):
     widths: tuple[int, ...] = static((), low=1)
     """Widths of the dense layers that read the last token."""
     pretrained: str = static("")
-    """Run folder of pretrain or finetune, whose trunk to begin with; empty: none."""
+    """Run folder of pretrain or finetune, whose trunk to begin with; empty: none. Only a new agent
+    reads it: one that was trained has the weights."""
     trunk_rate: Float = leaf(1.0, low=0.0, high=1e3)
     """The language model's step size, as a share of learning_rate; 0 freezes it."""
     action_words: int = static(0, low=0)
@@ -220,7 +221,7 @@ class TransformerSettings(TrunkSettings, DenseSettings):
         return math.inf
 
     def check_reads(self, seen: Seen) -> None:
-        """Refuse, with a ``ConfigError``, what is no text, and a trunk that doesn't fit."""
+        """Refuse, with a ``ConfigError``, what is no text."""
         if seen.categories is None or len(seen.shape) != 1:
             remedy = "env_kwargs.observation = 'text'" if seen.is_maze else "network = 'mlp'"
             raise ConfigError(
@@ -244,11 +245,12 @@ class TransformerSettings(TrunkSettings, DenseSettings):
                 f"action_words ({self.action_words}) must be one for each of the "
                 f"{seen.num_actions} actions: set action_words = {seen.num_actions}, or 0."
             )
-        if self.pretrained:
-            shape = {"layers": self.layers, "heads": self.heads, "width": self.width,
-                     "causal": self.causal}  # fmt: skip
-            length = seen.shape[0] - self.action_words
-            pretrained.check(self.pretrained, shape, seen, length)
+
+    def check_begins(self, seen: Seen) -> None:
+        """Refuse, with a ``ConfigError``, to begin with a trunk that isn't there or doesn't fit."""
+        shape = {"layers": self.layers, "heads": self.heads, "width": self.width,
+                 "causal": self.causal}  # fmt: skip
+        pretrained.check(self.pretrained, shape, seen, seen.shape[0] - self.action_words)
 
     def check_head(self, head: Any, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, outputs that a policy can't be added to."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdqn import environment, pytrees
+from jaxdqn import environment, pytrees, unread
 from jaxdqn.config import Config, check, check_kind, check_single
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
@@ -99,6 +99,7 @@ def grid(
         check(each)
         check_single(each)
         environment.make(each)
+        unread.check_begins(each)
     rows = {each.schedule.evaluations for each in every}
     if len(rows) > 1:
         raise ConfigError(

@@ -9,9 +9,9 @@ import jax
 
 from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
-from jaxdqn.config import Config
+from jaxdqn.config import Config, shaping
 from jaxdqn.metrics import Evaluation, Metrics
-from jaxdqn.training import outline, without_sweeps
+from jaxdqn.training import outline
 from jaxdqn.types import Params
 
 SHARE = 0.8
@@ -33,7 +33,7 @@ def per_agent(config: Config) -> int:
         ConfigError: a setting that can't be honoured.
     """
     state = outline(config)
-    parts = assemble(without_sweeps(config))
+    parts = assemble(shaping(config))
     environment, outputs = parts.environment, parts.method.outputs
     params = state.agent.params
     rows = len(dataclasses.fields(Metrics)) + len(dataclasses.fields(Evaluation))
