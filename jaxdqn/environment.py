@@ -2,22 +2,18 @@
 
 import dataclasses
 import functools
-import importlib
 import inspect
-import sys
-import traceback
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import maze
+from jaxdqn import interface, maze
 from jaxdqn.config import Config
-from jaxdqn.deferred import gymnax, spaces
+from jaxdqn.deferred import spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
@@ -26,8 +22,8 @@ from jaxdqn.types import Array, PRNGKey
 
 _OPTIONAL = (int | None, float | None, str | None, tuple[int, int] | None)
 """Annotations of arguments without a default that the command line offers, too."""
-_LIBRARIES = {"chex", "flax", "gymnax", "jax", "jaxdqn", "jaxlib", "numpy"}
-"""Packages that an environment's own code calls, or is called by."""
+_CLASSES: dict[str, type] = {}
+"""What each name stood for when it was last looked up."""
 
 
 class Environment(NamedTuple):
@@ -151,10 +147,19 @@ def _taken(environment: Environment) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(type(environment.gymnax)).parameters
 
 
-@functools.lru_cache(maxsize=8)
 def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
-    kind = _class_of(name)
-    _check_kwargs(name, kind, kwargs)
+    kind = interface.class_of(name)
+    if _CLASSES.get(name, kind) is not kind:
+        # A notebook has defined the class again, or reloaded its module. Programs are kept by the
+        # settings, which say its name alone, and would go on training the old one.
+        jax.clear_caches()
+    _CLASSES[name] = kind
+    return _made(name, kwargs, kind)
+
+
+@functools.lru_cache(maxsize=8)
+def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment, Any]:
+    interface.check_kwargs(name, kind, kwargs)
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())
     with jax.sharding.use_abstract_mesh(nowhere):
@@ -166,153 +171,13 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
         except Exception as error:
             raise ConfigError(
                 f"env_kwargs ({shown(dict(kwargs))}) were refused by {name} "
-                f"({_first_line(error)}{_place(error)}): change them."
+                f"({interface.first_line(error)}{interface.place(error)}): change them."
             ) from error
-        params, actions, seen, obs = _look_at(name, env)
-    if not isinstance(actions, spaces.Discrete):
-        raise ConfigError(
-            f"env ({name!r}) has continuous actions, and Q-learning needs discrete ones: "
-            "use another environment."
-        )
-    if not hasattr(obs, "shape"):
-        raise ConfigError(
-            f"env ({name!r}) gives observations of several arrays, which no network here reads: "
-            "use an environment that gives one array."
-        )
+        params, num_actions, seen, obs = interface.look_at(name, env)
     categories = seen.n if isinstance(seen, spaces.Discrete) else None
     if isinstance(env, maze.Maze):
         categories = env.observation.categories
-    return Environment(env, int(actions.n), obs, categories), params
-
-
-def _class_of(name: str) -> Any:
-    """Return the class of a registered environment, or of ``package.module:Class``."""
-    if ":" not in name:
-        if name not in gymnax.registered_envs:
-            raise _unknown(name)
-        return gymnax.registration._registry[name]
-    module, _, attribute = name.partition(":")
-    try:
-        imported = importlib.import_module(module)
-    except Exception as error:  # whatever the module does when it is run
-        raise ConfigError(
-            f"env ({name!r}) names a module that can't be imported ({_what(error)}): write "
-            "package.module:Class of something that Python can import from here."
-        ) from error
-    try:
-        found = getattr(imported, attribute)
-    except AttributeError:
-        raise ConfigError(
-            f"env ({name!r}) names a class that {module} doesn't have: check its name."
-        ) from None
-    if not inspect.isclass(found):
-        raise ConfigError(f"env ({name!r}) is no class: name the environment's class.")
-    return found
-
-
-def _unknown(name: str) -> ConfigError:
-    module, dot, attribute = name.rpartition(".")
-    if dot and module and attribute.isidentifier():
-        return ConfigError(
-            f"env ({name!r}) is not known: a class of one's own is named package.module:Class, "
-            f"such as '{module}:{attribute}'."
-        )
-    return unknown("env", name, gymnax.registered_envs)
-
-
-def _look_at(name: str, env: Any) -> tuple[Any, Any, Any, Any]:
-    """Return an environment's parameters, its spaces and the shape of what it shows.
-
-    Raises:
-        ConfigError: it isn't an environment of gymnax 1.0 or later.
-    """
-    for part in ("default_params", "reset", "step", "action_space", "observation_space"):
-        if not hasattr(env, part):
-            raise ConfigError(
-                f"env ({name!r}) has no {part}, so it is no gymnax environment: derive it from "
-                "gymnax.environments.environment.Environment."
-            )
-    try:
-        with jax.ensure_compile_time_eval():
-            params = env.default_params
-            actions, seen = env.action_space(params), env.observation_space(params)
-        if not dataclasses.is_dataclass(params):
-            raise ConfigError(
-                f"env ({name!r}) has default_params of type {type(params).__name__}: make it a "
-                "flax.struct.dataclass, as gymnax's are."
-            )
-        obs, state = jax.eval_shape(env.reset, jax.random.key(0), params)
-        # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
-        if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):
-            _check_step(name, env, params, state)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"env ({name!r}) can't be used as gymnax 1.0's environments are ({_what(error)}): "
-            f"{_remedy(error)}."
-        ) from error
-    return params, actions, seen, obs
-
-
-def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
-    step_env = getattr(env, "step_env", None)
-    action = jax.ShapeDtypeStruct((), jnp.int32)
-    if step_env is not None:
-        values = jax.eval_shape(step_env, jax.random.key(0), state, action, params)
-        if len(values) != 5:
-            raise ConfigError(
-                f"env ({name!r}) returns {len(values)} values from step_env: return observation, "
-                "state, reward, whether the world ended, and a dictionary."
-            )
-    values = jax.eval_shape(env.step, jax.random.key(0), state, action, params)
-    if len(values) != 6 or "final_observation" not in values[-1]:
-        raise ConfigError(
-            f"env ({name!r}) returns {len(values)} values from step, and gymnax 1.0's are six, the "
-            "last with a final_observation: derive it from "
-            "gymnax.environments.environment.Environment and define step_env only."
-        )
-
-
-def _what(error: Exception) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}{_place(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _place(error: Exception) -> str:
-    """Return where in the user's own code an error comes from, such as " at myenv.py:27"."""
-    at = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if package not in _LIBRARIES | sys.stdlib_module_names:
-            at = f" at {Path(frame.f_code.co_filename).name}:{line}"
-    return at
-
-
-def _remedy(error: Exception) -> str:
-    branches = isinstance(error, jax.errors.TracerBoolConversionError)
-    return "use jnp.where in place of if" if branches else "mend it"
-
-
-def _check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
-    try:
-        known = inspect.signature(kind).parameters
-    except ValueError:
-        raise ConfigError(
-            f"env ({name!r}) is built in and shows no arguments, so it is no gymnax environment: "
-            "name the environment's class."
-        ) from None
-    for key, value in kwargs.items():
-        if key not in known:
-            raise unknown("env_kwargs", key, known, f" to {name}")
-        if value is None and known[key].default is not None:
-            raise ConfigError(
-                f"env_kwargs.{key} (None) is not its default and can't be written down in TOML: "
-                "give another value, or leave it out."
-            )
+    return Environment(env, num_actions, obs, categories), params
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:

@@ -103,6 +103,7 @@ def outline(config: Config) -> State:
         ConfigError: a setting that can't be honoured.
     """
     check(config)
+    apart(config)  # forgets what was traced with a class of the environment that is another now
     return jax.eval_shape(init, shaping(config), jax.random.key(0))
 
 

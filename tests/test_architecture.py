@@ -14,7 +14,7 @@ FLOORS = [
     {"types", "errors", "deferred"},
     {"settings", "random", "pytrees"},
     {"maze", "networks", "statistics", "losses", "replay"},
-    {"config"},
+    {"config", "interface"},
     {"environment", "method", "language"},
     {"rollouts", "unread"},
     {"algorithm"},

@@ -1,6 +1,7 @@
 """Any gymnax environment with discrete actions trains by its name."""
 
 import sys
+import types
 from functools import partial
 
 import jax
@@ -11,8 +12,9 @@ from conftest import assert_same_bits, small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, training
 from jaxdqn import environment as environments
+from jaxdqn.parallel import seeds
 
 KEY = jax.random.key(0)
 
@@ -121,7 +123,7 @@ def test_greedy_evaluation_counts_each_episode_once():
 
 
 def test_what_was_made_inside_one_mesh_serves_another():
-    environments._make.cache_clear()
+    environments._made.cache_clear()
     config = small(env="MetaMaze-misc", env_kwargs={}, env_params={})
     for count in (1, 2):
         mesh = Mesh(np.array(jax.devices()[:count]), ("seeds",))
@@ -134,6 +136,7 @@ def test_what_was_made_inside_one_mesh_serves_another():
 
 
 OWN = """
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -230,6 +233,48 @@ class Picky(Lever):
         raise ValueError("no pay")  # picky
 
 
+class Column(Lever):
+    def step_env(self, key, state, action, params):
+        obs, state, reward, ended, info = super().step_env(key, state, action, params)
+        return obs, state, jnp.full(1, reward), ended, info
+
+
+class Share(Lever):
+    def step_env(self, key, state, action, params):
+        obs, state, reward, ended, info = super().step_env(key, state, action, params)
+        return obs, state, reward, jnp.float32(ended), info
+
+
+class Count(Lever):
+    def step_env(self, key, state, action, params):
+        obs, state, reward, ended, info = super().step_env(key, state, action, params)
+        return obs, state, reward, jnp.int32(ended), info
+
+
+class Idle(Lever):
+    def action_space(self, params=None):
+        return spaces.Discrete(0)
+
+
+class Both(Lever):
+    def action_space(self, params=None):
+        return spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3)))
+
+
+class Force(Lever):
+    def action_space(self, params=None):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    max_steps_in_episode: int = 9
+
+
+class Frozen(Lever):
+    default_params = Plain()
+
+
 class Nothing:
     pass
 
@@ -242,15 +287,16 @@ def line_of(words):
     return f"own_worlds.py:{OWN[: OWN.index(words)].count(chr(10)) + 1}"
 
 
-@pytest.fixture
-def own(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
     """A module from outside the package, and two that can't be imported."""
-    (tmp_path / "own_worlds.py").write_text(OWN)
-    (tmp_path / "own_typo.py").write_text("class Lever(\n")
-    (tmp_path / "own_fault.py").write_text("int.absent\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    environments._make.cache_clear()
-    yield
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_worlds.py").write_text(OWN)
+    (folder / "own_typo.py").write_text("class Lever(\n")
+    (folder / "own_fault.py").write_text("int.absent\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
     sys.modules.pop("own_worlds", None)
 
 
@@ -262,6 +308,31 @@ def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
     assert int(metrics.episodes.sum()) == 160 // 5
     jaxdqn.save(tmp_path, state, config)
     assert jaxdqn.restore(tmp_path).config == config
+
+
+def test_a_class_that_is_defined_again_is_the_one_that_is_trained(monkeypatch):
+    """As in a notebook, or after importlib.reload: alone, on all cores, and in what is restored."""
+    notebook = types.ModuleType("notebook")
+    monkeypatch.setitem(sys.modules, "notebook", notebook)
+    config = small(env="notebook:World", env_kwargs={}, env_params={}, evaluations=1)
+
+    def paid(train):
+        metrics = train()
+        return float(metrics.eval_return.reshape(-1)[-1] / metrics.eval_length.reshape(-1)[-1])
+
+    def alone():
+        return jaxdqn.train(config, KEY)[1]
+
+    def on_all_cores():
+        return [row for _, row in seeds.train_in_periods(config, range(2)) if row is not None][-1]
+
+    for pay in (1.0, 5.0):
+        source = OWN.replace("self.pay * action", f"{pay}").replace("class Lever", "class World")
+        exec(source.partition("class Old")[0], vars(notebook))
+        assert paid(alone) == paid(on_all_cores) == pay
+    wider = source.replace("zeros(2)", "zeros(3)").replace("ones(2)", "ones(3)")
+    exec(wider.partition("class Old")[0], vars(notebook))
+    assert training.outline(config).obs.shape == (4, 3)
 
 
 @pytest.mark.usefixtures("own")
@@ -293,6 +364,13 @@ def _data(x):
         ("own_worlds:Nothing", ["has no default_params", "derive it from gymnax"]),
         ("own_worlds:Blind", ["has no observation_space"]),
         ("own_worlds:Bare", ["default_params of type Named", "flax.struct.dataclass"]),
+        ("own_worlds:Frozen", ["default_params of type Plain", "flax.struct.dataclass"]),
+        ("own_worlds:Column", ["a reward of float32 (1,) from step_env", "without axes"]),
+        ("own_worlds:Share", ["ended by float32 () from step_env", "one bool", "such as done > 0"]),
+        ("own_worlds:Count", ["ended by int32 () from step_env", "one bool"]),
+        ("own_worlds:Idle", ["no action to choose (Discrete(0))", "1 or more"]),
+        ("own_worlds:Both", ["an action_space of type Tuple", "all combinations"]),
+        ("own_worlds:Force", ["has continuous actions", "use another environment"]),
         ("own_worlds:Old", ["returns 4 values from step_env", "whether the world ended"]),
         ("own_worlds:Typo", [f"'oops' is not defined at {line_of('# an error')}): mend it"]),
         ("own_worlds:Branch", [f" at {line_of('# traced')}): use jnp.where in place of if"]),

@@ -1,0 +1,206 @@
+"""What a name of an environment stands for, and refusals of what isn't as gymnax 1.0's are."""
+
+import dataclasses
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdqn.deferred import gymnax, spaces
+from jaxdqn.errors import ConfigError, unknown
+
+_LIBRARIES = {"chex", "flax", "gymnax", "jax", "jaxdqn", "jaxlib", "numpy"}
+"""Packages that an environment's own code calls, or is called by."""
+
+
+def class_of(name: str) -> Any:
+    """Return the class of a registered environment, or of ``package.module:Class``."""
+    if ":" not in name:
+        if name not in gymnax.registered_envs:
+            raise _unknown(name)
+        return gymnax.registration._registry[name]
+    module, _, attribute = name.partition(":")
+    try:
+        imported = importlib.import_module(module)
+    except Exception as error:  # whatever the module does when it is run
+        raise ConfigError(
+            f"env ({name!r}) names a module that can't be imported ({_what(error)}): write "
+            "package.module:Class of something that Python can import from here."
+        ) from error
+    try:
+        found = getattr(imported, attribute)
+    except AttributeError:
+        raise ConfigError(
+            f"env ({name!r}) names a class that {module} doesn't have: check its name."
+        ) from None
+    if not inspect.isclass(found):
+        raise ConfigError(f"env ({name!r}) is no class: name the environment's class.")
+    return found
+
+
+def _unknown(name: str) -> ConfigError:
+    module, dot, attribute = name.rpartition(".")
+    if dot and module and attribute.isidentifier():
+        return ConfigError(
+            f"env ({name!r}) is not known: a class of one's own is named package.module:Class, "
+            f"such as '{module}:{attribute}'."
+        )
+    return unknown("env", name, gymnax.registered_envs)
+
+
+def look_at(name: str, env: Any) -> tuple[Any, int, Any, Any]:
+    """Return an environment's parameters, how many actions there are, the space of observations,
+    and the shape and dtype of one.
+
+    Raises:
+        ConfigError: it isn't an environment of gymnax 1.0 or later, or not one for Q-learning.
+    """
+    for part in ("default_params", "reset", "step", "action_space", "observation_space"):
+        if not hasattr(env, part):
+            raise ConfigError(
+                f"env ({name!r}) has no {part}, so it is no gymnax environment: derive it from "
+                "gymnax.environments.environment.Environment."
+            )
+    try:
+        with jax.ensure_compile_time_eval():
+            params = env.default_params
+            actions, seen = env.action_space(params), env.observation_space(params)
+        if not (dataclasses.is_dataclass(params) and hasattr(params, "replace")):
+            raise ConfigError(
+                f"env ({name!r}) has default_params of type {type(params).__name__}: make it a "
+                "flax.struct.dataclass, as gymnax's are."
+            )
+        num_actions = _count(name, actions)
+        obs, state = jax.eval_shape(env.reset, jax.random.key(0), params)
+        if not hasattr(obs, "shape"):
+            raise ConfigError(
+                f"env ({name!r}) gives observations of several arrays, which no network here "
+                "reads: use an environment that gives one array."
+            )
+        # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
+        if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):
+            _check_step(name, env, params, state)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"env ({name!r}) can't be used as gymnax 1.0's environments are ({_what(error)}): "
+            f"{_remedy(error)}."
+        ) from error
+    return params, num_actions, seen, obs
+
+
+def _count(name: str, actions: Any) -> int:
+    """Return how many actions a space has, refusing one that Q-learning can't choose from."""
+    if isinstance(actions, spaces.Box):
+        raise ConfigError(
+            f"env ({name!r}) has continuous actions, and Q-learning needs discrete ones: "
+            "use another environment."
+        )
+    if not isinstance(actions, spaces.Discrete):
+        raise ConfigError(
+            f"env ({name!r}) has an action_space of type {type(actions).__name__}, and Q-learning "
+            "chooses one action from a list: make it a Discrete space, of all combinations where "
+            "there are several choices at once."
+        )
+    if actions.n < 1:
+        raise ConfigError(
+            f"env ({name!r}) has no action to choose (Discrete({actions.n})): give it 1 or more."
+        )
+    return int(actions.n)
+
+
+def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
+    step_env = getattr(env, "step_env", None)
+    action = jax.ShapeDtypeStruct((), jnp.int32)
+    if step_env is not None:
+        values = jax.eval_shape(step_env, jax.random.key(0), state, action, params)
+        if len(values) != 5:
+            raise ConfigError(
+                f"env ({name!r}) returns {len(values)} values from step_env: return observation, "
+                "state, reward, whether the world ended, and a dictionary."
+            )
+        _check_outcome(name, "step_env", *values[2:4])
+    values = jax.eval_shape(env.step, jax.random.key(0), state, action, params)
+    if len(values) != 6 or "final_observation" not in values[-1]:
+        raise ConfigError(
+            f"env ({name!r}) returns {len(values)} values from step, and gymnax 1.0's are six, the "
+            "last with a final_observation: derive it from "
+            "gymnax.environments.environment.Environment and define step_env only."
+        )
+    _check_outcome(name, "step", *values[2:4])
+
+
+def _check_outcome(name: str, where: str, reward: Any, ended: Any) -> None:
+    """Refuse, with a ``ConfigError``, a reward that isn't one number, or an end that isn't a bool.
+
+    Args:
+        name: of the environment.
+        where: what gave them.
+        reward: shape and dtype of it.
+        ended: and of whether the world did.
+    """
+    if getattr(reward, "shape", None) != ():
+        raise ConfigError(
+            f"env ({name!r}) gives a reward of {_shape(reward)} from {where}, and a step has one "
+            "number: return it without axes, such as reward.squeeze()."
+        )
+    if getattr(ended, "shape", None) != () or ended.dtype != bool:
+        raise ConfigError(
+            f"env ({name!r}) says whether the world ended by {_shape(ended)} from {where}, and it "
+            "must be one bool: return a comparison, such as done > 0, without axes."
+        )
+
+
+def _shape(value: Any) -> str:
+    """Return what a sentence says of an array's dtype and shape, or of what is none."""
+    return f"{value.dtype} {value.shape}" if hasattr(value, "shape") else type(value).__name__
+
+
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}{place(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, without its stop."""
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def place(error: Exception) -> str:
+    """Return where in the user's own code an error comes from, such as " at myenv.py:27"."""
+    at = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package not in _LIBRARIES | sys.stdlib_module_names:
+            at = f" at {Path(frame.f_code.co_filename).name}:{line}"
+    return at
+
+
+def _remedy(error: Exception) -> str:
+    branches = isinstance(error, jax.errors.TracerBoolConversionError)
+    return "use jnp.where in place of if" if branches else "mend it"
+
+
+def check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
+    """Refuse, with a ``ConfigError``, arguments that the constructor of a class doesn't take."""
+    try:
+        known = inspect.signature(kind).parameters
+    except ValueError:
+        raise ConfigError(
+            f"env ({name!r}) is built in and shows no arguments, so it is no gymnax environment: "
+            "name the environment's class."
+        ) from None
+    for key, value in kwargs.items():
+        if key not in known:
+            raise unknown("env_kwargs", key, known, f" to {name}")
+        if value is None and known[key].default is not None:
+            raise ConfigError(
+                f"env_kwargs.{key} (None) is not its default and can't be written down in TOML: "
+                "give another value, or leave it out."
+            )
