@@ -1,4 +1,7 @@
-"""Any gymnax environment by name, with what an agent needs to know of it."""
+"""Any gymnax environment by name, with what an agent needs to know of it.
+
+Networks read observations as they are: an environment of images gives them divided by 255.
+"""
 
 import dataclasses
 import functools
@@ -17,7 +20,7 @@ from jaxdqn.deferred import spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
-from jaxdqn.settings import as_float, told
+from jaxdqn.settings import RunSettings, as_float, told
 from jaxdqn.types import Array, PRNGKey
 
 _OPTIONAL = (int | None, float | None, str | None, tuple[int, int] | None)
@@ -88,6 +91,32 @@ def seen(config: Config) -> Seen:
         config.env, config.env_kwargs, environment.obs.shape, environment.categories,
         environment.num_actions, environment.is_maze, _usual(environment),
     )  # fmt: skip
+
+
+def notes(config: Config) -> list[str]:
+    """Return sentences on what of an environment is honoured though it may not be meant.
+
+    Raises:
+        ConfigError: as for ``make``.
+    """
+    environment, params = make(config)
+    found, obs = [], environment.obs
+    highest = np.max(getattr(environment.gymnax.observation_space(params), "high", np.inf))
+    if obs.dtype == jnp.uint8 and environment.categories is None and highest > 1:
+        found.append(
+            f"observations of {config.env} are bytes up to {min(highest, 255):g}, and networks "
+            "read numbers as they are, of which they learn little where these are large: divide "
+            "by 255 in the environment."
+        )
+    longest, usual = getattr(params, "max_steps_in_episode", 0), RunSettings().eval_steps
+    # Whoever sets it means it; on a maze a greedy agent that is so long on its way goes in circles.
+    if config.eval_steps == usual and np.max(longest) > usual and not environment.is_maze:
+        found.append(
+            f"greedy episodes are cut after eval_steps ({usual}), and those of training last up to "
+            f"env_params.max_steps_in_episode ({np.max(longest):,}): set eval_steps to that, or "
+            "their returns and lengths don't compare."
+        )
+    return found
 
 
 def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_same_bits, small
+from conftest import AGENTS, assert_same_bits, small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
 from jaxdqn import ConfigError, training
 from jaxdqn import environment as environments
 from jaxdqn.parallel import seeds
+from jaxdqn.runs import console
 
 KEY = jax.random.key(0)
 
@@ -275,6 +276,18 @@ class Frozen(Lever):
     default_params = Plain()
 
 
+class Screen(Lever):
+    def reset_env(self, key, params):
+        return jnp.zeros(2, jnp.uint8), State(jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        _, *others = super().step_env(key, state, action, params)
+        return jnp.full(2, 255, jnp.uint8), *others
+
+    def observation_space(self, params):
+        return spaces.Box(0, 255, (2,), jnp.uint8)
+
+
 class Nothing:
     pass
 
@@ -333,6 +346,29 @@ def test_a_class_that_is_defined_again_is_the_one_that_is_trained(monkeypatch):
     wider = source.replace("zeros(2)", "zeros(3)").replace("ones(2)", "ones(3)")
     exec(wider.partition("class Old")[0], vars(notebook))
     assert training.outline(config).obs.shape == (4, 3)
+
+
+@pytest.mark.usefixtures("own")
+def test_bytes_as_they_are_and_evaluations_that_are_cut_are_noted(tmp_path, capsys):
+    config = small(env="own_worlds:Screen", env_kwargs={}, env_params={}, eval_steps=500)
+    (said,) = environments.notes(config)
+    assert "bytes up to 255" in said
+    assert "divide by 255 in the environment" in said
+    longer = config.replace(env_params={"max_steps_in_episode": 1_000})
+    cut = environments.notes(longer)[1]
+    assert "cut after eval_steps (500)" in cut
+    assert "max_steps_in_episode (1,000)" in cut
+    assert environments.notes(longer.replace(eval_steps=200)) == [said], "who sets it means it"
+    assert environments.notes(longer.replace(env="own_worlds:Lever")) == [cut]
+    console.announce(longer, range(2), tmp_path)
+    printed = capsys.readouterr().out
+    assert f"note: {said}" in printed
+    assert f"note: {cut}" in printed
+
+
+@pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
+def test_nothing_is_to_be_noted_of_what_is_shipped(path):
+    assert environments.notes(jaxdqn.load_config(path)) == []
 
 
 @pytest.mark.usefixtures("own")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxdqn import environment
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.errors import counted
@@ -56,7 +57,7 @@ def announce(config: Config, seeds: range, out: Path) -> None:
         f"each seed: {plan.env_steps:,} steps{asked}, {warmup}"
         f"{plan.updates:,} updates of {plan.batch_size}{replay}"
     )
-    for note in notes(config):
+    for note in notes(config) + environment.notes(config):
         _CONSOLE.print(f"note: {note}")
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
 
