@@ -75,9 +75,14 @@ def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     if command != "train" or not files or list(arguments[at : at + 1]) != ["1"]:
         return None
     from jaxdqn.config import load_config
+    from jaxdqn.errors import ConfigError
     from jaxdqn.parallel import devices
 
-    return devices.best_cores(load_config(files[0]), agents=1)
+    try:
+        config = load_config(files[0])
+    except ConfigError:
+        return None  # the command refuses it, and knows more
+    return devices.best_cores(config, agents=1)
 
 
 def split_distributed(arguments: Sequence[str]) -> tuple[bool, dict[str, str], list[str]]:

@@ -85,6 +85,24 @@ def test_the_third_command_leads_to_policy(chain):
     assert_same_bits(trunk["block_0"], weights["block_0"])
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "train tiny.toml",
+            "('tiny.toml') sets 'stage', which is of a language model: use jaxdqn",
+        ),
+        ("train tiny.toml --seeds 1", "use jaxdqn pretrain tiny.toml."),
+        ("sweep tiny.toml", "which is of a language model: use jaxdqn pretrain tiny.toml."),
+        ("pretrain agent.toml", "which is of an agent: use jaxdqn train agent.toml."),
+    ],
+)
+def test_a_file_for_another_command_is_told_by_what_it_sets(chain, command, words):
+    code, _, err = run_here(*command.split(), cwd=chain)
+    assert code == 1
+    assert words in err
+
+
 BRIEF = "--total_steps 120 --warmup_steps 64 --evaluations 2 --eval_episodes 2 --widths"
 
 
@@ -106,6 +124,12 @@ def test_an_agent_is_judged_on_as_many_unread_mazes_as_there_are(agent):
     code, _, err = run_here("evaluate", "begun", "--levels", 31, cwd=agent.parent)
     assert code == 1
     assert "levels (31) exceeds the 30 found beside those of training: write --levels 30" in err
+
+
+def test_agents_are_no_language_model_to_begin_with(agent):
+    code, _, err = run_here("train", "agent.toml", "--pretrained", "begun", cwd=agent.parent)
+    assert code == 1
+    assert "pretrained ('begun') is the run folder of agents, and a network begins with" in err
 
 
 def test_a_trained_agent_needs_no_model_any_more(agent, tmp_path):

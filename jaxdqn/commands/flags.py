@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from jaxdqn.config import Config, parts
+from jaxdqn.config import Config, parts, toml
 from jaxdqn.errors import ConfigError
+from jaxdqn.language.config import LanguageConfig
 from jaxdqn.settings import as_float, descriptions, words
 
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
@@ -25,6 +26,33 @@ def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
     if given.suffix != ".toml":
         raise ConfigError(f"CONFIG ({str(given)!r}) must be the path of a .toml file.")
+
+
+def check_kind(command: str, given: Path) -> None:
+    """Refuse a settings' file that sets what another command understands, and nothing of this one.
+
+    Args:
+        command: ``"train"`` or any other of agents, or ``"pretrain"``.
+        given: the file.
+
+    Raises:
+        ConfigError: naming the command that the file is for, or the file can't be read.
+    """
+    agents, texts = set(parts.every_word()), set(words(LanguageConfig))
+    tables = {"env_kwargs", "env_params"}
+    said = toml.parse(toml.read(given), f"config file {str(given)!r}", tables)
+    of_agents, of_texts = ([name for name in said if name in kind]
+                           for kind in (agents - texts, texts - agents))  # fmt: skip
+    if command == "pretrain" and of_agents and not of_texts:
+        what, right, known = "an agent", "train", of_agents
+    elif command != "pretrain" and of_texts and not of_agents:
+        what, right, known = "a language model", "pretrain", of_texts
+    else:
+        return
+    raise ConfigError(
+        f"CONFIG ({str(given)!r}) sets {known[0]!r}, which is of {what}: use jaxdqn {right} "
+        f"{given}."
+    )
 
 
 def choose(config: Config, arguments: list[str]) -> Config:

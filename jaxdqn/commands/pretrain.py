@@ -73,7 +73,8 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    named = flags.file_of(arguments)
+    if named := flags.file_of(arguments):
+        flags.check_kind("pretrain", named)
     config = configs.load(named) if named else LanguageConfig()
     offer = flags.group("Settings", LanguageConfig, config)
     kind = flags.expecting(Arguments, offer)

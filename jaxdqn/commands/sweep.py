@@ -154,7 +154,8 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     said, rest = swept.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
         raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
-    named = flags.file_of(rest)
+    if named := flags.file_of(rest):
+        flags.check_kind("sweep", named)
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in swept.OPTIONS if name in table}
     swept.check_options(options)

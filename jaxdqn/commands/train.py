@@ -99,7 +99,8 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    named = flags.file_of(arguments)
+    if named := flags.file_of(arguments):
+        flags.check_kind("train", named)
     config = flags.choose(load_config(named) if named else Config(), arguments)
     check_single(config)
     kwargs, params = environment.defaults(config)

@@ -80,6 +80,8 @@ def read(folder: str) -> Run:
     try:
         changed = (path / WEIGHTS).stat().st_mtime_ns
         return _read(path, changed)
+    except ConfigError:
+        raise
     except OSError as error:
         reason = reason_of(error, "unreadable")
         raise ConfigError(
@@ -97,6 +99,11 @@ def read(folder: str) -> Run:
 def _read(path: Path, changed: int) -> Run:
     del changed  # a part of the key
     settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    if "method" in settings:
+        raise ConfigError(
+            f"pretrained ({str(path)!r}) is the run folder of agents, and a network begins with a "
+            "language model: name the run folder of a pre-training or fine-tuning."
+        )
     params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
     for name in ("layers", "heads", "width", "causal", "env_kwargs"):
         settings[name]
