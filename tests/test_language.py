@@ -18,7 +18,7 @@ from jaxdqn import ConfigError, assembly, maze, training, unread
 from jaxdqn.language import corpus, exact, generation, losses, optimizers, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
-from jaxdqn.maze import text
+from jaxdqn.maze import solve, text
 from jaxdqn.networks.network import Seen
 from jaxdqn.networks.transformer import TransformerSettings
 
@@ -657,6 +657,10 @@ def test_words_make_the_policy_of_ppo_and_leave_its_value_alone(folder):
         ({"head": "categorical"}, ["action_words (4) adds", "'expected' or 'quantile'"]),
         ({"head": "implicit_quantile"}, ["action_words (4) adds", "'expected' or 'quantile'"]),
         ({"word_temperature": -1.0}, ["word_temperature (-1.0)", "change it"]),
+        (
+            {"causal": False},
+            ["action_words (4) needs causal = true", "or action_words = 0", "'text'"],
+        ),
     ],
 )
 def test_words_without_actions_and_actions_without_words_are_refused(changes, fragments):
@@ -821,6 +825,18 @@ def test_probes_find_in_a_trunk_what_was_put_there(monkeypatch):
     for name, scores in found.items():
         assert untrained[name]["probe"] < scores["probe"]
         assert untrained[name]["known"] == scores["known"] < 0.9
+
+
+def test_what_a_masked_model_said_is_what_it_would_write_first():
+    """Of the four cells beside the agent, as if it wrote a path: behind the first of its masks."""
+    config = for_finetuning(little(mazes=100, causal=False))
+    params, (_, bank) = language.init(config, KEY).params, corpus.banks(config)
+    _, _, said = probing._known(config, params, bank, KEY, jnp.arange(4))
+    for row, tokens in enumerate(draw(config, bank, jnp.arange(4), KEY).tokens):
+        logits = logits_of(config, params, tokens.at[LENGTH:].set(text.MASK))[LENGTH]
+        walls, agent = bank.walls[row], int(tokens[LENGTH - 1]) - len(text.WORDS)
+        cells = np.asarray(solve.successors(walls)[agent])
+        np.testing.assert_allclose(said[row], logits[len(text.WORDS) + cells], atol=1e-5)
 
 
 def test_labels_of_probes_are_those_of_the_maze_that_is_read():

@@ -121,8 +121,11 @@ def _known(
             "distance": distances[agent][None],
         }
         known: Any = model.trunk.apply({"params": params["params"]["trunk"]}, prompt)
-        logits: Any = model.apply(params, prompt)
-        return known[-1], labels, logits[-1][len(text.WORDS) + reached]
+        # A masked model says what is next behind the first of the masks that it writes over.
+        masks = jnp.full(0 if config.causal else config.path_length, text.MASK)
+        logits: Any = model.apply(params, jnp.concatenate([prompt, masks]))
+        said = logits[len(prompt) - 1 if config.causal else len(prompt)]
+        return known[-1], labels, said[len(text.WORDS) + reached]
 
     together = at_once(min(len(indices), HELD_OUT_AT_ONCE))
     return jax.lax.map(of_text, texts.tokens, batch_size=together)

@@ -159,7 +159,8 @@ class Chooser(nn.Module):
     The last names of an observation aren't read: they are what each action would write next, and
     π is the model's choice among these alone. So an advantage is what it is in soft Q-learning
     (Haarnoja et al., 2017, arXiv:1702.08165), where log π = (Q - V) / temperature; and actions are
-    told by their words, as in He et al. (2016, arXiv:1511.04636). The dense layers give 0 at first.
+    told by their words, as in He et al. (2016, arXiv:1511.04636). What the dense layers give, at
+    random at first, is the same for all actions, so that the model alone says which is best.
 
     Attributes:
         trunk: reads the text.
@@ -244,6 +245,12 @@ class TransformerSettings(TrunkSettings, DenseSettings):
             raise ConfigError(
                 f"action_words ({self.action_words}) must be one for each of the "
                 f"{seen.num_actions} actions: set action_words = {seen.num_actions}, or 0."
+            )
+        if self.action_words and not self.causal:
+            raise ConfigError(
+                f"action_words ({self.action_words}) needs causal = true, since a masked model is "
+                "asked for its next word by masks, which no observation has: set it, or "
+                "action_words = 0 and env_kwargs.observation = 'text'."
             )
 
     def check_begins(self, seen: Seen) -> None:
