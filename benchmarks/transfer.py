@@ -150,9 +150,8 @@ def operations(config: Config) -> float:
 
 def operations_of_reading(config: LanguageConfig, params: Params) -> float:
     """Return those of a language model's training: a pass and, twice as much, its gradient."""
-    first = losses.first_learned(config)
     tokens = jnp.zeros(config.context + (config.starts - 1) * (config.path_length + 2), jnp.int32)
-    read = functools.partial(losses.next_tokens, config, first=first)
+    read = functools.partial(losses.next_tokens, config)
     return 3 * _operations_of(read, params, tokens) * config.updates * config.batch_size
 
 

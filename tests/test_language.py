@@ -295,12 +295,12 @@ def test_sampling_follows_the_models_probabilities():
 def test_padding_changes_nothing():
     config, params = deep()
     tokens = jnp.asarray(texts("alone").tokens[0])
-    losses_of = jax.jit(losses.next_tokens, static_argnames="first")
+    losses_of = jax.jit(losses.next_tokens)
     found = losses_of(config, params, tokens)
     assert not np.asarray(found)[np.asarray(tokens) == text.PADDING].any()
     shorter = losses_of(config, params, tokens[: LENGTH + 1])
     np.testing.assert_allclose(found[: LENGTH + 1], shorter, rtol=1e-5)
-    late = losses_of(config, params, tokens, first=LENGTH)
+    late = losses_of(for_finetuning(config), params, tokens)
     np.testing.assert_allclose(late[LENGTH:], found[LENGTH:], rtol=1e-5)
     assert not np.asarray(late[:LENGTH]).any()
 
@@ -335,9 +335,9 @@ def test_a_masked_token_is_neither_seen_nor_left_out_of_the_bound():
     tokens = jnp.asarray(texts("shortest").tokens[:1])
     even = jax.tree.map(jnp.zeros_like, params)
     many = losses.drawn(jnp.tile(tokens, (4_000, 1)), KEY)
-    losses_of = jax.jit(losses.of_texts, static_argnames=("at_once", "first"))
+    losses_of = jax.jit(losses.of_texts, static_argnames="at_once")
     for settings, first in ((config, 1), (for_finetuning(config), LENGTH)):
-        found = np.asarray(losses_of(settings, even, many, at_once=4_000, first=1))
+        found = np.asarray(losses_of(settings, even, many, at_once=4_000))
         assert not found[:, :first].any()
         each = np.log(len(text.vocabulary(25)))
         error = found.sum(axis=1).std() / 4_000**0.5
@@ -376,15 +376,30 @@ def test_a_model_of_masked_tokens_learns():
     assert (found.tokens == 46).all(), "all but the kind, padding too"
 
 
-def test_what_a_masked_model_does_not_learn_is_not_measured():
-    config = for_finetuning(little(causal=False))
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_is_not_learned_is_not_measured(causal):
+    """Perplexity is of paths with their ends alone, where a masked model writes padding, too."""
+    config = for_finetuning(little(causal=causal))
     held_out, _ = corpus.banks(config)
-    found = jax.jit(functools.partial(language._measure, config, held_out))(
-        language.init(config, KEY)
-    )
+    state = language.init(config, KEY)
+    found = jax.jit(functools.partial(language._measure, config, held_out))(state)
+    key_texts, _ = jax.random.split(state.key_eval)
+    paths = draw(config, held_out, jnp.arange(8), key_texts).tokens[:, LENGTH:]
+    tokens = float((paths != text.PADDING).sum(axis=1).mean()) if causal else 17
     assert np.isnan([found.board, found.ends]).all()
-    assert (found.path, found.tokens) == (pytest.approx(17 * np.log(35), rel=0.3), 17)
-    assert found.perplexity == pytest.approx(np.exp(found.path / 17))
+    assert (found.path, found.tokens) == (pytest.approx(tokens * np.log(35), rel=0.3), tokens)
+    assert found.perplexity == pytest.approx(np.exp(found.path / tokens))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_loss_in_training_is_per_token_that_is_learned(causal):
+    """Of a model to which all tokens are as likely: the logarithm of their number."""
+    config = for_finetuning(little(causal=causal, batch_size=512, finetune_starts=1 + causal))
+    state = language.init(config, KEY)
+    even = state.replace(params=jax.tree.map(jnp.zeros_like, state.params))
+    update = jax.jit(functools.partial(language._update, config, corpus.banks(config)[1]))
+    loss = update(even, None)[1][0]
+    assert loss == pytest.approx(math.log(35), rel=1e-5 if causal else 0.1)
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -454,10 +469,11 @@ def test_a_vmapped_model_is_that_model_alone():
 def test_what_is_learned_is_the_text_and_then_the_path():
     _, before = pretrained()
     fresh = language.init(little(), KEY)
-    _, after = language.finetune(little(), fresh, KEY)
-    first, last = ((rows.held_out.board[0], rows.held_out.board[-1]) for rows in (before, after))
-    assert first[1] < first[0]
-    assert last[1] > last[0] - 1e-3, "walls aren't learned in fine-tuning"
+    tuned, after = language.finetune(little(), fresh, KEY)
+    assert before.held_out.board[-1] < before.held_out.board[0]
+    whole = jax.jit(functools.partial(language._measure, little(), corpus.banks(little())[0]))
+    walls = [whole(fresh.replace(params=state.params)).board for state in (fresh, tuned)]
+    assert walls[1] > walls[0] - 1e-3, "walls aren't learned in fine-tuning"
     assert after.held_out.path[-1] < after.held_out.path[0]
     assert (after.held_out.path_floor == 0).all(), "a perfect maze has one shortest path"
     assert (before.held_out.perplexity > 1).all()

@@ -24,18 +24,30 @@ def first_learned(config: LanguageConfig) -> int:
     return 1 if config.stage == "pretrain" else text.prompt_length(config.cells)
 
 
-def next_tokens(config: LanguageConfig, params: Params, tokens: Array, first: int = 1) -> Array:
-    """Return the loss on each token of a text given those before it, float32 ``[T]``.
+def learned(config: LanguageConfig, tokens: Array) -> Array:
+    """Return which tokens of texts ``[..., T]`` are learned, booleans: they alone have a loss.
 
-    Those before ``first`` and padding have none, nor has the word before the second and later
-    starts, which is always the same.
+    Those from ``first_learned`` on. Where the model is causal not padding, nor the word before the
+    second and later starts, which is always the same; where it isn't, padding too: how long a path
+    is isn't given away.
     """
-    before, shared = first - 1, text.shared_length(config.cells)
-    logits: Any = config.model().apply(params, tokens, before, shared, config.starts)
+    place = places(config, tokens.shape[-1])
+    late = np.broadcast_to(place >= first_learned(config), tokens.shape)
+    if not config.causal:
+        return jnp.asarray(late)
+    follows = np.concatenate([[False], place[1:] == place[:-1] + 1])
+    return (late & follows) & (tokens != text.PADDING)
+
+
+def next_tokens(config: LanguageConfig, params: Params, tokens: Array) -> Array:
+    """Return the loss on each token of a text that is learned given those before it, float32
+    ``[T]``.
+    """
+    first, shared = first_learned(config), text.shared_length(config.cells)
+    logits: Any = config.model().apply(params, tokens, first - 1, shared, config.starts)
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits[:-1], tokens[first:])
-    place = places(config, len(tokens))
-    counted = (tokens[first:] != text.PADDING) & (place[first:] == place[before:-1] + 1)
-    return jnp.concatenate([jnp.zeros(first), jnp.where(counted, losses, 0.0)])
+    each = jnp.concatenate([jnp.zeros(first), losses])
+    return jnp.where(learned(config, tokens), each, 0.0)
 
 
 def masked_tokens(
@@ -45,8 +57,7 @@ def masked_tokens(
 
     Divided by the share that is masked, so that with shares drawn uniformly from 0 to 1 the sum's
     mean is an upper bound of the text's loss (Shi et al., 2024, arXiv:2406.04329; Sahoo et al.,
-    2024, arXiv:2406.07524; on mazes Nolte et al., 2024, arXiv:2412.05117). Padding is learned, too:
-    how long a path is isn't given away.
+    2024, arXiv:2406.07524; on mazes Nolte et al., 2024, arXiv:2412.05117).
 
     Args:
         config: the settings.
@@ -56,7 +67,7 @@ def masked_tokens(
         key: consumed.
     """
     first = first_learned(config)
-    masked = (jax.random.uniform(key, tokens.shape) < share) & (jnp.arange(len(tokens)) >= first)
+    masked = (jax.random.uniform(key, tokens.shape) < share) & learned(config, tokens)
     logits: Any = config.model().apply(params, jnp.where(masked, text.MASK, tokens), first)
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[first:])
     return jnp.concatenate([jnp.zeros(first), jnp.where(masked[first:], losses / share, 0.0)])
@@ -85,9 +96,7 @@ def drawn(tokens: Array, key: PRNGKey) -> Read:
     return Read(tokens, shares, jax.random.split(key, count))
 
 
-def of_texts(
-    config: LanguageConfig, params: Params, texts: Read, at_once: int, first: int
-) -> Array:
+def of_texts(config: LanguageConfig, params: Params, texts: Read, at_once: int) -> Array:
     """Return the losses on texts, of whichever kind the model learns, ``[B, T]``.
 
     Args:
@@ -95,12 +104,11 @@ def of_texts(
         params: of the model.
         texts: as ``drawn``.
         at_once: how many are read together.
-        first: token that has one, where the model is causal.
     """
 
     def of_text(read: Read) -> Array:
         if config.causal:
-            return next_tokens(config, params, read.tokens, first)
+            return next_tokens(config, params, read.tokens)
         return masked_tokens(config, params, *read)
 
     if at_once >= len(texts.tokens):

@@ -51,12 +51,12 @@ class Losses(struct.PyTreeNode):
     Of a model that isn't causal these are upper bounds, see ``losses.masked_tokens``.
 
     Attributes:
-        board: loss on the walls, given the kind of the text.
-        ends: on goal and start.
+        board: loss on the walls, given the kind of the text; NaN where they aren't learned.
+        ends: on goal and start; likewise.
         path: on what comes after them.
         ends_floor: the least that a perfect reader has on the same texts.
         path_floor: likewise.
-        tokens: how many there are to be predicted.
+        tokens: how many are learned, see ``losses.learned``.
     """
 
     board: Array
@@ -68,8 +68,9 @@ class Losses(struct.PyTreeNode):
 
     @property
     def perplexity(self) -> Array:
-        """Of the tokens that are predicted."""
-        found = jnp.nansum(jnp.stack([self.board, self.ends, self.path]), axis=0)
+        """Of the tokens that are learned."""
+        # The path always is, so that its loss is NaN only where the model is.
+        found = self.path + jnp.nansum(jnp.stack([self.board, self.ends]), axis=0)
         return jnp.exp(found / self.tokens)
 
 
@@ -219,12 +220,12 @@ def _run(
 
     def period(state: LanguageState, _: None) -> tuple[LanguageState, LanguageMetrics]:
         update = functools.partial(_update, config, bank)
-        state, (losses, norms) = jax.lax.scan(update, state, length=config.updates_per_evaluation)
+        state, (found, norms) = jax.lax.scan(update, state, length=config.updates_per_evaluation)
         return state, LanguageMetrics(
             updates=state.updates,
             texts=state.updates * config.batch_size,
             learning_rate=learning_rate(config, state.updates - 1),
-            loss=jnp.mean(losses),
+            loss=jnp.mean(found),
             grad_norm=jnp.mean(norms),
             held_out=_measure(judged, held_out, state),
             board_floor=jnp.float32(floor),
@@ -241,13 +242,10 @@ def _update(
     key = jax.random.fold_in(unrolled(state.key_texts), state.updates)
     key_texts, key_masks = jax.random.split(key)
     texts = corpus.draw(config, bank, indices, key_texts)
-    first = losses.first_learned(config)
-    learned = (losses.places(config, texts.tokens.shape[1]) >= first)[None]
-    total = jnp.sum(learned & (texts.tokens != text.PADDING))
+    total = jnp.sum(losses.learned(config, texts.tokens))
 
     def loss(params: Params, part: losses.Read) -> Array:
-        each = losses.of_texts(config, params, part, len(part.tokens), first)
-        return jnp.sum(each, where=learned) / total
+        return jnp.sum(losses.of_texts(config, params, part, len(part.tokens))) / total
 
     def add(so_far: Any, part: losses.Read) -> tuple[Any, None]:
         found = jax.value_and_grad(loss)(state.params, part)
@@ -283,12 +281,9 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     key_texts, key_masks = jax.random.split(unrolled(state.key_eval))
     texts = corpus.draw(config, held_out, indices, key_texts)
     drawn = losses.drawn(texts.tokens, key_masks)
-    each = losses.of_texts(config, state.params, drawn, at_once(HELD_OUT_AT_ONCE), first=1)
+    each = losses.of_texts(config, state.params, drawn, at_once(HELD_OUT_AT_ONCE))
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
-
-    first = 1 if config.causal else losses.first_learned(config)
-    # Padding has no loss where the model is causal.
-    counted = (texts.tokens != text.PADDING) | (not config.causal)
+    first = losses.first_learned(config)
 
     def mean(values: Array, start: int, stop: int | None) -> Array:
         return jnp.mean(jnp.sum(values[:, start:stop], axis=1))
@@ -299,5 +294,5 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
         path=mean(each, ends, None),
         ends_floor=mean(texts.surprise, walls, ends),
         path_floor=mean(texts.surprise, ends, None),
-        tokens=mean(counted.astype(jnp.float32), first, None),
+        tokens=mean(losses.learned(config, texts.tokens).astype(jnp.float32), 0, None),
     )
