@@ -18,6 +18,16 @@ def named_leaves(tree: ArrayTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
 
 
+def nonfinite(tree: ArrayTree) -> list[str]:
+    """Return the names of arrays of a pytree that hold NaN or infinity; traced ones are let by."""
+    known = {
+        name: leaf
+        for name, leaf in named_leaves(tree).items()
+        if not isinstance(leaf, jax.core.Tracer)
+    }
+    return [name for name, leaf in known.items() if not np.isfinite(np.asarray(leaf)).all()]
+
+
 def is_key(leaf: Any) -> bool:
     """Whether an array holds random keys."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import shutil
 from collections import Counter
 
 import jax
@@ -803,6 +804,24 @@ def test_other_files_are_no_language_model(tmp_path):
     (tmp_path / "config.toml").write_text("layers = 1")
     with pytest.raises(ConfigError, match="holds no language model"):
         jaxdqn.train(small(**AGENT, pretrained=str(tmp_path)), KEY)
+
+
+def test_weights_that_are_not_finite_teach_nothing(folder, tmp_path):
+    state = pretrained()[0]
+    lost = jax.tree.map(lambda x: x.at[0].set(jnp.nan), state.params)
+    with pytest.raises(ConfigError, match=r"holds numbers that aren't finite.*lower learning_rate"):
+        language.finetune(little(), state.replace(params=lost), KEY)
+    broken = tmp_path / "lm"
+    shutil.copytree(folder, broken)
+    (broken / "params.msgpack").write_bytes(serialization.to_bytes(lost))
+    for train in (jaxdqn.train, jax.jit(jaxdqn.train)):
+        with pytest.raises(ConfigError, match=r"pretrained \(.*aren't finite.*lower learning_rate"):
+            train(small(**AGENT, pretrained=str(broken)), KEY)
+
+
+def test_what_is_lost_is_not_called_perfect():
+    nothing = language.Losses(*[jnp.float32(jnp.nan)] * 5, tokens=jnp.float32(9))
+    assert np.isnan(nothing.perplexity)
 
 
 def test_any_row_of_names_can_be_read_without_training_before():

@@ -15,7 +15,7 @@ from test_cli import run_here
 from test_language import AGENT, KEY, little, pretrained
 
 import jaxdqn
-from jaxdqn import ConfigError, config, maze
+from jaxdqn import ConfigError, config, maze, pytrees
 from jaxdqn.language import config as configs
 from jaxdqn.language import exact, losses, measures
 from jaxdqn.language import training as language
@@ -63,6 +63,19 @@ def test_its_pictures_are_drawn_again(chain):
     code, _, err = run_here("plot", "lm", "--seed", 1, cwd=chain)
     assert code == 1
     assert "seed (1) is of agents, and run 'lm' is a language model's: leave it out." in err
+
+
+def test_a_model_that_leaves_the_finite_numbers_stops_at_its_last_finite_row(tmp_path):
+    (tmp_path / "wild.toml").write_text(configs.to_toml(little(learning_rate=1e3, weight_decay=1e3)))
+    code, out, err = run_here("pretrain", "wild.toml", "--out", "lm", cwd=tmp_path)
+    assert code == 1
+    assert "left the finite numbers" in err
+    assert "train anew with a learning_rate below 1000 or a max_grad_norm below 1" in err
+    kept = reading.restore(tmp_path / "lm")
+    assert 0 < kept.rows < 4
+    assert f"after update {2 * kept.rows}, so it stops" in err
+    assert out.count("texts") == 1 + kept.rows
+    assert not pytrees.nonfinite(kept.state.params)
 
 
 def test_what_has_read_nothing_has_no_pictures(tmp_path):

@@ -123,7 +123,7 @@ def finetune(
         key: consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or weights of another model.
+        ConfigError: a setting that can't be honoured, or weights of another model, or not finite.
     """
     config = for_finetuning(config)
     return run(config, begin(config, state.params, key))
@@ -150,12 +150,17 @@ def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState
     """Return a state in which nothing was learned beyond the weights given; the key is consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or weights of another model.
+        ConfigError: a setting that can't be honoured, or weights of another model, or not finite.
     """
     check(config)
     check_key(key)
     wanted = jax.eval_shape(_weights, config, jax.random.key(0))
     pytrees.leading_axes({"params": params}, {"params": wanted})
+    if off := pytrees.nonfinite(params):
+        raise ConfigError(
+            f"{off[0]} holds numbers that aren't finite, from which nothing is learned: train the "
+            "model anew with a lower learning_rate."
+        )
     key_texts, key_eval = jax.random.split(key)
     opt_state = _moments(config, params)
     return LanguageState(params, opt_state, key_texts, key_eval, jnp.int32(0))

@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from flax import struct
 
+from jaxdqn import pytrees
 from jaxdqn.errors import ConfigError
 from jaxdqn.networks import pretrained, streams
 from jaxdqn.networks.dense import Dense, DenseSettings
@@ -254,10 +255,19 @@ class TransformerSettings(TrunkSettings, DenseSettings):
             )
 
     def check_begins(self, seen: Seen) -> None:
-        """Refuse, with a ``ConfigError``, to begin with a trunk that isn't there or doesn't fit."""
+        """Refuse, with a ``ConfigError``, to begin with a trunk that isn't there or isn't fit."""
         shape = {"layers": self.layers, "heads": self.heads, "width": self.width,
                  "causal": self.causal}  # fmt: skip
-        pretrained.check(self.pretrained, shape, seen, seen.shape[0] - self.action_words)
+        length = seen.shape[0] - self.action_words
+        pretrained.check(self.pretrained, shape, seen, length)
+        # Arrays, even while a caller is being traced.
+        with jax.ensure_compile_time_eval():
+            read = pretrained.weights(self.pretrained, length)
+        if pytrees.nonfinite(read):
+            raise ConfigError(
+                f"pretrained ({self.pretrained!r}) holds weights that aren't finite: pre-train or "
+                "fine-tune anew with a lower learning_rate."
+            )
 
     def check_head(self, head: Any, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, outputs that a policy can't be added to."""

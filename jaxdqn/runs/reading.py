@@ -87,7 +87,8 @@ def carry_on(
         show: called after each row.
 
     Raises:
-        ConfigError: the folder can't be written to.
+        ConfigError: the folder can't be written to, or loss or weights left the finite numbers;
+            what is saved is then from the row before.
     """
     saved = time.monotonic()
     save(out, reading)
@@ -95,6 +96,9 @@ def carry_on(
         began = time.monotonic()
         state, row = training.run(reading.config, reading.state, 1)
         row = jax.device_get(row)
+        if off := pytrees.nonfinite({"loss": row.loss, "weights": state.params}):
+            save(out, reading)
+            raise _diverged(out, reading, off[0])
         rows = row if reading.metrics is None else _joined(reading.metrics, row)
         seconds = reading.seconds + time.monotonic() - began
         reading = reading._replace(state=state, metrics=rows, seconds=seconds)
@@ -106,6 +110,16 @@ def carry_on(
         if stop:
             break
     return reading
+
+
+def _diverged(out: Path, reading: Reading, what: str) -> ConfigError:
+    config = reading.config
+    done = reading.rows * config.updates_per_evaluation
+    return ConfigError(
+        f"{what} of run '{out}' left the finite numbers after update {done}, so it stops, its "
+        f"checkpoint of that update kept: train anew with a learning_rate below "
+        f"{config.learning_rate:g} or a max_grad_norm below {config.max_grad_norm:g}."
+    )
 
 
 def save(out: Path, reading: Reading) -> None:
