@@ -457,6 +457,21 @@ def test_a_step_of_muon_is_nearly_orthogonal_in_blocks_and_adams_elsewhere():
     assert matrices == 2 * 6, "query, key, value, out, widen and narrow of two blocks"
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_biases_and_scales_do_not_decay_and_all_else_does(optimizer):
+    """Those of query, key and value too, which are matrices: of heads by numbers per head."""
+    config, params = deep()
+    params = jax.tree.map(lambda x: x + 1, params)
+    made = optimizers.direction(config.replace(weight_decay=0.5, optimizer=optimizer))
+    still = jax.tree.map(jnp.zeros_like, params)
+    step = jax.jit(lambda: made.update(still, made.init(params), params)[0])()
+    for (path, moved), weight in zip(
+        jax.tree.leaves_with_path(step), jax.tree.leaves(params), strict=True
+    ):
+        share = 0.0 if path[-1].key in ("bias", "scale") else 0.5
+        np.testing.assert_allclose(moved, share * weight, rtol=1e-5, atol=1e-6)
+
+
 def test_a_vmapped_model_is_that_model_alone():
     config = little()
     many, metrics = jax.vmap(language.pretrain, (None, 0))(config, jax.random.split(KEY, 2))

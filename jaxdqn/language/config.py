@@ -67,7 +67,7 @@ class LanguageConfig(TrunkSettings):
     warmup_updates: Int = leaf(100, low=1)
     """Updates over which the step size rises."""
     weight_decay: Float = leaf(0.01, low=0.0, high=1e3)
-    """Of weights, not of biases and scales."""
+    """Of matrices and of what stands for tokens and places; not of biases and scales."""
     max_grad_norm: Float = leaf(1.0, low=1e-8, infinite=True)
     """The gradient is scaled down to this global norm; inf: never."""
     precision: Literal["float32", "bfloat16"] = static("float32")

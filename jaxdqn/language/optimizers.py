@@ -11,6 +11,9 @@ AS_ADAM = 0.2
 """Root mean square of a matrix's step, about what Adam's has, so that one step size serves both
 (Liu et al., 2025, arXiv:2502.16982)."""
 
+DECAYING = ("kernel", "embedding", "places")
+"""Weights that decay: matrices, and what stands for tokens and for places; no bias, no scale."""
+
 
 def direction(config: LanguageConfig) -> optax.GradientTransformation:
     """Return what the settings name, after clipping and with weight decay.
@@ -32,10 +35,17 @@ def direction(config: LanguageConfig) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
         moved,
-        optax.add_decayed_weights(
-            config.weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
-        ),
+        optax.add_decayed_weights(config.weight_decay, mask=_decaying),
     )
+
+
+def _decaying(params: Params) -> Params:
+    """Say of each weight whether it decays: by its name, since biases of heads are matrices."""
+
+    def decays(path: tuple, _: jax.Array) -> bool:
+        return path[-1].key in DECAYING
+
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def _matrices(params: Params) -> Params:
