@@ -39,6 +39,7 @@ ARMS = {
 }
 """Options of ``jaxdqn pretrain``."""
 QUICK = ["--updates", "2", "--evaluations", "1", "--finetune_updates", "2", "--eval_texts", "8",
+         "--warmup_updates", "1",
          "--mazes", "600", "--batch_size", "4", "--layers", "1", "--width", "8",
          "--env_kwargs.num_levels", "8", "--env_kwargs.num_held_out", "8"]  # fmt: skip
 PICTURES = ("losses", "paths", "walls")

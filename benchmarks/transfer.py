@@ -104,6 +104,7 @@ def tiny(folder: Path, base: Config) -> dict[str, str]:
     settings = LanguageConfig(
         layers=base.layers, heads=base.heads, width=base.width, env_kwargs=kwargs, mazes=64,
         path_length=24, batch_size=4, updates=2, evaluations=1, eval_texts=4, finetune_updates=2,
+        warmup_updates=1,
     )  # fmt: skip
     key = jax.random.key(0)
     model, _ = training.pretrain(settings, key)

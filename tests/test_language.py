@@ -430,6 +430,15 @@ def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
     assert metrics.texts.tolist() == [16, 32, 48, 64]
 
 
+def test_the_step_size_rises_to_what_was_set_then_falls_to_its_share():
+    config = little(updates=40, warmup_updates=30, learning_rate=1.0)
+    sizes = jax.vmap(functools.partial(language.learning_rate, config))(jnp.arange(41))
+    np.testing.assert_allclose(sizes[:31], np.minimum(np.arange(1, 32) / 30, 1.0), rtol=1e-6)
+    assert (np.diff(sizes[30:]) < 0).all()
+    assert sizes[35] == pytest.approx((1.0 + 0.1) / 2), "half way down"
+    assert sizes[40] == pytest.approx(0.1)
+
+
 def test_a_step_of_muon_is_nearly_orthogonal_in_blocks_and_adams_elsewhere():
     """Each matrix, as those who read it see it; its step is about as large as one of Adam's."""
     config, params = deep()
@@ -541,6 +550,11 @@ def test_settings_round_trip_through_toml():
         ({"learning_rate": -1.0}, ["learning_rate (-1.0)", "change it"]),
         ({"learning_rate": jnp.ones(2)}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
         ({"walks": 0.0, "solutions": 0.0, "alone": 0.0}, ["are all 0", "raise one"]),
+        ({"warmup_updates": 8}, ["warmup_updates (8) must be below finetune_updates (8)", "raise"]),
+        (
+            {"updates": 20, "warmup_updates": 20, "finetune_updates": 30},
+            ["warmup_updates (20) must be below updates (20)", "set it to 2"],
+        ),
         ({"updates": 2**30}, ["updates (1073741824) × batch_size (8)", "lower one"]),
         ({"starts": 3, "causal": False}, ["starts (3) needs causal = true", "or starts = 1"]),
         ({"finetune_starts": 26}, ["finetune_starts (26)", "25 cells", "lower it"]),

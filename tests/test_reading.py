@@ -66,7 +66,9 @@ def test_its_pictures_are_drawn_again(chain):
 
 
 def test_a_model_that_leaves_the_finite_numbers_stops_at_its_last_finite_row(tmp_path):
-    (tmp_path / "wild.toml").write_text(configs.to_toml(little(learning_rate=1e3, weight_decay=1e3)))
+    (tmp_path / "wild.toml").write_text(
+        configs.to_toml(little(learning_rate=1e3, weight_decay=1e3))
+    )
     code, out, err = run_here("pretrain", "wild.toml", "--out", "lm", cwd=tmp_path)
     assert code == 1
     assert "left the finite numbers" in err

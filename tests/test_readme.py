@@ -57,7 +57,8 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
         if language == "python" and not {"policy.jax", "optuna"} & set(re.split(r'[\s"/]', code)):
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
-            code = code.replace("updates=20, evaluations=2", "updates=8, evaluations=4")
+            asked = "updates=200, finetune_updates=200, evaluations=2"
+            code = code.replace(asked, "updates=8, evaluations=4")
             exec(code.replace("seeds=64", "seeds=[3, 5]"), names)
     assert chosen == ["cores"]
     assert names["swept"].metrics.loss.shape == (2, 2, 2, 4)

@@ -63,9 +63,9 @@ class LanguageConfig(TrunkSettings):
     learning_rate: Float = leaf(2e-3, low=0.0, high=1e3)
     """The step size at its highest."""
     learning_rate_end_factor: Float = leaf(0.1, low=0.0, high=1.0)
-    """The step size falls along a cosine to this fraction of itself."""
+    """After warm-up the step size falls along a cosine to this fraction of itself."""
     warmup_updates: Int = leaf(100, low=1)
-    """Updates over which the step size rises."""
+    """Updates over which the step size rises, fewer than there are in either stage."""
     weight_decay: Float = leaf(0.01, low=0.0, high=1e3)
     """Of matrices and of what stands for tokens and places; not of biases and scales."""
     max_grad_norm: Float = leaf(1.0, low=1e-8, infinite=True)
@@ -168,6 +168,8 @@ def check(config: LanguageConfig) -> None:
             raise ConfigError(
                 f"{name} ({starts}) exceeds the {config.cells} cells of a maze: lower it."
             )
+    for name in ("finetune_updates", "updates"):
+        _check_warmup(config.warmup_updates, name, getattr(config, name))
     if config.updates * config.batch_size >= 2**31:
         raise ConfigError(
             f"updates ({config.updates}) × batch_size ({config.batch_size}) must stay below "
@@ -177,6 +179,14 @@ def check(config: LanguageConfig) -> None:
     if not traced and not sum(config.shares):
         raise ConfigError(
             "alone, walks and solutions are all 0, which leaves no kind of text to read: raise one."
+        )
+
+
+def _check_warmup(warmup: Int, name: str, updates: int) -> None:
+    if not isinstance(warmup, jax.core.Tracer) and warmup >= updates:
+        raise ConfigError(
+            f"warmup_updates ({warmup}) must be below {name} ({updates}), or the step size never "
+            f"falls: set it to {max(updates // 10, 1)}, or raise {name}."
         )
 
 

@@ -208,9 +208,12 @@ def indices_of(config: LanguageConfig, mazes: int, updates: Array) -> Array:
 
 
 def learning_rate(config: LanguageConfig, updates: Array) -> Array:
-    """Return the step size of the update after ``updates``: it rises, then falls as a cosine."""
+    """Return the step size of the update after ``updates``: it rises to ``learning_rate``, then
+    falls as a cosine.
+    """
     rising = jnp.minimum((updates + 1) / config.warmup_updates, 1.0)
-    done = jnp.minimum(updates / (config.rows * config.updates_per_evaluation), 1.0)
+    falls = config.rows * config.updates_per_evaluation - config.warmup_updates
+    done = jnp.clip((updates - config.warmup_updates) / falls, 0.0, 1.0)
     end = config.learning_rate_end_factor
     falling = end + (1 - end) * 0.5 * (1 + jnp.cos(jnp.pi * done))
     return config.learning_rate * rising * falling
