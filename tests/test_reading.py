@@ -20,7 +20,8 @@ from jaxdqn.language import config as configs
 from jaxdqn.language import exact, losses, measures
 from jaxdqn.language import training as language
 from jaxdqn.maze import text
-from jaxdqn.runs import reading
+from jaxdqn.plots import reading as pictures
+from jaxdqn.runs import reading, reading_console
 
 PICTURES = ("attention.png", "losses.png", "paths.png")
 
@@ -63,6 +64,23 @@ def test_its_pictures_are_drawn_again(chain):
     code, _, err = run_here("plot", "lm", "--seed", 1, cwd=chain)
     assert code == 1
     assert "seed (1) is of agents, and run 'lm' is a language model's: leave it out." in err
+
+
+def test_where_no_floor_is_known_none_is_shown(capsys):
+    """Of permuted cells none but that of goal and start: which are neighbours isn't known."""
+    config = little(permuted=True, updates=4, finetune_updates=4, evaluations=2)
+    state, rows = language.pretrain(config, KEY)
+    held_out = rows.held_out
+    assert np.isnan([rows.board_floor, held_out.path_floor]).all()
+    assert np.isfinite([held_out.ends_floor, held_out.path, held_out.perplexity]).all()
+    read = reading.Reading(config, state, jax.device_get(rows), 1.0)
+    reading_console.report_row(read)
+    said = capsys.readouterr().out
+    assert "walls" in said
+    assert "floor" not in said
+    titles = [axes.get_title() for axes in pictures.losses(read, "lm").axes]
+    assert ["floor" in title for title in titles] == [False, True, False]
+    assert all("nan" not in words for words in (said, *titles))
 
 
 def test_a_model_that_leaves_the_finite_numbers_stops_at_its_last_finite_row(tmp_path):

@@ -29,7 +29,8 @@ class Texts(struct.PyTreeNode):
             then each from its start on, as long as the first.
         surprise: of each token, float32 ``[B, T]``: the negative logarithm of its probability, in
             nats, for a reader who knows all that came before and how texts are made; 0 for the
-            walls, whose own floor is ``exact.board_entropy``.
+            walls, whose own floor is ``exact.board_entropy``. NaN for steps between cells whose
+            places were permuted, since which are neighbours can't be known for certain.
         moves: from the (first) start to the goal on the shortest path, int32 ``[B]``.
     """
 
@@ -108,6 +109,7 @@ def _draw(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> T
 
     def of_start(start: Array, uniform: Array) -> tuple[Array, Array]:
         path, of_path = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
+        of_path = jnp.full_like(of_path, jnp.nan) if config.permuted else of_path
         prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
         ends = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
         return jnp.concatenate([prompt, path]), jnp.concatenate([ends, of_path])

@@ -37,11 +37,11 @@ def losses(reading: Reading, title: str) -> Figure:
     """Draw held-out losses against texts read, each with its floor."""
     rows = reading.metrics
     assert rows is not None
-    found = rows.held_out
+    held_out = rows.held_out
     panels = {
-        "walls": (found.board, rows.board_floor),
-        "goal and start": (found.ends, found.ends_floor),
-        "path": (found.path, found.path_floor),
+        "walls": (held_out.board, rows.board_floor),
+        "goal and start": (held_out.ends, held_out.ends_floor),
+        "path": (held_out.path, held_out.path_floor),
     }
     if reading.config.stage == "finetune":
         panels = {"path": panels["path"]}
@@ -50,9 +50,11 @@ def losses(reading: Reading, title: str) -> Figure:
         figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
     ):
         axes.plot(rows.texts, loss, color=BLUE, label="held-out mazes")
+        found = f"{name}: {loss[-1]:.2f} nats"
         if np.isfinite(floor).all():
             axes.plot(rows.texts, floor, color=GREY, linestyle="--", label="a perfect reader's")
-        axes.set_title(f"{name}: {loss[-1]:.2f} nats, floor {floor[-1]:.2f}", fontsize=10)
+            found = f"{found}, floor {floor[-1]:.2f}"
+        axes.set_title(found, fontsize=10)
         axes.set_xlabel("texts read")
         axes.set_ylabel("nats per text")
         axes.xaxis.set_major_formatter(short_steps)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich.table import Table
 
 from jaxdqn.runs import console
@@ -30,12 +31,17 @@ def report_row(so_far: Reading) -> None:
     found = row.held_out
     left = so_far.seconds / so_far.rows * (total - so_far.rows)
     # In fine-tuning walls aren't learned.
-    board = f"walls {found.board:.2f} (floor {row.board_floor:.2f})  "
+    board = f"walls {found.board:.2f}{_floor(row.board_floor)}  "
     console.print_line(
         f"{so_far.rows / total:4.0%}  {row.texts:,} texts  "
         f"{board if so_far.config.stage == 'pretrain' else ''}"
-        f"path {found.path:.2f} (floor {found.path_floor:.2f}) nats, held out  ETA {left:.0f} s"
+        f"path {found.path:.2f}{_floor(found.path_floor)} nats, held out  ETA {left:.0f} s"
     )
+
+
+def _floor(nats: float) -> str:
+    """Return a floor as a line says it: nothing where none is known."""
+    return "" if np.isnan(nats) else f" (floor {nats:.2f})"
 
 
 def report(summary: dict[str, Any], out: Path) -> None:
