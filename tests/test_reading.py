@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -224,6 +225,28 @@ def test_a_training_stopped_anywhere_ends_in_the_same_bits(chain, tmp_path):
     there = reading.restore(chain / "lm")
     assert_same_bits(whole.state, there.state)
     assert_same_bits(reading.restore(tmp_path / "lm").metrics, there.metrics)
+
+
+def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
+    chain, tmp_path, monkeypatch
+):
+    real = reading_console.report_row
+
+    def interrupted(so_far):
+        real(so_far)
+        if so_far.rows == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading_console, "report_row", interrupted)
+        file = chain / "tiny.toml"
+        code, out, err = run_here("pretrain", file, "--out", "lm", cwd=tmp_path)
+    assert (code, err) == (130, "")
+    assert "stopped after 4 of 8 updates; go on with: jaxdqn resume lm" in out
+    code, out, err = run_here("resume", "lm", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "exactly shortest" in out
+    assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)
 
 
 def test_the_divergence_is_the_expected_distance_from_the_floor():

@@ -205,6 +205,24 @@ def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
     assert "total_steps (999) can't be raised for a sweep" in err
 
 
+def test_a_sweep_stopped_before_its_end_says_so_though_it_ranks_what_was_trained(
+    folder, monkeypatch
+):
+    real = sweep_console.SweepProgress.show
+
+    def interrupted(self, moment):
+        if moment.done == 1 and not self.asked:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, moment)
+
+    monkeypatch.setattr(sweep_console.SweepProgress, "show", interrupted)
+    words = ["sweep", "tiny.toml", "--widths", "8", "4", "--seeds", 2, "--out", "half"]
+    code, out, err = run_here(*words, cwd=folder)
+    assert (code, err) == (130, "")
+    assert "widths" in out
+    assert "stopped after 2 of 4 agents; go on with: jaxdqn resume half" in out
+
+
 @pytest.mark.parametrize("option", [["--on_nonfinite", "run"], ["--wandb", "p"], ["--tensorboard"]])
 def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatch, option):
     each = memory.per_agent(small())

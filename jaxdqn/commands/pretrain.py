@@ -48,7 +48,10 @@ def main(arguments: list[str]) -> int:
 
 
 def watch(out: Path, begun: Reading, save_every: float) -> int:
-    """Train in a run folder, show it live, and leave its results; return the exit status."""
+    """Train in a run folder, show it live, and leave its results; return the exit status.
+
+    It is 130 where a signal stopped the training before its end.
+    """
     reading_console.announce(begun, out)
     with signals.Held(console.say_interrupted) as held:
 
@@ -60,7 +63,7 @@ def watch(out: Path, begun: Reading, save_every: float) -> int:
     if ended.rows < ended.config.rows:
         updates = ended.config.updates_per_evaluation
         console.say_how_to_go_on(out, ended.rows * updates, ended.config.rows * updates, "updates")
-        return 0
+        return 130
     summary, greedy = reading.leave_results(out, ended)
     plots.draw(out, ended, summary, greedy)
     reading_console.report(summary, out)

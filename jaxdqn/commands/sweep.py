@@ -90,17 +90,22 @@ def need_folder(out: Path | None) -> None:
 
 
 def watch(out: Path, found: Grid, looking: Looking) -> int:
-    """Train what is missing of a sweep's folder, show it live, and leave its results."""
+    """Train what is missing of a sweep's folder, show it live, and leave its results.
+
+    Returns:
+        The exit status, 130 where a signal stopped it before its end, though results are left.
+    """
     outcome, said = _halved(out, found, looking) if looking.halving else (
         _train(out, found, looking), ""
     )  # fmt: skip
+    status = 0 if outcome.finished else 130
     if not processes.is_first():
-        return 0
+        return status
     if outcome.finished and (numbers := found.run) is not None:
         summary = sweeping.leave_run(out, numbers, outcome)
         console.report(summary, out)
         sweep_console.say_halted(summary["name"], summary["halted"])
-        return 0
+        return status
     measure, score = looking.measure, looking.score
     ranked = sweeping.leave(out, outcome, measure, score, looking.halving)
     if ranked:
@@ -109,7 +114,7 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
         sweep_console.report(ranked, said, measure, out, outcome.seconds)
     if not outcome.finished:
         console.print_line(sweep_console.how_to_go_on(out, outcome.results))
-    return 0 if ranked else 130
+    return status
 
 
 def _train(

@@ -70,7 +70,10 @@ def main(arguments: list[str]) -> int:
 def watch(
     out: Path, config: Config, numbers: range, options: Options, begin: Checkpoint | None = None
 ) -> int:
-    """Train in a run folder, show it live, and leave its results; return the exit status."""
+    """Train in a run folder, show it live, and leave its results; return the exit status.
+
+    It is 130 where a signal stopped the training before its end, though results are left.
+    """
     done = int(begin.state.evaluations) if begin else 0
     called = time.monotonic()
     with console.Progress(config, len(numbers), done) as progress:
@@ -86,9 +89,10 @@ def watch(
     reached = config.num_envs * int(outcome.state.vector_steps)
     if outcome.metrics is not None:
         _leave_results(out, config, numbers, outcome, outcome.metrics)
-    if int(outcome.state.evaluations) < config.schedule.evaluations:
+    ended = int(outcome.state.evaluations) == config.schedule.evaluations
+    if not ended:
         console.say_how_to_go_on(out, reached, config.schedule.env_steps)
-    return 0 if outcome.metrics is not None else 130
+    return 130 if progress.asked and not ended else 0
 
 
 def parse(arguments: list[str]) -> Arguments:
