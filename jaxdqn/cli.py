@@ -20,7 +20,7 @@ commands:
                     train one agent per seed and write a run folder
   pretrain CONFIG [--field value ...] [--seed N] [--out DIR]
                     train a language model of mazes, whose trunk a Q-network may begin with
-  finetune RUN [--out DIR]
+  finetune RUN [--finetune_updates N] [--out DIR]
                     teach a pre-trained one the shortest path
   sweep CONFIG [--field value value ...] [--seeds N] [--out DIR]
                     train settings × seeds, and say which are best and what is established

@@ -563,6 +563,10 @@ def test_settings_round_trip_through_toml():
         ({"env_kwargs": {**MAZES, "num_held_out": 0}}, ["num_held_out (0)", "1 or more"]),
         ({"env_kwargs": {**MAZES, "height": 4}}, ["env_kwargs.height (4)", "odd"]),
         ({"env_kwargs": {**MAZES, "heigth": 5}}, ["heigth", "height"]),
+        (
+            {"env_kwargs": {**MAZES, "observation": "text"}},
+            ["env_kwargs.observation ('text') is of agents", "leave it out"],
+        ),
         ({"env_kwargs": {"height": "ten"}}, ["env_kwargs.height ('ten')", "from 1 to 128"]),
         ({"env_kwargs": {"width": [9]}}, ["env_kwargs.width ((9,))", "from 1 to 128"]),
     ],

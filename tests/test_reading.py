@@ -17,9 +17,11 @@ from test_language import AGENT, KEY, little, pretrained
 
 import jaxdqn
 from jaxdqn import ConfigError, config, maze, pytrees
+from jaxdqn.commands import finetune, pretrain
 from jaxdqn.language import config as configs
 from jaxdqn.language import exact, losses, measures
 from jaxdqn.language import training as language
+from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
 from jaxdqn.plots import reading as pictures
 from jaxdqn.runs import reading, reading_console
@@ -32,6 +34,7 @@ def chain(tmp_path_factory):
     """The folders of two commands, one after the other."""
     folder = tmp_path_factory.mktemp("chain")
     (folder / "tiny.toml").write_text(configs.to_toml(little()))
+    (folder / "tuned.toml").write_text(configs.to_toml(for_finetuning(little())))
     (folder / "agent.toml").write_text(config.to_toml(small(**AGENT)))
     for command in ("pretrain tiny.toml --out lm", "finetune lm"):
         code, out, err = run_here(*command.split(), cwd=folder)
@@ -41,8 +44,8 @@ def chain(tmp_path_factory):
 
 
 def test_a_run_folder_has_figures_and_pictures(chain):
-    for name, pictures in (("lm", (*PICTURES, "walls.png")), ("lm-finetuned", PICTURES)):
-        for picture in pictures:
+    for name, drawn in (("lm", (*PICTURES, "walls.png")), ("lm-finetuned", PICTURES)):
+        for picture in drawn:
             with Image.open(chain / name / picture) as image:
                 assert min(image.size) > 300
         summary = json.loads((chain / name / "summary.json").read_text())
@@ -281,8 +284,13 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain tiny.toml --out lm --mazes 153", ["exists already", "another folder"]),
         ("pretrain tiny.toml --out new --mazes 153", ["mazes (153)", "lower it"]),
         ("pretrain tiny.toml --out new --env_kwargs.num_held_out 0", ["num_held_out (0)"]),
-        ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["generator ('foo')"]),
+        ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["Invalid choice", "foo"]),
+        ("pretrain tiny.toml --stage finetune", ["Unrecognized", "--stage"]),
+        ("pretrain tuned.toml", ["stage ('finetune')", "jaxdqn finetune", "leave it out"]),
         ("pretrain agent.toml", ["key 'method' is not known"]),
+        ("finetune lm --out new --finetune_starts 26", ["finetune_starts (26)", "25 cells"]),
+        ("finetune lm --out new --finetune_updates 2", ["warmup_updates (2) must be below"]),
+        ("finetune lm --out new --finetune_learning_rate -1", ["finetune_learning_rate (-1.0)"]),
         ("finetune lm-finetuned", ["was fine-tuned already"]),
         ("finetune nowhere", ["nowhere", "doesn't exist"]),
         ("resume lm --total_steps 9", ["total_steps (9)", "leave it out"]),
@@ -295,6 +303,36 @@ def test_wrong_commands_end_in_one_sentence(chain, command, fragments):
     for fragment in fragments:
         assert fragment in err
     assert not (chain / "new").exists(), "a refused command leaves no run folder"
+
+
+def test_the_help_of_a_language_model_offers_all_mazes_and_sweeps_nothing(chain):
+    (chain / "square.toml").write_text("[env_kwargs]\nheight = 5\nnum_held_out = 4")
+    for line in (("pretrain", "square.toml"), ("finetune",)):
+        code, said, _ = run_here(*line, "--help", cwd=chain)
+        assert (code, "sweepable" in said, "--stage" in said) == (0, False, False)
+        for name in ("updates", "learning_rate", "starts", "longest"):
+            assert f"--finetune_{name}" in said
+        if line[0] == "pretrain":
+            assert "{uniform,depth_first}" in said
+            assert "share of dead ends that are opened" in " ".join(said.split())
+            assert "(default: 5)" in said
+            for name in ("generator", "width", "difficulty", "num_levels", "level_seed"):
+                assert f"--env_kwargs.{name}" in said
+            assert not any(f"--env_kwargs.{name}" in said for name in configs.UNREAD)
+
+
+def test_options_change_the_mazes_and_the_fine_tuning(chain, tmp_path, monkeypatch):
+    monkeypatch.chdir(chain)
+    chosen = pretrain.parse(["tiny.toml", "--env_kwargs.carver", "depth_first"]).settings
+    assert dict(chosen.env_kwargs) == {**little().env_kwargs, "carver": "depth_first"}
+    said = []
+    monkeypatch.setattr(finetune, "watch", lambda _, begun, __: said.append(begun.config))
+    words = {"updates": 9, "learning_rate": 0.5, "starts": 3, "longest": 4}
+    line = [f"--finetune_{name}={value}" for name, value in words.items()]
+    finetune.main(["lm", *line, "--warmup_updates=1", "--out", str(tmp_path / "tuned")])
+    (config,) = said
+    assert {name: getattr(config, name) for name in words} == words
+    assert (config.stage, config.warmup_updates) == ("finetune", 1)
 
 
 def test_a_fine_tuning_lies_beside_the_run_that_is_named_from_inside(chain):

@@ -9,23 +9,40 @@ import tyro
 
 from jaxdqn.commands.pretrain import check_running, watch
 from jaxdqn.errors import ConfigError
+from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.runs import reading
+
+OFFERED = (
+    "finetune_updates",
+    "finetune_learning_rate",
+    "finetune_starts",
+    "finetune_longest",
+    "warmup_updates",
+)
+"""Settings that the command line may change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Go on with a pre-trained model on shortest paths alone, in a run folder of its own.
 
-    How long, and how fast, the settings that it was pre-trained with say: finetune_updates,
-    finetune_learning_rate, finetune_longest.
+    The settings are those that it was pre-trained with; options below change single ones.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run folder of the pre-training."""
     finetune_updates: int | None = None
-    """Updates, instead of those of the settings."""
+    """Updates of fine-tuning; by default as in the settings, like all of these."""
+    finetune_learning_rate: float | None = None
+    """The highest step size in it."""
+    finetune_starts: int | None = None
+    """Cells from which ways are written after each maze in it."""
+    finetune_longest: int | None = None
+    """Most moves from start to goal in it."""
+    warmup_updates: int | None = None
+    """Updates over which the step size rises, fewer than there are."""
     seed: int = 0
     """The model is finetune(config, state, jax.random.key(seed))."""
     out: Path | None = None
@@ -47,9 +64,9 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(
             f"run '{chosen.run}' has not ended: go on first with jaxdqn resume {chosen.run}."
         )
-    config = before.config
-    if chosen.finetune_updates is not None:
-        config = config.replace(finetune_updates=chosen.finetune_updates)
+    given = {name: getattr(chosen, name) for name in OFFERED}
+    config = before.config.replace(**{name: x for name, x in given.items() if x is not None})
+    configs.check(config)  # by the names that were given
     config = for_finetuning(config)
     state = training.begin(config, before.state.params, jax.random.key(chosen.seed))
     run = chosen.run.resolve()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,6 +109,24 @@ def group(name: str, kind: type, values: Any, choice: dict[str, Any] | None = No
         if not known.is_table:
             how = "sweepable" if known.is_number else "compiled"
             flags[word] = _flag(known.kind, said_of[word], how)
+    return _made(name, flags, values)
+
+
+def of_one(name: str, kind: type, values: Any, without: Collection[str] = ()) -> Any:
+    """Return the words of a class as ``group``, where none is swept and some aren't offered."""
+    said_of = descriptions(kind)
+    return _made(
+        name,
+        {
+            word: _flag(known.kind, said_of[word])
+            for word, known in words(kind).items()
+            if not known.is_table and word not in without
+        },
+        values,
+    )
+
+
+def _made(name: str, flags: dict[str, Any], values: Any) -> Any:
     made = dataclasses.make_dataclass(name, flags.items(), frozen=True)
     return made(**{word: getattr(values, word) for word in flags})
 
@@ -153,8 +171,17 @@ def taken(offered: Any) -> dict[str, Any]:
     return {name: value for group in groups for name, value in vars(group).items()}
 
 
-def _flag(kind: Any, said: str, how: str) -> Any:
+def changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
+    """Keep what the file or the command line said, so that ``config.toml`` says no more."""
+    return {
+        key: value
+        for key, value in chosen.items()
+        if key in in_file or key not in defaults or value != defaults[key]
+    }
+
+
+def _flag(kind: Any, said: str, how: str = "") -> Any:
     def hint(default: str) -> str:
-        return f"{how} (default: {default})"
+        return f"{how} (default: {default})".lstrip()
 
     return Annotated[kind, tyro.conf.arg(help=said, help_behavior_hint=hint)]

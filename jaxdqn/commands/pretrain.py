@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import jax
 import tyro
 
+from jaxdqn import environment
 from jaxdqn.commands import flags
+from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
@@ -25,8 +28,7 @@ class Arguments:
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
     """Settings, a TOML file such as configs/language.toml; options below change single ones."""
     settings: Any
-    env_kwargs: dict[str, Any]
-    """Arguments of the mazes' constructor: compiled."""
+    env_kwargs: Any
     seed: int = 0
     """The model is pretrain(config, jax.random.key(seed))."""
     out: Path | None = None
@@ -79,18 +81,26 @@ def parse(arguments: list[str]) -> Arguments:
     if named := flags.file_of(arguments):
         flags.check_kind("pretrain", named)
     config = configs.load(named) if named else LanguageConfig()
-    offer = flags.group("Settings", LanguageConfig, config)
-    kind = flags.expecting(Arguments, offer)
-    offered = kind(
-        config_file=named or tyro.MISSING,
-        settings=offer,
-        env_kwargs=dict(config.env_kwargs),
+    if config.stage != "pretrain":
+        raise ConfigError(
+            f"stage ({config.stage!r}) is of jaxdqn finetune, which begins with a model that was "
+            "pre-trained: leave it out."
+        )
+    offer = flags.of_one("Settings", LanguageConfig, config, without=("stage",))
+    mazes = Config(env_kwargs=config.env_kwargs)
+    usual, about = environment.defaults(mazes)[0], environment.described(mazes)[0]
+    usual = {name: value for name, value in usual.items() if name not in configs.UNREAD}
+    table = flags.table(
+        "Arguments of the mazes' constructor.", "", {**usual, **config.env_kwargs}, about
     )
+    kind = flags.expecting(Arguments, offer, env_kwargs=table)
+    offered = kind(config_file=named or tyro.MISSING, settings=offer, env_kwargs=table)
     chosen = tyro.cli(
         kind, prog="jaxdqn pretrain", args=arguments, default=offered, use_underscores=True
     )
     flags.check_file(chosen.config_file)
-    settings = config.replace(**vars(chosen.settings), env_kwargs=chosen.env_kwargs)
+    given = flags.changed(vars(chosen.env_kwargs), usual, config.env_kwargs)
+    settings = config.replace(**vars(chosen.settings), env_kwargs=given)
     configs.check(settings)
     check_running(chosen.seed, chosen.save_every)
     return dataclasses.replace(chosen, settings=settings)

@@ -128,23 +128,14 @@ def parse(arguments: list[str]) -> Arguments:
     flags.check_file(chosen.config_file)
     settings = config.replace(
         **flags.taken(chosen.settings),
-        env_kwargs=_changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
-        env_params=_changed(vars(chosen.env_params), params, config.env_params),
+        env_kwargs=flags.changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
+        env_params=flags.changed(vars(chosen.env_params), params, config.env_params),
     )
     settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
     check(settings)
     environment.make(settings)
     unread.check_begins(settings)
     return dataclasses.replace(chosen, settings=settings)
-
-
-def _changed(chosen: Any, defaults: Any, in_file: Any) -> dict[str, Any]:
-    """Keep what the file or the command line said, so that ``config.toml`` says no more."""
-    return {
-        key: value
-        for key, value in chosen.items()
-        if key in in_file or key not in defaults or value != defaults[key]
-    }
 
 
 def _leave_results(

@@ -12,12 +12,15 @@ from jaxdqn import settings
 from jaxdqn.config.check import check_words
 from jaxdqn.config.config import hashable
 from jaxdqn.config.toml import as_value, dump, parse, read
-from jaxdqn.errors import ConfigError, unknown
+from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import text
 from jaxdqn.maze.check import LONGEST, whole
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
 from jaxdqn.types import Array
+
+UNREAD = ("start", "goal", "observation", "view_size")
+"""Arguments of a maze's constructor that are of agents: texts are about the mazes alone."""
 
 
 class LanguageConfig(TrunkSettings):
@@ -152,6 +155,12 @@ def check(config: LanguageConfig) -> None:
     for name in ("height", "width"):
         if name in config.env_kwargs:
             whole(f"env_kwargs.{name}", config.env_kwargs[name], 1, LONGEST)
+    for name in UNREAD:
+        if name in config.env_kwargs:
+            raise ConfigError(
+                f"env_kwargs.{name} ({shown(config.env_kwargs[name])}) is of agents, and changes "
+                "no text: leave it out."
+            )
     if config.width % config.heads:
         raise ConfigError(
             f"width ({config.width}) must be a multiple of heads ({config.heads}): use "
