@@ -182,7 +182,8 @@ def run(
             devices.keep_programs(chosen.get("--cache"))
         with signals.ending():
             module = importlib.import_module(f"jaxdqn.commands.{command}")
-        status = int(module.main(rest))
+            precision = importlib.import_module("jaxdqn.precision")
+        status = int(precision.in_32_bits(module.main)(rest))
         processes.wait_for_all()
         return status
     except ConfigError as error:

@@ -20,7 +20,8 @@ from jaxdqn.deferred import spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
-from jaxdqn.settings import RunSettings, as_float, told
+from jaxdqn.precision import in_32_bits
+from jaxdqn.settings import RunSettings, as_float, plain, told
 from jaxdqn.types import Array, PRNGKey
 
 _OPTIONAL = (int | None, float | None, str | None, tuple[int, int] | None)
@@ -66,6 +67,7 @@ class Environment(NamedTuple):
         return isinstance(self.gymnax, maze.Maze)
 
 
+@in_32_bits
 def make(config: Config) -> tuple[Environment, Any]:
     """Return the environment that a configuration names, and its parameters.
 
@@ -80,6 +82,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     return environment, params
 
 
+@in_32_bits
 def seen(config: Config) -> Seen:
     """Return what a network is asked to read.
 
@@ -119,6 +122,7 @@ def notes(config: Config) -> list[str]:
     return found
 
 
+@in_32_bits
 def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the constructor arguments and scalar parameters that the environment offers.
 
@@ -140,6 +144,7 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     return kwargs, numbers
 
 
+@in_32_bits
 def described(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[Any, str]]]:
     """Return of what ``defaults`` returns the kinds, and what docstrings say, by name.
 
@@ -230,4 +235,4 @@ def _as(usual: Any, value: Any) -> Any:
     """Return a parameter of the kind that the environment's own is of."""
     if isinstance(value, np.ndarray | list | tuple):
         return jnp.asarray(value)
-    return as_float(value) if isinstance(usual, float) else value
+    return as_float(value) if isinstance(usual, float) else plain(value)

@@ -10,6 +10,7 @@ from jaxdqn.config import Config
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Sweep
+from jaxdqn.precision import in_32_bits
 from jaxdqn.runs import (
     folder,
     loggers,
@@ -30,6 +31,7 @@ SCORE: Score = "mean"
 """What of it counts for a seed then."""
 
 
+@in_32_bits
 def sweep(
     config: Config,
     seeds: int | Sequence[int] = 16,

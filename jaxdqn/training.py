@@ -13,10 +13,12 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
+from jaxdqn.precision import in_32_bits
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import PRNGKey
 
 
+@in_32_bits
 def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     """Train one agent: ``init``, then ``run``.
 
@@ -38,6 +40,7 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     return _run(*apart(config), state, config.schedule.evaluations)
 
 
+@in_32_bits
 def init(config: Config, key: PRNGKey) -> State:
     """Make a new agent and warm it up: its replay holds ``warmup_steps`` of random actions.
 
@@ -55,6 +58,7 @@ def init(config: Config, key: PRNGKey) -> State:
     return _init(*apart(config), key)
 
 
+@in_32_bits
 def run(config: Config, state: State, evaluations: int | None = None) -> tuple[State, Metrics]:
     """Carry on training from any state.
 
@@ -116,6 +120,7 @@ def measured(config: Config) -> Metrics:
     return jax.eval_shape(run, shaping(config), outline(config))[1]
 
 
+@in_32_bits
 def bytes_per_transition(config: Config) -> int:
     """Return how many bytes of the replay buffer one transition takes.
 
@@ -130,13 +135,10 @@ def bytes_per_transition(config: Config) -> int:
 def _init(config: Config, env_params: Any, key: PRNGKey) -> State:
     parts = assemble(config, env_params)
     key_network, key_reset, *rest = jax.random.split(key, 8)
-    obs, env_state = jax.vmap(parts.environment.reset, (0, None))(
-        jax.random.split(unrolled(key_reset), config.num_envs), env_params
-    )
-    agent, replay = parts.method.init(key_network)
+    keys = jax.random.split(unrolled(key_reset), config.num_envs)
+    obs, env_state = jax.vmap(parts.environment.reset, (0, None))(keys, env_params)
     state = State(
-        agent=agent,
-        replay=replay,
+        *parts.method.init(key_network),
         env_state=env_state,
         obs=obs,
         episode_return=jnp.zeros(config.num_envs),

@@ -12,7 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
     {"types", "errors", "deferred"},
-    {"settings", "random", "pytrees"},
+    {"settings", "random", "precision", "pytrees"},
     {"maze", "networks", "statistics", "losses", "replay"},
     {"config", "interface"},
     {"environment", "method", "language"},

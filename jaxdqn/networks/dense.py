@@ -20,12 +20,9 @@ from jaxdqn.types import Array, PRNGKey
 Activation = Callable[[Array], Array]
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
+    "relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu, "silu": jax.nn.silu,
     "elu": jax.nn.elu,
-}
+}  # fmt: skip
 
 
 BY_OUTPUT = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)

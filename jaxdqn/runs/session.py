@@ -16,6 +16,7 @@ from jaxdqn.errors import ConfigError, counted, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
+from jaxdqn.precision import in_32_bits
 from jaxdqn.runs import checkpoint, console, files, loggers
 from jaxdqn.runs.checkpoint import Checkpoint
 
@@ -82,6 +83,7 @@ class Outcome(NamedTuple):
     halted: dict[int, int]
 
 
+@in_32_bits
 def train(
     out: str | Path,
     config: Config,

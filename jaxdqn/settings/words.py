@@ -17,6 +17,8 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from flax.core import FrozenDict
@@ -78,12 +80,32 @@ class Word(NamedTuple):
 
     def as_leaf(self, value: Any) -> Any:
         """Return a value as a leaf."""
-        return as_float(value) if self.kind is float else value
+        return as_float(value) if self.kind is float else plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's or JAX's as Python's; what isn't one stays as it is.
+
+    JAX compiles for each of them. What is of 64 bits, and can't be Python's, is brought to 32: by
+    JAX from an array of NumPy's, which a check may look at first, or here where it is traced.
+    """
+    if isinstance(value, np.integer):
+        return int(value)
+    if not isinstance(value, jax.Array) or not jnp.issubdtype(value.dtype, np.number):
+        return value
+    wide = value.dtype.itemsize == 8
+    if isinstance(value, jax.core.Tracer):
+        whole = jnp.issubdtype(value.dtype, np.integer)
+        return value.astype(np.int32 if whole else np.float32) if wide else value
+    if value.ndim == 0:
+        return value.item()
+    return np.asarray(value) if wide else value
 
 
 def as_float(value: Any) -> Any:
-    """Return a number of Python's or NumPy's as a float; what isn't one stays as it is."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer | np.floating):
+    """Return a number as a float, and what isn't one as ``plain`` does."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int | np.floating):
         return value
     return value if isinstance(value, int) and abs(value) > sys.float_info.max else float(value)
 
