@@ -25,12 +25,17 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     Pure: ``jax.vmap(train, in_axes=(None, 0))`` trains many agents, and an array in place of a
     number of the configuration, with a matching ``in_axes``, trains many settings.
 
+    >>> axes = jax.tree.map(lambda _: None, config).replace(learning_rate=0)
+    >>> jax.vmap(train, in_axes=(axes, None))(config.replace(learning_rate=rates), key)
+
     Args:
         config: the settings.
         key: consumed.
 
     Returns:
-        The state at the end and one row of metrics per evaluation.
+        The state at the end and one row of metrics per evaluation. Where no episode ended since
+        the row before, ``episode_return`` is NaN, which ``jax_debug_nans`` refuses in what any
+        compiled program returns: set that only for trainings whose episodes are short enough.
 
     Raises:
         ConfigError: a setting that can't be honoured; nothing has been traced yet.

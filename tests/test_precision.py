@@ -65,3 +65,15 @@ def test_numbers_of_python_numpy_and_jax_are_one_program():
     with compiles_nothing():
         for rate, period in others:
             jaxdqn.train(small(learning_rate=rate, target_period=period), KEY)
+
+
+def test_nans_are_looked_for_where_an_episode_ends_in_every_period():
+    """Else ``episode_return`` is NaN, which JAX refuses in whatever a program returns."""
+    brief = small(env_params={"max_steps_in_episode": 3})
+    with jax.debug_nans(True):
+        metrics = jaxdqn.train(brief, KEY)[1]
+        assert metrics.episodes.min() > 0
+        assert np.isfinite(metrics.episode_return).all()
+        never = brief.replace(env_params={"max_steps_in_episode": 10_000, "slip": 1.0})
+        with pytest.raises(FloatingPointError, match="nan"):
+            jaxdqn.train(never.replace(env_kwargs={**brief.env_kwargs, "width": 8}), KEY)
