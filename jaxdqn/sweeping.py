@@ -114,6 +114,7 @@ def leave(
     if halved:
         ranked.sort(key=lambda one: -len(one.scores))
     if ranked:
+        folder.remove(out, (*folder.OF_ONE_SETTING, *folder.OF_SEVERAL))
         sweep_results.save(out, outcome.results, ranked, measure, score, outcome.seconds)
         plots.draw_sweep(out, outcome.results.grid.settings, ranked, measure, score)
     return ranked
@@ -133,6 +134,7 @@ def leave_run(out: Path, numbers: range, outcome: Outcome) -> dict[str, Any]:
     found, (_, metrics) = outcome.results.grid, outcome.results.of_cell(0)
     assert metrics is not None
     name = out.resolve().name
+    folder.remove(out, folder.OF_SEVERAL)
     summary = folder.summarise(name, found.config, metrics, numbers, outcome.seconds)
     halted = ranking.halted(found.config, metrics)
     summary |= {"halted": {numbers[place]: updates for place, updates in halted.items()}}

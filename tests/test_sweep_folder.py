@@ -174,6 +174,43 @@ def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil)
     assert "\n" not in str(refusal.value)
 
 
+def test_a_sweep_that_shares_no_setting_with_a_folder_leaves_it_as_it_is(tmp_path):
+    one, other = ({"discount": values} for values in ([0.5, 0.9], [0.6]))
+    jaxdqn.sweep(small(), seeds=1, out=tmp_path, say=None, **one)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"none of these settings.*: choose another f") as refusal:
+        jaxdqn.sweep(small(), seeds=1, out=tmp_path, say=None, **other)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(ConfigError, match="none of these settings"):
+        jaxdqn.sweep(small(learning_rate=0.7), seeds=1, out=tmp_path, say=None, **one)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_what_a_folder_holds_beside_what_is_asked_for_is_said(tmp_path):
+    jaxdqn.sweep(small(), seeds=1, out=tmp_path, say=None, discount=[0.5, 0.9, 0.7, 0.8])
+    for _ in range(2):  # as often as it is so
+        said = []
+        jaxdqn.sweep(small(), seeds=[1], out=tmp_path, say=said.append, discount=[0.9, 0.6])
+        assert said[0].startswith(f"note: 3 settings in '{tmp_path}' not asked for now: left out")
+    said = []
+    every = [0.5, 0.9, 0.7, 0.8, 0.6]
+    jaxdqn.sweep(small(), seeds=[1], out=tmp_path, say=said.append, discount=every)
+    assert not any("note" in line for line in said)
+
+
+def test_a_folder_of_one_setting_that_becomes_one_of_several_keeps_no_picture_of_the_one(tmp_path):
+    jaxdqn.sweep(small(discount=0.9), seeds=1, out=tmp_path, say=None)
+    assert (tmp_path / "policy.png").exists()
+    (tmp_path / "evaluation.json").touch()
+    jaxdqn.sweep(small(), seeds=1, out=tmp_path, say=None, discount=[0.5, 0.9])
+    for name in ("policy.png", "visits.png", "greedy.gif", "evaluation.json"):
+        assert not (tmp_path / name).exists(), name
+    assert (tmp_path / "ranking.png").exists()
+    jaxdqn.sweep(small(discount=0.9), seeds=1, out=tmp_path, say=None)
+    for name in ("settings.csv", "ranking.png", "heat_map.png"):
+        assert not (tmp_path / name).exists(), name
+
+
 def test_chunks_cover_every_agent_once_whatever_was_begun():
     results = plans.Results(grid(small(), 8, SWEPT))
     results.done[0][5:9] = True

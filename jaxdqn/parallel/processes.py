@@ -101,21 +101,25 @@ class Shares:
             with _together():
                 _client().key_value_increment(f"{self._name}/next", _NONE_LEFT)
 
-    def first(self, action: Callable[[], Any]) -> None:
+    def first(self, action: Callable[[], Any]) -> Any:
         """Let process 0 do something for all; what it is refused, all are.
+
+        Returns:
+            What the action does in process 0, and None in the others.
 
         Raises:
             ConfigError: the one that process 0 has met.
         """
-        refused = [""]
+        refused, done = [""], None
         if is_first():
             try:
-                action()
+                done = action()
             except ConfigError as error:
                 refused = [str(error)]
         (said,) = self.agree("first", refused)
         if said:
             raise ConfigError(said)
+        return done
 
     def agree(self, what: str, values: list[Any]) -> list[Any]:
         """Return what process 0 says of something; memory and devices may differ elsewhere."""

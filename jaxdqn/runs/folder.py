@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,10 @@ from jaxdqn.runs.checkpoint import versions
 from jaxdqn.types import Params
 
 COMPARISON = "comparison.json"
+OF_ONE_SETTING = ("policy.png", "visits.png", "levels.png", "greedy.gif", "evaluation.json")
+"""What a folder may hold of one setting alone."""
+OF_SEVERAL = ("settings.csv", "ranking.png", "heat_map.png")
+"""What it may hold of several."""
 _BEFORE_TRAINING = {"config.toml", "metrics.csv"}
 """What a run folder holds before its first checkpoint, after which rows are written."""
 
@@ -141,6 +145,21 @@ def clear(path: Path, config: Config) -> None:
     try:
         files.clear_drafts(path)
         write_config(path, text)
+    except OSError as error:
+        raise ConfigError(
+            f"run '{path}' can't be written to ({reason_of(error)}): copy it first."
+        ) from None
+
+
+def remove(path: Path, names: Sequence[str]) -> None:
+    """Remove files that don't belong to a run folder any more.
+
+    Raises:
+        ConfigError: it can't be written to.
+    """
+    try:
+        for name in names:
+            (path / name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(
             f"run '{path}' can't be written to ({reason_of(error)}): copy it first."

@@ -58,19 +58,29 @@ class Shelf:
         self._finished, self._under_way = out / _FINISHED, out / _UNDER_WAY
         self._digests = [_digest(found.of(cell)) for cell in range(len(found.settings))]
 
-    def open(self, notes: Mapping[str, Any]) -> None:
-        """Make the folder, or take one that an earlier session of any sweep has left.
+    def open(self, notes: Mapping[str, Any]) -> int:
+        """Make the folder, or take one that an earlier session of a sweep like this has left.
 
         Args:
             notes: what it is to remember beside settings and seeds.
 
+        Returns:
+            How many settings that are there aren't asked for now.
+
         Raises:
-            ConfigError: it is no sweep's, or can't be written to.
+            ConfigError: it is no sweep's, or one's that has none of these settings, whose results
+                would be replaced; or it can't be written to.
         """
         out = self._out
         if not is_sweep(out) and out.is_dir() and any(out.iterdir()):
             raise ConfigError(
                 f"out ('{out}') exists already and is no sweep's: choose another folder."
+            )
+        there, asked_for = self._settings_there(), {*self._digests}
+        if there and not there & asked_for:
+            raise ConfigError(
+                f"out ('{out}') holds a sweep that has none of these settings, and whose results "
+                "they would replace: choose another folder."
             )
         asked = {"axes": self._grid.axes, "seeds": self._grid.seeds, "notes": notes}
         try:
@@ -82,6 +92,17 @@ class Shelf:
             raise ConfigError(
                 f"out ('{out}') can't be written ({reason_of(error)}): choose another folder."
             ) from None
+        return len(there - asked_for)
+
+    def _settings_there(self) -> set[str]:
+        """Return the settings that the folder was last asked for, and those it has chunks of."""
+        if not is_sweep(self._out):
+            return set()
+        last, _ = read_grid(self._out)
+        there = {_digest(last.of(cell)) for cell in range(len(last.settings))}
+        for path in self._finished.glob("*.npz"):
+            there |= {digest for digest, _ in _read(path, ())[0]["agents"]}
+        return there
 
     def read(self, results: Results) -> float:
         """Take what is finished of these agents into the results; return its seconds.

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import processes, sweeps
@@ -86,14 +87,19 @@ def run(
         watch: called as it goes.
 
     Raises:
-        ConfigError: one agent doesn't fit into memory, or the folder can't be written to; what was
-            finished is kept.
+        ConfigError: one agent doesn't fit into memory, or the folder holds a sweep without any of
+            these settings or can't be written to; what was finished is kept.
     """
     results, shares = Results(found, params), processes.Shares()
     shelf = None if out is None else Shelf(out, found)
     seconds, begun = 0.0, []
     if shelf:
-        shares.first(lambda: shelf.open(notes or {}))
+        left_out = shares.first(partial(shelf.open, notes or {}))
+        if left_out and say is not None:
+            say(
+                f"note: {counted(left_out, 'setting')} in '{out}' not asked for now: left out of "
+                "the tables, with chunks that stay"
+            )
         seconds, begun = shelf.read(results), shelf.begun(results)
         shares.meet("read")
     waiting = [begin.chunk for begin in begun]
