@@ -294,6 +294,16 @@ def test_intervals_are_students():
 
 
 @pytest.mark.parametrize("paired", [True, False])
+def test_of_what_is_not_finite_no_interval_is_known(paired):
+    for x in ([1.0, np.inf, 2.0], [np.inf] * 3, [np.inf, -np.inf, 0.0]):
+        for y in ([1.0, 2.0, 3.0], [np.inf, np.inf, 1.0]):
+            assert np.isnan(student.student_difference(x, y, paired=paired)[1:]).all()
+            assert student.established(x, y, paired=paired) == 0
+        assert np.isnan(student.student_interval(np.array(x))[1:]).all()
+    assert student.student_difference([np.inf, 0.0], [1.0, 2.0], paired=paired).mean == np.inf
+
+
+@pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("seeds", [3, 8])
 def test_of_what_is_alike_hardly_anything_is_called_established(seeds, paired):
     """As often as 95 % intervals miss, also of three seeds; a resampled one misses 23 % there."""
@@ -362,7 +372,11 @@ def test_what_does_not_differ_takes_seeds_without_end():
     same = jnp.array([1.0, 2.0, 3.0])
     assert statistics.seeds_needed(same, same, paired=True) == jnp.inf
     assert statistics.seeds_needed(same, same, paired=False) == jnp.inf
-    assert statistics.seeds_needed(same + 9.0, same, paired=True) == 2.0
+    # Six signs, or four and four exchanged, are rarer than 1 in 20: fewer establish nothing.
+    assert statistics.seeds_needed(same + 9.0, same, paired=True) == 6.0
+    assert statistics.seeds_needed(same + 9.0, same, paired=True, confidence=0.99) == 8.0
+    ones = jnp.ones(3)
+    assert statistics.seeds_needed(ones, 2 * ones, paired=False) == 4.0
     assert jnp.isnan(statistics.seeds_needed(same[:1], same[1:2], paired=True))
 
 
@@ -481,6 +495,15 @@ def test_fewer_than_two_seeds_have_no_interval_and_none_no_value():
             lambda: statistics.improvement(0, jnp.zeros(5), jnp.ones(5)),
             r"key \(0\) must be typed",
         ),
+        (lambda: statistics.mean("abc"), r"scores \('abc'\) must be numbers in lists of equal"),
+        (lambda: statistics.iqm(None), r"scores \(None\) must be numbers"),
+        (lambda: statistics.median([[1.0, 2.0], [3.0]]), r"scores \(\[\[1\.0, 2\.0\], \[3\.0\]\]\)"),
+        (lambda: statistics.performance_profile([1.0], "x"), r"thresholds \('x'\) must be num"),
+        (lambda: statistics.sample_efficiency(KEY, "abc"), r"curves \('abc'\) must be numbers"),
+        (lambda: statistics.improvement(KEY, [1.0], [None]), r"y \(\[None\]\) must be numbers"),
+        (lambda: statistics.wilson_interval(5, 3), r"successes \(5\.0\) must be from 0 to trials"),
+        (lambda: statistics.wilson_interval(-1, 3), r"successes \(-1\.0\) must be from 0"),
+        (lambda: statistics.wilson_interval("x", 3), r"successes \('x'\) must be numbers"),
         (
             lambda: statistics.seeds_needed(jnp.zeros(5), jnp.ones(5), paired=True, power=80),
             r"power \(80\) must lie between 0 and 1: write 0\.8",

@@ -13,6 +13,7 @@ from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError
+from jaxdqn.statistics import student
 from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
 from jaxdqn.statistics.intervals import (
     Estimate,
@@ -80,7 +81,8 @@ def seeds_needed(
         n = (z_confidence + z_power)² s² / d² + z_confidence² / (2 if paired else 4)
 
     seeds (Guenther, 1981; for reinforcement learning Colas et al., 2018, arXiv:1806.08295). An
-    observed difference is in part luck, so take it for an order of magnitude.
+    observed difference is in part luck, so take it for an order of magnitude. Where s is 0 it is
+    as many as a test of signs, or of exchanged scores, needs.
 
     Returns:
         A whole number, at least 2, as a float; infinity where nothing differs; NaN where a task
@@ -89,11 +91,12 @@ def seeds_needed(
     check_confidence(confidence)
     if not 0 < power < 1:
         raise ConfigError(f"power ({power!r}) must lie between 0 and 1: write 0.8.")
-    return _needed(*as_pair(x, y, paired=paired), paired, confidence, power)
+    least = student.fewest(paired=paired, confidence=confidence)
+    return _needed(*as_pair(x, y, paired=paired), paired, confidence, power, least)
 
 
-@functools.partial(jax.jit, static_argnames=("paired", "confidence", "power"))
-def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float) -> Array:
+@functools.partial(jax.jit, static_argnames=("paired", "confidence", "power", "least"))
+def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, least: int) -> Array:
     variances = sum(jnp.nanvar(scores, 0, ddof=1) for scores in ((x - y,) if paired else (x, y)))
     # The mean over M tasks varies as their sum does, over M².
     variance = jnp.mean(variances) / jnp.size(variances)
@@ -101,7 +104,7 @@ def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float) -
     d2 = (mean(x) - mean(y)) ** 2
     needed = (z + z_power) ** 2 * variance / d2 + z**2 / (2 if paired else 4)
     needed = jnp.where((d2 == 0) & (variance == 0), jnp.inf, needed)
-    return jnp.maximum(jnp.ceil(needed), 2.0)
+    return jnp.maximum(jnp.ceil(needed), jnp.where(variance == 0, float(least), 2.0))
 
 
 @functools.lru_cache  # one function per estimator, which compiles once

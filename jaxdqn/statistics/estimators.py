@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.types import Array
 
 
@@ -57,7 +57,7 @@ def optimality_gap(scores: ArrayLike, target: float | Array = 1.0) -> Array:
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Array:
     """Return the share of runs that score above each of the thresholds ``[K]``, ``[K]``."""
-    scores, thresholds = as_scores("scores", scores), jnp.asarray(thresholds, float)
+    scores, thresholds = as_scores("scores", scores), as_numbers("thresholds", thresholds)
     if thresholds.ndim != 1:
         raise ConfigError(f"thresholds has shape {thresholds.shape}: give a list, shape (K,).")
     return jax.vmap(lambda threshold: mean(_where_measured(scores, scores > threshold)))(thresholds)
@@ -74,9 +74,20 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     return jnp.nanmean(jnp.nanmean(wins, axis=(0, 1)))
 
 
+def as_numbers(name: str, values: ArrayLike) -> Array:
+    """Return an array of floats; ConfigError where they are no numbers, or lists of many lengths."""
+    try:
+        return jnp.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{name} ({shown(values)}) must be numbers in lists of equal length: write "
+            "[0.1, 0.4, 0.2] or the like."
+        ) from None
+
+
 def as_scores(name: str, scores: ArrayLike) -> Array:
     """Return scores as floats; ConfigError where they are neither ``[S]`` nor ``[S, M]``."""
-    scores = jnp.asarray(scores, float)
+    scores = as_numbers(name, scores)
     if scores.ndim not in (1, 2) or not scores.size:
         raise ConfigError(
             f"{name} has shape {scores.shape}: give one number per seed, shape (S,), "

@@ -89,7 +89,7 @@ def sample_efficiency(
     ``estimator`` takes scores to ``[]``; all else is as in ``bootstrap_interval``.
     """
     check_request(key, estimator, confidence, resamples)
-    curves = jnp.asarray(curves, float)
+    curves = estimators.as_numbers("curves", curves)
     if curves.ndim not in (2, 3) or not curves.size:
         raise ConfigError(
             f"curves has shape {curves.shape}: give one curve per seed, shape (S, T), "
@@ -98,7 +98,6 @@ def sample_efficiency(
     return _along_training(key, curves, estimator, confidence, resamples)
 
 
-@functools.partial(jax.jit, static_argnames="confidence")
 def wilson_interval(
     successes: int | Array, trials: int | Array, *, confidence: float = 0.95
 ) -> tuple[Array, Array]:
@@ -106,15 +105,31 @@ def wilson_interval(
 
     Args:
         successes: how many succeeded, ``[]``.
-        trials: out of how many, at least 1, ``[]``.
+        trials: out of how many, ``[]``.
         confidence: probability that the interval should cover.
 
     Returns:
-        Lower and upper bound of the rate, ``[]`` each.
+        Lower and upper bound of the rate, ``[]`` each; NaN of no trials.
+
+    Raises:
+        ConfigError: more successes than trials, fewer than none, or a confidence that is none.
     """
     check_confidence(confidence)
+    successes = estimators.as_numbers("successes", successes)
+    trials = estimators.as_numbers("trials", trials)
+    # What is traced has no values to look at yet.
+    traced = isinstance(successes, jax.core.Tracer) or isinstance(trials, jax.core.Tracer)
+    if not traced and not bool(((successes >= 0) & (successes <= trials)).all()):
+        raise ConfigError(
+            f"successes ({shown(successes.tolist())}) must be from 0 to trials "
+            f"({shown(trials.tolist())}): change one of them."
+        )
+    return _wilson(successes, trials, confidence)
+
+
+@functools.partial(jax.jit, static_argnames="confidence")
+def _wilson(successes: Array, trials: Array, confidence: float) -> tuple[Array, Array]:
     z = norm.ppf(0.5 + confidence / 2)
-    trials = jnp.asarray(trials, float)  # whose square is beyond whole numbers of 32 bits
     rate = successes / trials
     centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
     spread = jnp.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))

@@ -1,8 +1,10 @@
 """Student's intervals of means: as wide as few seeds need, where scores are about normal.
 
-On the host, of scores ``[S]``; what wasn't measured (NaN) isn't counted.
+On the host, of scores ``[S]``; what wasn't measured (NaN) isn't counted. Where a score isn't finite
+nothing is known of the spread, and the ends are NaN.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -27,7 +29,7 @@ def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interva
     if not len(scores):
         return Interval(math.nan, math.nan, math.nan)
     error = math.sqrt(_variance(scores))
-    return _around(float(scores.mean()), error, len(scores) - 1, confidence)
+    return _around(_mean(scores), error, len(scores) - 1, confidence)
 
 
 def student_difference(
@@ -41,13 +43,16 @@ def student_difference(
         paired: whether they do: neither counts where the other wasn't measured.
         confidence: chance that an interval holds the truth.
     """
-    if paired:
-        return student_interval(np.subtract(x, y), confidence=confidence)
-    x, y = _measured(x), _measured(y)
+    x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return Interval(math.nan, math.nan, math.nan)
+    middle = _mean(x) - _mean(y)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return Interval(middle, math.nan, math.nan)
+    if paired:
+        return student_interval(x - y, confidence=confidence)
     one, other = _variance(x), _variance(y)
-    middle, error = float(x.mean() - y.mean()), math.sqrt(one + other)
+    error = math.sqrt(one + other)
     if not error > 0:  # NaN: fewer than two of either
         return _around(middle, error, 1, confidence)
     freedom = (one + other) ** 2 / (one**2 / (len(x) - 1) + other**2 / (len(y) - 1))
@@ -62,15 +67,26 @@ def established(x: np.ndarray, y: np.ndarray, *, paired: bool, confidence: float
     """
     middle, low, high = student_difference(x, y, paired=paired, confidence=confidence)
     if low == high:
-        ways = 2 ** len(_measured(np.subtract(x, y))) if paired else _exchanges(x, y)
-        return int(np.sign(middle)) if 2 / ways <= 1 - confidence else 0
+        x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
+        return int(np.sign(middle)) if _are_enough(len(x), len(y), paired, confidence) else 0
     return int(low > 0) - int(high < 0)
 
 
-def _exchanges(x: np.ndarray, y: np.ndarray) -> int:
-    """Return in how many ways as many scores as X has could be chosen of all."""
-    count = len(_measured(x))
-    return math.comb(count + len(_measured(y)), count)
+def fewest(*, paired: bool, confidence: float = 0.95) -> int:
+    """Return of how many scores each, where all are alike, anything can be established."""
+    return next(n for n in itertools.count(2) if _are_enough(n, n, paired, confidence))
+
+
+def _are_enough(x: int, y: int, paired: bool, confidence: float) -> bool:
+    """Whether so many alike are rarer by chance: pairs of one sign, or this choice among all."""
+    ways = 2**x if paired else math.comb(x + y, x)
+    return 2 / ways <= 1 - confidence
+
+
+def _both_measured(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    there = ~(np.isnan(x) | np.isnan(y))
+    return x[there], y[there]
 
 
 def _measured(scores: np.ndarray) -> np.ndarray:
@@ -78,9 +94,15 @@ def _measured(scores: np.ndarray) -> np.ndarray:
     return scores[~np.isnan(scores)]
 
 
+def _mean(scores: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):  # of infinities of both signs there is none
+        return float(scores.mean())
+
+
 def _variance(scores: np.ndarray) -> float:
-    """Return that of a mean; NaN of fewer than two scores."""
-    return float(scores.var(ddof=1)) / len(scores) if len(scores) > 1 else math.nan
+    """Return that of a mean; NaN of fewer than two scores, or of some that aren't finite."""
+    known = len(scores) > 1 and np.isfinite(scores).all()
+    return float(scores.var(ddof=1)) / len(scores) if known else math.nan
 
 
 def _around(middle: float, error: float, freedom: float, confidence: float) -> Interval:
