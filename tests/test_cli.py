@@ -26,7 +26,7 @@ from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
-from jaxdqn.runs import console, session, signals
+from jaxdqn.runs import comparison_console, console, session, signals
 from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
@@ -677,7 +677,12 @@ def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
         "iqm": 0.12341, "low": -0.23451, "high": 0.34561, "improvement": (0.51, 0.41, 0.61),
         "seconds": 125.0, "env_steps_per_second": 1_234_567.0, "seeds": 3,
         "difference": (0.1, -0.2, 0.3), "seeds_needed": 40.0, "established": False,
+        "measured": 3, "infinite": 0, "test": "paired (Student)", "shared_seeds": [0, 1, 2],
+        "compared": [3], "confidence": 0.95,
     }  # fmt: skip
-    console.report_comparison({"maze": entry, "maze_dqn": entry}, "regret", "mean", tmp_path)
+    names = ("sweep learning_rate 0.00175, discount 0.9", "maze_dqn")
+    comparison_console.report(dict.fromkeys(names, entry), "regret", "mean", tmp_path)
+    assert "learning_rate" in screen.getvalue().partition("maze_dqn")[0]
+    assert max(map(len, screen.getvalue().partition("trained in")[0].splitlines())) <= 80
     for whole in ("-8.25 [-17.8, -1.23]", "0.1234 [-0.2345, 0.3456]", "0.51 [0.41, 0.61]"):
         assert whole in screen.getvalue()

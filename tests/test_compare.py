@@ -17,7 +17,7 @@ from jaxdqn import ConfigError, plots
 from jaxdqn.commands import compare
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
-from jaxdqn.runs import comparison, console
+from jaxdqn.runs import comparison, comparison_console
 from jaxdqn.runs.comparison import Contender
 
 
@@ -129,15 +129,63 @@ def test_shared_seeds_are_paired_and_others_are_not():
     assert not against(a, other_seeds, "eval_return", "mean").established
 
 
+def test_seeds_that_only_some_share_are_paired_where_that_keeps_most(capsys, tmp_path):
+    common = 10 * np.random.default_rng(2).normal(size=(20, 1))
+    a, b = contender("a", common + NOISE), contender("b", common[:9] + NOISE[:9] + 0.5)
+    assert against(a, b, "eval_return", "mean").established, "all nine of b are a's, too"
+    few = b._replace(seeds=range(17, 26))
+    assert not against(a, few, "eval_return", "mean").matched.paired, "three of nine are"
+    found = comparison.report([a, b, few._replace(name="c")], "eval_return", "mean")
+    assert (found["b"]["test"], found["b"]["compared"]) == ("paired (Student)", [9])
+    assert (found["c"]["test"], found["c"]["compared"]) == ("independent (Welch)", [9, 20])
+    assert (found["c"]["shared_seeds"], found["c"]["confidence"]) == ([17, 18, 19], 0.975)
+    comparison_console.report(found, "eval_return", "mean", tmp_path)
+    said = capsys.readouterr().out
+    assert (
+        "means are compared b in pairs of the 9 seeds that both have, 0 to 8 (Student); c as of "
+        "independent seeds (Welch), though 17, 18, 19 are shared; intervals of 97.5 % each, so "
+        "that all 2 hold at once with 95 % (Bonferroni)"
+    ) in said
+    assert "seeds │" in said or "seeds ┃" in said
+
+
+def test_of_what_is_not_finite_it_is_said_that_nothing_can_be(capsys, tmp_path):
+    odd = NOISE.copy()
+    odd[:2], odd[3] = np.inf, np.nan
+    contenders = [contender("a", NOISE, "q_error"), contender("b", odd, "q_error")]
+    for first, other in (contenders, contenders[::-1]):
+        found = comparison.report([first, other], "q_error", "mean")
+        assert not found[other.name]["established"]
+        comparison_console.report(found, "q_error", "mean", tmp_path)
+        said = capsys.readouterr().out
+        assert "means: not finite in 2 of 19 seeds of b, so that nothing can be said" in said
+        assert "19 of 20" in said, "of how many the table is"
+        assert "nan [" not in said
+    plots.compare(contenders, "q_error", "mean").savefig(io.BytesIO())
+
+
+def test_more_seeds_are_asked_for_than_there_are(capsys, tmp_path):
+    """Of three pairs that are alike six would establish it; of any, at least one more."""
+    a, b = contender("a", np.ones((3, 2))), contender("b", np.ones((3, 2)) + 1)
+    comparison_console.report(comparison.report([a, b], "eval_return", "mean"), "r", "m", tmp_path)
+    assert "not established with 3 seeds; about 6 would be needed" in capsys.readouterr().out
+    for seed in range(50):
+        x, y = np.random.default_rng(seed).normal([[5.0], [0.0]], size=(2, 2))
+        one, other = (contender(name, z[:, None]) for name, z in (("x", x), ("y", y)))
+        verdict = against(other, one._replace(seeds=range(9, 11)), "eval_return", "mean")
+        assert verdict.established or verdict.seeds_needed > 2
+
+
 def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
     a, b = contender("a", NOISE), contender("b", np.random.default_rng(1).normal(size=(20, 5)))
     found = comparison.report([a, b], "eval_return", "mean")
-    console.report_comparison(found, "eval_return", "mean", tmp_path)
+    comparison_console.report(found, "eval_return", "mean", tmp_path)
     out = capsys.readouterr().out
     assert "not established with 20 seeds; about" in out
-    assert "P(better than" in out
+    assert "than first)" in out
+    assert "means are compared in pairs of the same seed (Student); intervals of 95 %" in out
     found = comparison.report([a, a._replace(name="b")], "eval_return", "mean")
-    console.report_comparison(found, "eval_return", "mean", tmp_path)
+    comparison_console.report(found, "eval_return", "mean", tmp_path)
     assert "no difference was seen" in capsys.readouterr().out
 
 

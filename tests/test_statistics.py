@@ -497,7 +497,10 @@ def test_fewer_than_two_seeds_have_no_interval_and_none_no_value():
         ),
         (lambda: statistics.mean("abc"), r"scores \('abc'\) must be numbers in lists of equal"),
         (lambda: statistics.iqm(None), r"scores \(None\) must be numbers"),
-        (lambda: statistics.median([[1.0, 2.0], [3.0]]), r"scores \(\[\[1\.0, 2\.0\], \[3\.0\]\]\)"),
+        (
+            lambda: statistics.median([[1.0, 2.0], [3.0]]),
+            r"scores \(\[\[1\.0, 2\.0\], \[3\.0\]\]\)",
+        ),
         (lambda: statistics.performance_profile([1.0], "x"), r"thresholds \('x'\) must be num"),
         (lambda: statistics.sample_efficiency(KEY, "abc"), r"curves \('abc'\) must be numbers"),
         (lambda: statistics.improvement(KEY, [1.0], [None]), r"y \(\[None\]\) must be numbers"),

@@ -173,7 +173,21 @@ def test_settings_are_called_by_as_few_digits_as_tell_them_apart():
     far = [{"discount": 0.25}, {"discount": 0.5}]
     assert ranking.told_apart(far) == ["discount 0.25", "discount 0.5"]
     near = [{"learning_rate": 1.23456e-4}, {"learning_rate": 1.23457e-4}]
-    assert len(set(ranking.told_apart(near))) == 2
+    assert ranking.told_apart(near) == ["learning_rate 0.000123456", "learning_rate 0.000123457"]
+
+
+def test_a_ranking_counts_the_seeds_that_were_measured_and_says_what_is_not_finite():
+    best, diverged, missing = ranked([[3.0, np.nan, 2.0], [np.inf, 1.0, 1.0], [np.nan] * 3])
+    said = ranking.sentence([best], "eval_return", "mean")
+    assert said.endswith("over 2 of 3 seeds")
+    assert diverged.value == "not finite in 1 of 3 seeds"
+    assert missing.value == "not measured"
+    said = ranking.sentence([best, diverged], "q_error", "mean")
+    assert "over 2 of 3 seeds; not established against any other" in said
+    figure = plots.sweeps.intervals([best, diverged, missing], "q_error", "mean")
+    figure.savefig(io.BytesIO())
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == CARETRIGHT]
+    assert [mark.get_ydata()[0] for mark in marks] == [1, 2], "what isn't finite goes on, too"
 
 
 def test_a_signal_keeps_what_was_learned_and_resume_goes_on_to_the_same_bits(
@@ -282,7 +296,7 @@ def ranked(scores):
         values = np.asarray(values)
         contender = Contender(f"s{index}", None, range(len(values)), 1.0)
         found.append(ranking.Ranked(index, contender, values, *student_interval(values), []))
-    return sorted(found, key=lambda one: -one.mean)
+    return sorted(found, key=lambda one: (not np.isfinite(one.mean), -one.mean))
 
 
 def test_a_search_of_nothing_is_refused():

@@ -16,7 +16,15 @@ from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import comparison, console, folder, ranking, shelf, sweeps
+from jaxdqn.runs import (
+    comparison,
+    comparison_console,
+    console,
+    folder,
+    ranking,
+    shelf,
+    sweeps,
+)
 from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
@@ -72,7 +80,7 @@ def main(arguments: list[str]) -> int:
     )
     figure = plots.compare(contenders, chosen.measure, chosen.score)
     figure.savefig(out / "comparison.png", dpi=150)
-    console.report_comparison(
+    comparison_console.report(
         report, chosen.measure, chosen.score, out, comparison.unlike(contenders)
     )
     return 0

@@ -131,7 +131,7 @@ def _draw_intervals(axes: Axes, samples: list[np.ndarray]) -> None:
 
 def _draw_profiles(axes: Axes, samples: list[np.ndarray]) -> None:
     scores = np.concatenate(samples)
-    measured = scores[~np.isnan(scores)]
+    measured = scores[np.isfinite(scores)]
     low, high = (measured.min(), measured.max()) if len(measured) else (0.0, 1.0)
     thresholds = np.linspace(low, high, 101)
     for place, values in enumerate(samples):

@@ -79,7 +79,9 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
         axes.plot([one.low, one.high], [place, place], color=colour, linewidth=wide, alpha=0.45,
                   solid_capstyle="butt")  # fmt: skip
         axes.plot(one.mean, place, "o", color=colour, markersize=mark)
-        cut = {left: (CARETLEFT, one.low < left), right: (CARETRIGHT, one.high > right)}
+        # Of a mean that isn't finite there is only the arrow.
+        cut = {left: (CARETLEFT, min(one.mean, one.low) < left),
+               right: (CARETRIGHT, max(one.mean, one.high) > right)}  # fmt: skip
         for end, (arrow, is_cut) in cut.items():
             if is_cut:
                 axes.plot(end, place, marker=arrow, color=colour, markersize=1.6 * mark,
@@ -100,8 +102,9 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
 
 
 def _limits(ends: np.ndarray) -> tuple[float, float]:
-    """Return limits of an axis that show all means; an interval wider than these is cut."""
-    means = ends[:, 1][~np.isnan(ends[:, 1])]
+    """Return limits of an axis that show all finite means; what is wider than these is cut."""
+    ends = ends[np.isfinite(ends[:, 1])]
+    means = ends[:, 1]
     if not len(means):
         return 0.0, 1.0
     room = 0.5 * (np.ptp(means) or 1.0)
@@ -125,7 +128,7 @@ def heat_map(
         measure: what they are ranked by.
         score: what of it counts for a seed.
     """
-    chosen = [one for one in ranked if not np.isnan(one.mean)]
+    chosen = [one for one in ranked if np.isfinite(one.mean)]
     means = np.array([one.mean for one in chosen])
     columns = {name: np.array([settings[one.cell][name] for one in chosen], float)
                for name in settings[0] if _is_number(settings, name)}  # fmt: skip

@@ -26,6 +26,9 @@ ERROR = 0.05
 LIKE = 0.05
 """How far numbers of steps may lie apart that are called the same: schedules round them."""
 
+PAIRED, INDEPENDENT = "paired (Student)", "independent (Welch)"
+"""How means are compared."""
+
 Score = Literal["mean", "final"]
 
 
@@ -50,21 +53,46 @@ class Contender(NamedTuple):
     config: Config | None = None
 
 
+class Matched(NamedTuple):
+    """Scores of two contenders, as their means are compared.
+
+    Attributes:
+        x: of the one, ``[S]``.
+        y: of the other; where they are paired, entry i is of the same seed.
+        shared: numbers of the seeds that both have.
+        paired: whether the scores are those of the shared seeds alone, in pairs.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    shared: list[int]
+    paired: bool
+
+    @property
+    def counts(self) -> list[int]:
+        """How many were measured: pairs, or scores of each."""
+        there = [~np.isnan(self.x), ~np.isnan(self.y)]
+        return [int(x.sum()) for x in ([there[0] & there[1]] if self.paired else there)]
+
+
 class Verdict(NamedTuple):
     """What a comparison with the first contender came to.
 
     Attributes:
         improvement: probability that a seed of this one is better than one of the first.
-        difference: of the scores' means, this minus the first (Student, 1908; Welch, 1947, where
-            seeds aren't shared).
+        difference: of the scores' means, this minus the first (Student, 1908, of pairs; Welch,
+            1947, where seeds are taken as independent).
         established: whether there is a difference.
-        seeds_needed: of each, to establish a difference as large as the one observed.
+        seeds_needed: of each, to establish a difference as large as the one observed; where it
+            isn't, more than there are.
+        matched: the scores that were compared.
     """
 
     improvement: statistics.Estimate
     difference: student.Interval
     established: bool
     seeds_needed: float
+    matched: Matched
 
 
 def curves(contender: Contender, measure: str) -> np.ndarray:
@@ -176,24 +204,41 @@ def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.nd
     return np.where(total > 0, np.nansum(rows * there, axis=1) / np.maximum(total, 1e-12), np.nan)
 
 
+def matched(one: Contender, other: Contender, x: np.ndarray, y: np.ndarray) -> Matched:
+    """Return scores ``x [S]`` and ``y [S]`` of two contenders as their means are compared.
+
+    In pairs where both have at least half of the smaller one's seeds, and two. Where they share
+    fewer, pairs would throw most away, and all seeds are taken as independent: what a few have in
+    common, being alike, then makes the interval too wide rather than too narrow.
+    """
+    shared = sorted({*one.seeds} & {*other.seeds})
+    if len(shared) < max(2, min(len(one.seeds), len(other.seeds)) / 2):
+        return Matched(x, y, shared, paired=False)
+    places = ([list(each.seeds).index(seed) for seed in shared] for each in (one, other))
+    return Matched(x[next(places)], y[next(places)], shared, paired=True)
+
+
 def judge(
     first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray, others: int = 1
 ) -> Verdict:
     """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``.
 
-    In pairs where both have the same seeds. The errors of all ``others`` that are compared with the
-    first together stay below ``ERROR`` (Bonferroni).
+    Means as ``matched`` has it. The errors of all ``others`` that are compared with the first
+    together stay below ``ERROR`` (Bonferroni).
     """
     sign = -1 if lower_is_better(measure) else 1
     better = [sign * sized(measure, values) for values in (x, y)]
-    how: Any = {
-        "paired": list(first.seeds) == list(other.seeds), "confidence": 1 - ERROR / others
-    }  # fmt: skip
+    pair = matched(other, first, x, y)
+    how: Any = {"paired": pair.paired, "confidence": 1 - ERROR / others}
+    is_so = student.established(pair.x, pair.y, **how) != 0
+    needed = float(statistics.seeds_needed(pair.x, pair.y, **how))
     return Verdict(
         improvement=statistics.improvement(jax.random.key(0), *better),
-        difference=student.student_difference(x, y, **how),
-        established=student.established(x, y, **how) != 0,
-        seeds_needed=float(statistics.seeds_needed(x, y, **how)),
+        difference=student.student_difference(pair.x, pair.y, **how),
+        established=is_so,
+        # Of few seeds it says about as many as there are, where luck would have to help.
+        seeds_needed=needed if is_so else max(needed, min(pair.counts) + 1.0),
+        matched=pair,
     )
 
 
@@ -211,7 +256,12 @@ def check_names(names: list[str]) -> None:
 
 
 def report(contenders: list[Contender], measure: str, score: Score) -> dict[str, Mapping[str, Any]]:
-    """Return the figures of a comparison, by name of the contender, as plain numbers."""
+    """Return the figures of a comparison, by name of the contender, as plain numbers.
+
+    Of each how many ``seeds`` it has, and how many of them were ``measured`` and how many of these are infinite;
+    of those after the first how it compares with it, by which ``test``, and how many pairs, or
+    scores of each, were ``compared``.
+    """
     content: dict[str, Mapping[str, Any]] = {}
     (first, *others), until = contenders, common_seconds(contenders)
     before = scores(first, measure, score)
@@ -220,6 +270,7 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
         steps, along = _steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
             "seeds": len(contender.seeds),
+            "seed_numbers": list(contender.seeds),
             "seconds": contender.seconds,
             "env_steps_per_second": math.nan if along is None else steps / float(along[-1]),
             **figures(contender, scores(contender, measure, score), before),
@@ -249,7 +300,11 @@ def _figures(
 ) -> dict[str, Any]:
     """Return what scores ``values [S]`` come to, and beside those of the first, ``before [S]``."""
     low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
-    found = {"iqm": float(statistics.iqm(values)), "low": float(low), "high": float(high)}
+    found = {
+        "measured": int(np.sum(~np.isnan(values))),
+        "infinite": int(np.sum(np.isinf(values))),
+        "iqm": float(statistics.iqm(values)), "low": float(low), "high": float(high),
+    }  # fmt: skip
     if contender is first:
         return found
     verdict = judge(first, contender, measure, values, before, others)
@@ -258,4 +313,8 @@ def _figures(
         "difference": [float(x) for x in verdict.difference],
         "established": verdict.established,
         "seeds_needed": verdict.seeds_needed,
+        "test": PAIRED if verdict.matched.paired else INDEPENDENT,
+        "shared_seeds": verdict.matched.shared,
+        "compared": verdict.matched.counts,
+        "confidence": 1 - ERROR / others,
     }

@@ -1,7 +1,6 @@
 """What a person sees while a training runs: rich progress and tables."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +136,8 @@ def say(subject: object, text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table."""
-    _CONSOLE.print(table)
+    """Print a table, whose columns take what width there is."""
+    _CONSOLE.print(table, soft_wrap=False)
 
 
 def say_interrupted(errors: bool = False) -> None:
@@ -248,58 +247,3 @@ def _cell(measure: dict[str, Any] | None) -> str:
         return "not measured"
     interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if measure["seeds"] > 1 else ""
     return f"{measure['mean']:.3g}{interval}"
-
-
-def report_comparison(
-    report: dict[str, Mapping[str, Any]],
-    measure: str,
-    score: str,
-    out: Path,
-    notes: Sequence[str] = (),
-) -> None:
-    """Print one line per setting, then what is established about the others and the first."""
-    first, *others = report
-    table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
-    table.add_column("setting")
-    heads = ("IQM\n[95 % interval]", f"P(better than\n{first})", "seconds\nin all", "env-\nsteps/s")
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
-    for name, entry in report.items():
-        value = f"{entry['iqm']:.4g} [{entry['low']:.4g}, {entry['high']:.4g}]"
-        chance = ""
-        if name != first:
-            middle, low, high = entry["improvement"]
-            chance = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
-        trained = entry["seconds"] == entry["seconds"]
-        speed = f"{entry['env_steps_per_second']:,.0f}" if trained else ""
-        table.add_row(name, value, chance, f"{entry['seconds']:.0f}" if trained else "read", speed)
-    _CONSOLE.print(table)
-    for name in others:
-        entry = report[name]
-        _CONSOLE.print(f"{name} - {first}, means: {_verdict(entry, entry['seeds'])}")
-    for name in others:
-        if by_seconds := report[name].get("by_seconds"):
-            _CONSOLE.print(
-                f"{name} - {first}, means along the first {by_seconds['until']:.3g} s of training, "
-                f"which was timed once: {_difference(by_seconds)}"
-            )
-    for note in notes:
-        _CONSOLE.print(f"note: {note}")
-    _CONSOLE.print(f"everything is in {out}")
-
-
-def _verdict(entry: Mapping[str, Any], seeds: int) -> str:
-    found, needed = _difference(entry), entry["seeds_needed"]
-    if entry["established"]:
-        return f"{found}: the difference is established"
-    if math.isfinite(needed):
-        return (
-            f"{found}: not established with {seeds} seeds; about {needed:,.0f} would be needed "
-            "if it is as large as it looks"
-        )
-    return f"{found}: no difference was seen"
-
-
-def _difference(entry: Mapping[str, Any]) -> str:
-    middle, low, high = entry["difference"]
-    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"

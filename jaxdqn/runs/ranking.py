@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdqn.config import Config
-from jaxdqn.errors import counted
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import comparison
@@ -37,12 +36,30 @@ class Ranked(NamedTuple):
     halted: list[int]
 
     @property
+    def measured(self) -> int:
+        """How many scores the mean is made of."""
+        return int(np.sum(~np.isnan(self.scores)))
+
+    @property
+    def count(self) -> str:
+        """How many that is, and of how many seeds where it differs."""
+        return share(self.measured, len(self.scores))
+
+    @property
     def value(self) -> str:
         """The mean and its interval, for people."""
-        if math.isnan(self.mean):
+        if math.isnan(self.mean) and not self.measured:
             return "not measured"
+        if not math.isfinite(self.mean):
+            infinite = share(int(np.sum(np.isinf(self.scores))), len(self.scores))
+            return f"not finite in {infinite} seeds"
         interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         return f"{self.mean:.3g}{interval}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return how many of some seeds: 4 of 6, or 6 alone where it is all of them."""
+    return str(whole) if part == whole else f"{part} of {whole}"
 
 
 def named(setting: Mapping[str, Any], digits: int = 3) -> str:
@@ -53,8 +70,11 @@ def named(setting: Mapping[str, Any], digits: int = 3) -> str:
 
 def told_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what each of several settings is called, of as few digits as tell them apart."""
-    few, many = ([named(setting, digits) for setting in settings] for digits in (3, 17))
-    return few if len(set(few)) == len(few) else many
+    for digits in range(3, 18):  # 17 say all of a double
+        names = [named(setting, digits) for setting in settings]
+        if len({*names}) == len(names):
+            break
+    return names
 
 
 def rank(results: Results, measure: str, score: Score, first: int | None = None) -> list[Ranked]:
@@ -70,18 +90,20 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
         ConfigError: a measure that there isn't.
     """
     ranked = []
-    for cell, setting in enumerate(results.grid.settings):
+    for cell, name in enumerate(told_apart(results.grid.settings)):
         seeds, metrics = results.of_cell(cell, first)
         if metrics is None:
             continue
-        contender = Contender(named(setting) or "these settings", metrics, seeds, math.nan)
+        contender = Contender(name or "these settings", metrics, seeds, math.nan)
         values = sized(measure, comparison.scores(contender, measure, score))
         mean, low, high = student.student_interval(values)
         gone = [seeds[place] for place in halted(results.grid.of(cell), metrics)]
         ranked.append(Ranked(cell, contender, values, mean, low, high, gone))
     sign = 1 if lower_is_better(measure) else -1
-    # What was never measured comes last.
-    return sorted(ranked, key=lambda one: (math.isnan(one.mean), sign * one.mean))
+    # What isn't finite comes behind what is, and last what was never measured.
+    return sorted(
+        ranked, key=lambda one: (math.isinf(one.mean), math.isnan(one.mean), sign * one.mean)
+    )
 
 
 def halted(config: Config, metrics: Metrics) -> dict[int, int]:
@@ -98,7 +120,7 @@ def halted(config: Config, metrics: Metrics) -> dict[int, int]:
 def established(ranked: list[Ranked], measure: str) -> list[bool]:
     """Return for each setting after the first whether the first is established to be better.
 
-    Seeds that both have are compared in pairs. The first was chosen after looking, so that each of
+    Seeds that both have are compared in pairs, as ``comparison.matched`` has it. The first was chosen after looking, so that each of
     all pairs of settings could have been this one: their errors together stay below ``ERROR``
     (Bonferroni).
 
@@ -114,13 +136,9 @@ def established(ranked: list[Ranked], measure: str) -> list[bool]:
 
 
 def _is_better(one: Ranked, other: Ranked, sign: int, error: float) -> bool:
-    both = sorted({*one.contender.seeds} & {*other.contender.seeds})
-    if len(both) < 2:
-        return False
-    scores = (
-        each.scores[[each.contender.seeds.index(seed) for seed in both]] for each in (one, other)
-    )
-    return sign * student.established(*scores, paired=True, confidence=1 - error) > 0
+    pair = comparison.matched(one.contender, other.contender, one.scores, other.scores)
+    found = student.established(pair.x, pair.y, paired=pair.paired, confidence=1 - error)
+    return sign * found > 0
 
 
 def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
@@ -128,11 +146,12 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     first, *others = ranked
     what = {"mean": "mean along training", "final": "at the end"}[score]
     said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
+    over = f" over {first.count} seed{'s' * (len(first.scores) != 1)}"
     if not others:
-        return f"{said} over {counted(len(first.contender.seeds), 'seed')}"
+        return said + over
     found = established(ranked, measure)
     level = "less" if lower_is_better(measure) else "more"
-    said += f" over {counted(len(first.contender.seeds), 'seed')}; "
+    said += f"{over}; "
     if all(found):
         return said + f"established to be {level} than all others"
     rivals = [other for other, is_so in zip(others, found, strict=True) if not is_so]

@@ -38,6 +38,8 @@ def save(
                 "agents": results.grid.agents,
                 "trained": sum(int(done.sum()) for done in results.done),
                 "best": results.grid.settings[best.cell],
+                "seeds": len(best.scores),
+                "measured": best.measured,
                 "mean": best.mean,
                 "low": best.low,
                 "high": best.high,
@@ -74,13 +76,14 @@ def arrays(results: Results) -> dict[str, np.ndarray]:
 
 
 def _write_table(path: Path, results: Results, ranked: list[Ranked], measure: str) -> None:
-    found = [None, *ranking.established(ranked, measure)]
+    worse_than_first = [None, *ranking.established(ranked, measure)]
     names = list(results.grid.settings[0])
     with files.replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*names, "seeds", "mean", "low", "high", "halted", "worse_is_established"])
-        for one, worse in zip(ranked, found, strict=True):
+        writer.writerow([*names, "seeds", "measured", "mean", "low", "high", "halted",
+                         "worse_is_established"])  # fmt: skip
+        for one, worse in zip(ranked, worse_than_first, strict=True):
             setting: dict[str, Any] = results.grid.settings[one.cell]
             values = [json.dumps(pytrees.plain(setting[name])) for name in names]
-            counts = [len(one.contender.seeds), one.mean, one.low, one.high, len(one.halted)]
-            writer.writerow([*values, *counts, "" if worse is None else str(worse).lower()])
+            found = [len(one.scores), one.measured, one.mean, one.low, one.high, len(one.halted)]
+            writer.writerow([*values, *found, "" if worse is None else str(worse).lower()])
