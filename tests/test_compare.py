@@ -82,6 +82,8 @@ def test_a_score_by_seconds_is_the_area_under_what_each_evaluation_found():
     np.testing.assert_allclose(
         comparison.scores_by_seconds(one, "eval_return", 3.5), [(3 * 1.0 + 0.5 * 2.0) / 3.5, 4.0]
     )
+    odd = contender("b", [[1.0, 2.0, np.inf]])._replace(along=one.along)
+    assert comparison.scores_by_seconds(odd, "eval_return", 2.5) == 1.0, "as long as it is finite"
 
 
 def test_after_equal_time_the_quicker_of_two_that_learn_alike_is_better():
@@ -308,6 +310,19 @@ def test_contenders_of_any_number_are_drawn_inside_their_figure():
         shown = figure.get_tightbbox().padded(-0.02)  # inches, less what rounding leaves
         assert figure.bbox_inches.fully_contains(shown.x0, shown.y0)
         assert figure.bbox_inches.fully_contains(shown.x1, shown.y1)
+
+
+def test_a_figure_says_what_is_measured_and_which_way_is_better():
+    for measure, cue in (("eval_return", ""), ("regret", "less is"), ("q_bias", "best at 0")):
+        figure = plots.compare([contender(n, NOISE, measure) for n in "ab"], measure, "mean")
+        along, interval, profile = figure.axes
+        assert profile.get_title().partition("(")[2].startswith(cue)
+        for axes in (interval, profile):
+            assert axes.get_xlabel() == f"{measure},\nmean along training"
+        for axes in (along, profile):
+            assert len({line.get_linestyle() for line in axes.lines}) == 2, (
+                "also told apart in grey"
+            )
 
 
 def test_two_contenders_keep_their_order_and_have_a_legend():

@@ -403,6 +403,29 @@ def test_an_interval_that_is_cut_off_ends_in_an_arrow():
     assert "Student's 95 % intervals" in figure.get_suptitle()
 
 
+def test_what_no_spread_is_known_of_is_drawn_open():
+    found = ranked([[1.0, 2.0, 4.0], [3.0, 3.0, 3.0], [2.0]])
+    figure = plots.sweeps.intervals(found, "eval_return", "mean")
+    inside = [line.get_markerfacecolor() for line in figure.axes[0].lines
+              if line.get_marker() == "o"]  # fmt: skip
+    assert [colour == "white" for colour in inside] == [len({*one.scores}) == 1 for one in found]
+    assert "open: of one seed or of seeds alike" in figure.get_suptitle()
+    assert "means over 1 to 3 seeds" in figure.get_suptitle()
+
+
+def test_dots_of_a_heat_map_lie_within_it():
+    rng = np.random.default_rng(0)
+    settings = [{"a": float(a), "b": float(10**b)} for a, b in rng.uniform(-3, 0, (40, 2))]
+    figure = plots.sweeps.heat_map(settings, ranked(rng.normal(size=(40, 3))), "loss", "mean")
+    axes = figure.axes[0]
+    figure.savefig(io.BytesIO())
+    for name, place in (("a", 0), ("b", 1)):
+        at = place if axes.get_xlabel() == "a" else 1 - place
+        ends = [axes.get_xlim(), axes.get_ylim()][at]
+        values = [one[name] for one in settings]
+        assert ends[0] < min(values) < max(values) < ends[1]
+
+
 def test_a_ranking_of_what_was_never_a_number_is_drawn():
     figure = plots.sweeps.intervals(ranked([[np.nan, np.nan]] * 2), "eval_return", "mean")
     figure.savefig(io.BytesIO())

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import statistics
-from jaxdqn.plots.style import COLOURS, GREY, plain, short_steps, titled
+from jaxdqn.plots.style import COLOURS, GREY, LINES, plain, short_steps, titled
 from jaxdqn.runs import comparison
 from jaxdqn.runs.comparison import Contender, Score
 
@@ -41,7 +41,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
         _draw_curves(axes, contenders, [contender.along for contender in contenders], measure)
     samples = [comparison.scores(contender, measure, score) for contender in contenders]
     _draw_intervals(interval, samples)
-    _draw_profiles(profile, samples)
+    _draw_profiles(profile, samples, _best(measure))
     along.set_title("IQM and its pointwise 95 % bootstrap interval", fontsize=10)
     along.set_xlabel("environment steps")
     along.xaxis.set_major_formatter(short_steps)
@@ -50,16 +50,16 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
         axes.set_xlabel("seconds of training, all seeds together")
     names = [contender.name for contender in contenders]
     if len("".join(names)) <= LETTERS:
-        along.legend(frameon=False, loc="best")
+        along.legend(frameon=False, loc="best", handlelength=3.5)
     elif count > NAMED:
         figure.legend(*along.get_legend_handles_labels(), frameon=False, fontsize=8,
-                      loc="outside right upper")  # fmt: skip
+                      loc="outside right upper", handlelength=3.5)  # fmt: skip
     if count <= NAMED:
         interval.set_yticks(range(1, count + 1), names, fontsize=_letters(count))
     else:
         interval.set_ylabel("place")
     for axes in (interval, profile):
-        axes.set_xlabel(COUNTED[score])
+        axes.set_xlabel(f"{measure},\n{COUNTED[score]}")
         axes.locator_params(axis="x", nbins=4)
     for axes in (along, *by_seconds, interval, profile):
         plain(axes)
@@ -99,7 +99,7 @@ def _said(contenders: list[Contender], measure: str) -> str:
 def _style(place: int) -> dict[str, Any]:
     """Return how lines of a contender are drawn: those without a colour thin, below the others."""
     if place < len(COLOURS):
-        return {"color": COLOURS[place], "linewidth": 2.0}
+        return {"color": COLOURS[place], "linestyle": LINES[place], "linewidth": 2.0}
     return {"color": GREY, "linewidth": 0.8, "alpha": 0.35, "zorder": 1.5}
 
 
@@ -129,7 +129,14 @@ def _draw_intervals(axes: Axes, samples: list[np.ndarray]) -> None:
     axes.set_title("IQM and its 95 % interval", fontsize=10)
 
 
-def _draw_profiles(axes: Axes, samples: list[np.ndarray]) -> None:
+def _best(measure: str) -> str:
+    """Return a cue where more isn't better."""
+    if not comparison.lower_is_better(measure):
+        return ""
+    return "\n(best at 0)" if comparison.is_bias(measure) else "\n(less is better)"
+
+
+def _draw_profiles(axes: Axes, samples: list[np.ndarray], cue: str) -> None:
     scores = np.concatenate(samples)
     measured = scores[np.isfinite(scores)]
     low, high = (measured.min(), measured.max()) if len(measured) else (0.0, 1.0)
@@ -138,4 +145,4 @@ def _draw_profiles(axes: Axes, samples: list[np.ndarray]) -> None:
         share = statistics.performance_profile(values, thresholds)
         axes.plot(thresholds, share, drawstyle="steps-post", **_style(place))
     axes.set_ylim(-0.03, 1.03)
-    axes.set_title("share of seeds above a value", fontsize=10)
+    axes.set_title(f"share of seeds above a value{cue}", fontsize=10)

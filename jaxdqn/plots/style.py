@@ -1,11 +1,17 @@
 """What all figures have in common: colours, titles of measures, axes without a frame."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 # Okabe and Ito (2008), in an order that stays apart also in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK = COLOURS
 GREY = "#555555"
+LINES: tuple[Any, ...] = (
+    "-", "--", "-.", ":", (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)), (0, (3, 1)),
+)  # fmt: skip
+"""One for each colour, so that curves are told apart in grey."""
 TITLES = {
     "success": "success rate (greedy)",
     "eval_return": "return (greedy)",

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 
 from jaxdqn import statistics
+from jaxdqn.errors import counted
 from jaxdqn.plots.contenders import COUNTED, NAMED
-from jaxdqn.plots.style import COLOURS, GREY, plain, short_steps, titled
+from jaxdqn.plots.style import COLOURS, GREY, LINES, plain, short_steps, titled
 from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
@@ -21,6 +22,8 @@ FINE = 120
 """Cells of a smoothed heat map along each axis."""
 WIDTH = 0.08
 """Of the kernel that smooths it, as a share of an axis."""
+EDGE = 0.03
+"""How far it goes on beyond the outermost settings, as a share of an axis: dots are seen whole."""
 FAR = 2.0
 """Half the square of the widths from any setting beyond which nothing is drawn."""
 
@@ -41,27 +44,38 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
         # Of many, the shade says how many go the same way.
         faint = min(0.35, max(10 / others, 0.04))
         axes.plot(along, _means(rows), color=GREY, linewidth=0.8, alpha=faint)
-    for one, along, colour in zip(ranked, steps, COLOURS, strict=False):
+    for one, along, colour, line in zip(ranked, steps, COLOURS, LINES, strict=False):
         rows = comparison.curves(one.contender, measure)
         curve = statistics.sample_efficiency(jax.random.key(0), rows, statistics.mean)
-        axes.plot(along, curve.value, color=colour, linewidth=2, label=one.contender.name)
+        axes.plot(along, curve.value, color=colour, linestyle=line, linewidth=2,
+                  label=one.contender.name)  # fmt: skip
         axes.fill_between(along, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
     if others > 0:
         said = f"{others} others, their means" if others > 1 else "one other, its mean"
         axes.plot([], [], color=GREY, linewidth=0.8, label=said)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.set_title(f"{titled(measure)}: means over seeds and their 95 % bootstrap intervals",
-                   fontsize=10)  # fmt: skip
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5),
+                handlelength=3.5)  # fmt: skip
+    axes.set_title(
+        f"{titled(measure)}: means over {_seeds(ranked)} and their 95 % bootstrap intervals",
+        fontsize=10,
+    )
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(short_steps)
     plain(axes)
     return figure
 
 
+def _seeds(ranked: list[Ranked]) -> str:
+    """Return how many seeds settings have."""
+    few, many = (end(len(one.scores) for one in ranked) for end in (min, max))
+    return counted(many, "seed") if few == many else f"{few} to {many} seeds"
+
+
 def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
     """Draw all settings in their order, each mean with its interval over seeds.
 
-    Blue is the best, and what is not established to be worse; grey is.
+    Blue is the best, and what is not established to be worse; grey is. What has no interval, or
+    one of no width, is an open circle: of its spread nothing is known.
 
     Args:
         ranked: settings, best first.
@@ -78,7 +92,8 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
         colour = GREY if is_worse else COLOURS[0]
         axes.plot([one.low, one.high], [place, place], color=colour, linewidth=wide, alpha=0.45,
                   solid_capstyle="butt")  # fmt: skip
-        axes.plot(one.mean, place, "o", color=colour, markersize=mark)
+        inside = colour if one.low < one.high else "white"
+        axes.plot(one.mean, place, "o", color=colour, markerfacecolor=inside, markersize=mark)
         # Of a mean that isn't finite there is only the arrow.
         cut = {left: (CARETLEFT, min(one.mean, one.low) < left),
                right: (CARETRIGHT, max(one.mean, one.high) > right)}  # fmt: skip
@@ -93,10 +108,13 @@ def intervals(ranked: list[Ranked], measure: str, score: Score) -> Figure:
     axes.set_ylim(count + 0.5, 0.5)
     axes.set_xlabel(f"{titled(measure)}, {COUNTED[score]}")
     axes.set_xlim(left, right)
+    known = all(one.low < one.high for one in ranked)
     figure.suptitle(
-        f"{count} settings, means over seeds and Student's 95 % intervals (arrow: goes on)\n"
-        "blue: the best, and what isn't established to be worse", fontsize=10,
-    )  # fmt: skip
+        f"{count} settings, means over {_seeds(ranked)} and Student's 95 % intervals (arrow: goes "
+        "on)\nblue: the best, and what isn't established to be worse"
+        + ("" if known else "; open: of one seed or of seeds alike, whose spread isn't known"),
+        fontsize=10,
+    )
     plain(axes)
     return figure
 
@@ -184,24 +202,20 @@ def _draw_cells(
 def _draw_smoothed(axes: Axes, x: np.ndarray, y: np.ndarray, means: np.ndarray, shades: str) -> Any:
     scales = ["log" if _is_wide(column) else "linear" for column in (x, y)]
     across, up = _places(x), _places(y)
-    fine = np.linspace(0, 1, FINE)
+    fine = np.linspace(-EDGE, 1 + EDGE, FINE)
     gaps = (fine[None, :, None] - across) ** 2 + (fine[:, None, None] - up) ** 2
     weights = np.exp(-gaps / (2 * WIDTH**2))
     smooth = (weights * means).sum(-1) / np.maximum(weights.sum(-1), 1e-12)
     scale = colors.Normalize(means.min(), means.max())
-    edges = [_span(column, np.linspace(0, 1, FINE + 1)) for column in (x, y)]
+    edges = [_span(column, np.linspace(-EDGE, 1 + EDGE, FINE + 1)) for column in (x, y)]
     smooth[weights.max(-1) < np.exp(-FAR)] = np.nan
     axes.pcolormesh(*edges, smooth, cmap=shades, norm=scale, linewidth=0)
     axes.set_xscale(scales[0])
     axes.set_yscale(scales[1])
-    axes.scatter(
-        x[:1], y[:1], marker="*", s=170, color="white", edgecolors="black", zorder=3, clip_on=False
-    )
-    # Dots at the edges are seen whole.
+    axes.scatter(x[:1], y[:1], marker="*", s=170, color="white", edgecolors="black", zorder=3)
     return axes.scatter(
-        x, y, c=means, cmap=shades, norm=scale, s=18, edgecolors="white", linewidths=0.7,
-        clip_on=False,
-    )  # fmt: skip
+        x, y, c=means, cmap=shades, norm=scale, s=18, edgecolors="white", linewidths=0.7
+    )
 
 
 def _places(column: np.ndarray) -> np.ndarray:

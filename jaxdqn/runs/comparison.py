@@ -131,9 +131,14 @@ def lower_is_better(measure: str) -> bool:
     return measure.removeprefix("held_out_") in LOWER_IS_BETTER
 
 
+def is_bias(measure: str) -> bool:
+    """Whether a measure is best at 0, and worse on either side."""
+    return measure.removeprefix("held_out_") == _BIAS
+
+
 def sized(measure: str, values: np.ndarray) -> np.ndarray:
     """Return values as settings are ranked by: the best bias is none, not the most negative."""
-    return np.abs(values) if measure.removeprefix("held_out_") == _BIAS else values
+    return np.abs(values) if is_bias(measure) else values
 
 
 def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
@@ -201,7 +206,8 @@ def scores_by_seconds(contender: Contender, measure: str, until: float) -> np.nd
     weights = np.maximum(np.minimum(np.append(begins[1:], np.inf), until) - begins, 0.0)
     there = ~np.isnan(rows) * weights
     total = there.sum(axis=1)
-    return np.where(total > 0, np.nansum(rows * there, axis=1) / np.maximum(total, 1e-12), np.nan)
+    counted = np.where(there > 0, rows, 0.0)  # of infinity, 0 seconds are none
+    return np.where(total > 0, (counted * there).sum(axis=1) / np.maximum(total, 1e-12), np.nan)
 
 
 def matched(one: Contender, other: Contender, x: np.ndarray, y: np.ndarray) -> Matched:
@@ -258,9 +264,9 @@ def check_names(names: list[str]) -> None:
 def report(contenders: list[Contender], measure: str, score: Score) -> dict[str, Mapping[str, Any]]:
     """Return the figures of a comparison, by name of the contender, as plain numbers.
 
-    Of each how many ``seeds`` it has, and how many of them were ``measured`` and how many of these are infinite;
-    of those after the first how it compares with it, by which ``test``, and how many pairs, or
-    scores of each, were ``compared``.
+    Of each how many ``seeds`` it has, how many of them were ``measured``, and how many of these are
+    ``infinite``; of those after the first how it compares with it, by which ``test``, and how many
+    pairs, or scores of each, were ``compared``.
     """
     content: dict[str, Mapping[str, Any]] = {}
     (first, *others), until = contenders, common_seconds(contenders)

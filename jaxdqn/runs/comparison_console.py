@@ -37,8 +37,8 @@ def report(
     for head in ("seeds", "IQM\n[95 % interval]", "P(better\nthan first)"):
         table.add_column(head, justify="right", no_wrap=True)
     for name, entry in found.items():
-        middle = _interval(entry["iqm"], entry["low"], entry["high"], ".4g")
-        chance = "" if name == first else _interval(*entry["improvement"], ".2f")
+        middle = _interval(entry["iqm"], entry["low"], entry["high"], form=".4g")
+        chance = "" if name == first else _interval(*entry["improvement"], form=".2f")
         table.add_row(name, share(entry["measured"], entry["seeds"]), middle, chance)
     console.print_table(table)
     for name, entry in found.items():
@@ -62,7 +62,7 @@ def report(
     console.print_line(f"everything is in {out}")
 
 
-def _interval(middle: float, low: float, high: float, form: str) -> str:
+def _interval(middle: float, low: float, high: float, *, form: str) -> str:
     if math.isnan(middle):
         return "not measured"
     return f"{middle:{form}}" + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")

@@ -41,7 +41,7 @@ class Ranked(NamedTuple):
         return int(np.sum(~np.isnan(self.scores)))
 
     @property
-    def count(self) -> str:
+    def seeds(self) -> str:
         """How many that is, and of how many seeds where it differs."""
         return share(self.measured, len(self.scores))
 
@@ -120,9 +120,9 @@ def halted(config: Config, metrics: Metrics) -> dict[int, int]:
 def established(ranked: list[Ranked], measure: str) -> list[bool]:
     """Return for each setting after the first whether the first is established to be better.
 
-    Seeds that both have are compared in pairs, as ``comparison.matched`` has it. The first was chosen after looking, so that each of
-    all pairs of settings could have been this one: their errors together stay below ``ERROR``
-    (Bonferroni).
+    Seeds that both have are compared in pairs, as ``comparison.matched`` has it. The first was
+    chosen after looking, so that each of all pairs of settings could have been this one: their
+    errors together stay below ``ERROR`` (Bonferroni).
 
     Args:
         ranked: settings, best first; by seeds of their own, so that of those that both have
@@ -146,7 +146,7 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     first, *others = ranked
     what = {"mean": "mean along training", "final": "at the end"}[score]
     said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
-    over = f" over {first.count} seed{'s' * (len(first.scores) != 1)}"
+    over = f" over {first.seeds} seed{'s' * (len(first.scores) != 1)}"
     if not others:
         return said + over
     found = established(ranked, measure)

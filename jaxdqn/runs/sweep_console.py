@@ -113,7 +113,7 @@ def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: fl
         table.add_column(head, justify="left" if setting else "right", no_wrap=not setting)
     shown = ranked[:MOST_LINES]
     for place, one in enumerate(shown, start=1):
-        table.add_row(str(place), one.contender.name, one.value, one.count)
+        table.add_row(str(place), one.contender.name, one.value, one.seeds)
     console.print_table(table)
     if len(ranked) > len(shown):
         console.print_line(f"and {len(ranked) - len(shown)} more, in settings.csv")

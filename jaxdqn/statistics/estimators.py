@@ -75,7 +75,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
 
 
 def as_numbers(name: str, values: ArrayLike) -> Array:
-    """Return an array of floats; ConfigError where they are no numbers, or lists of many lengths."""
+    """Return an array of floats; ConfigError where they are none, or lists of many lengths."""
     try:
         return jnp.asarray(values, float)
     except (TypeError, ValueError):
