@@ -287,7 +287,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["Invalid choice", "foo"]),
         ("pretrain tiny.toml --stage finetune", ["Unrecognized", "--stage"]),
         ("pretrain tuned.toml", ["stage ('finetune')", "jaxdqn finetune", "leave it out"]),
-        ("pretrain agent.toml", ["key 'method' is not known"]),
+        ("pretrain agent.toml", ["sets 'method'", "use jaxdqn train agent.toml"]),
         ("finetune lm --out new --finetune_starts 26", ["finetune_starts (26)", "25 cells"]),
         ("finetune lm --out new --finetune_updates 2", ["warmup_updates (2) must be below"]),
         ("finetune lm --out new --finetune_learning_rate -1", ["finetune_learning_rate (-1.0)"]),
