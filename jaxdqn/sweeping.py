@@ -1,8 +1,9 @@
 """Sweeps as they are asked for, from Python or by command: watched, with tables and pictures."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jaxdqn import plots
@@ -96,7 +97,11 @@ def sweep(
 
 
 def leave(
-    out: Path, outcome: Outcome, measure: str = MEASURE, score: Score = SCORE, halved: bool = False
+    out: Path,
+    outcome: Outcome,
+    measure: str = MEASURE,
+    score: Score = SCORE,
+    halving: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Ranked]:
     """Leave tables and pictures of several settings; return those that were trained, best first.
 
@@ -105,17 +110,17 @@ def leave(
         outcome: of the sweep.
         measure: what settings are ranked by.
         score: what of it counts for a seed.
-        halved: put those first that have most seeds.
+        halving: what successive halving came to; those come first then that have most seeds.
 
     Raises:
         ConfigError: a file can't be written.
     """
     ranked = ranking.rank(outcome.results, measure, score)
-    if halved:
+    if halving:
         ranked.sort(key=lambda one: -len(one.scores))
     if ranked:
         folder.remove(out, (*folder.OF_ONE_SETTING, *folder.OF_SEVERAL))
-        sweep_results.save(out, outcome.results, ranked, measure, score, outcome.seconds)
+        sweep_results.save(out, outcome.results, ranked, measure, score, outcome.seconds, halving)
         plots.draw_sweep(out, outcome.results.grid.settings, ranked, measure, score)
     return ranked
 

@@ -17,7 +17,7 @@ from jaxdqn import ConfigError, plots
 from jaxdqn.commands import compare
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
-from jaxdqn.runs import comparison, comparison_console
+from jaxdqn.runs import comparison, comparison_console, ranking
 from jaxdqn.runs.comparison import Contender
 
 
@@ -267,6 +267,30 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     with np.load(tmp_path / "both" / "single.npz") as trained:
         mean = trained["q_bias"].mean(axis=1)
     assert content["settings"]["single"]["iqm"] == pytest.approx(mean.mean(), rel=0.5)
+    assert content["settings"]["single"]["seed_numbers"] == [0, 1, 2]
+    assert content["settings"]["single"]["test"] == "paired (Student)"
+    assert {"jaxlib", "jax", "numpy"} < content["versions"].keys()
+    assert jaxdqn.load_config(tmp_path / "both" / "single.toml") == small(double=False)
+    rows = (tmp_path / "both" / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("setting,seed,env_steps,")
+    assert len(rows) == 1 + 2 * 3 * small().evaluations
+
+
+def test_seeds_that_halted_are_said_of_settings_that_are_trained(tmp_path, capsys):
+    wild = small(env_params={"step_cost": 3e38})
+    (tmp_path / "wild.toml").write_text(to_toml(wild))
+    (tmp_path / "tame.toml").write_text(to_toml(small()))
+    paths = [str(tmp_path / f"{name}.toml") for name in ("tame", "wild")]
+    out = tmp_path / "both"
+    compare.main([*paths, "--seeds", "2", "--measure", "q_error", "--out", str(out)])
+    assert "wild: loss or network of seed 0, 1 left the finite numbers" in capsys.readouterr().out
+    assert json.loads((out / "comparison.json").read_text())["halted"] == {"wild": [0, 1]}
+
+
+def test_a_training_that_was_stopped_is_not_called_halted():
+    _, metrics = jax.vmap(jaxdqn.train, (None, 0))(small(), jax.random.split(jax.random.key(0), 2))
+    for rows in range(1, small().evaluations + 1):
+        assert not ranking.halted(small(), jax.tree.map(lambda x, n=rows: x[:, :n], metrics))
 
 
 def drawn(contenders):

@@ -235,6 +235,21 @@ def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
         executor.plan(config, 1)
 
 
+def test_an_announcement_counts_settings_and_agents_side_by_side():
+    """Two networks of which one device holds unlike many: 4 and 2 of 12 agents each."""
+    found = grid.grid(
+        small(), 6, {"learning_rate": [1e-3, 1e-2], "widths": [[8], [64]]}, zipped=True
+    )
+    results = sweeps.Results(found)
+    waiting = sweeps.chunks(results)
+    waiting = [
+        chunk._replace(how=chunk.how._replace(width=2 + 2 * chunk.group)) for chunk in waiting
+    ]
+    said = sweeps.announcement(found, waiting)
+    assert said.startswith("sweep: 2 settings × 6 seeds = 12 agents")
+    assert "; 2 to 4 side by side on 2 devices, " in said
+
+
 def test_seeds_of_new_settings_run_on_one_device_and_then_on_two():
     """What is made inside one mesh must not be kept for another."""
     config = small(env_kwargs={"height": 3, "width": 6, "generator": "empty"})

@@ -1,9 +1,11 @@
 """``jaxdqn sweep`` as a person meets it, and ``train`` of more seeds than memory holds."""
 
 import csv
+import importlib.metadata
 import io
 import json
 import signal
+import sys
 
 import jax
 import numpy as np
@@ -18,7 +20,7 @@ from jaxdqn import ConfigError, plots
 from jaxdqn.commands import sweep, swept, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import memory
-from jaxdqn.runs import halving, ranking, sweep_console
+from jaxdqn.runs import halving, long_form, provenance, ranking, shelf, sweep_console
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
 
@@ -159,6 +161,61 @@ def test_a_sweep_leaves_a_table_arrays_with_named_axes_and_one_sentence(finished
     summary = json.loads((finished / "summary.json").read_text())
     assert (summary["measure"], summary["trained"], summary["agents"]) == ("q_error", 6, 6)
     assert summary["established"].startswith("best of 2 by q_error (mean along training): learn")
+    assert summary["measured"] == 3
+    for package in ("jaxlib", "flax", "optax", "gymnax", "numpy"):
+        assert summary["versions"][package] == importlib.metadata.version(package)
+    lines = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
+    assert list(lines[0])[:3] == ["learning_rate", "seed", "env_steps"]
+    assert len(lines) == 2 * 3 * small().evaluations
+    last = [float(line["q_error"]) for line in lines
+            if (line["learning_rate"], line["seed"]) == ("0.01", "2")]  # fmt: skip
+    with np.load(finished / "metrics.npz") as arrays:
+        np.testing.assert_array_equal(np.float32(last), arrays["q_error"][1, 2])
+
+
+def test_values_of_a_table_are_plain_text(tmp_path):
+    values = ["expected", True, 0.1, 3, [8, 8]]
+    texts = ["expected", "true", "0.1", "3", "[8, 8]"]
+    assert [long_form.text(value) for value in values] == texts
+    rows = np.arange(6.0).reshape(2, 3)
+    blank = dict.fromkeys(jaxdqn.Metrics.__dataclass_fields__)
+    one = jaxdqn.Metrics(**{**blank, "env_steps": rows, "loss": -rows})
+    other = jaxdqn.Metrics(**{**blank, "env_steps": rows[:1], "regret": rows[:1] * np.nan})
+    parts = [({"head": "expected"}, [4, 7], one), ({"head": "a, b"}, [0], other)]
+    long_form.write(tmp_path / "t.csv", parts)
+    found = list(csv.reader((tmp_path / "t.csv").read_text().splitlines()))
+    assert found[0] == ["head", "seed", "env_steps", "loss", "regret"]
+    assert found[1:3] == [
+        ["expected", "4", "0.0", "-0.0", ""],
+        ["expected", "4", "1.0", "-1.0", ""],
+    ]
+    assert found[-1] == ["a, b", "0", "2.0", "", "nan"]
+    assert len(found) == 1 + 2 * 3 + 3
+
+
+def test_a_drawn_sweep_remembers_from_what_it_was_drawn(folder):
+    words = ["--random", 3, "--key", 5, "--learning_rate", "1e-4:1e-2", "--double", "true", "false"]
+    found = parsed(folder, *words)
+    ranges = {"learning_rate": "0.0001:0.01", "double": [True, False]}
+    assert found.drawn == {"random": 3, "key": 5, "from": ranges}
+    shelf.Shelf(folder / "drawn_from", found).open({})
+    assert shelf.read_grid(folder / "drawn_from")[0] == found
+    assert not parsed(folder, "--learning_rate", "0.1", "0.2").drawn
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["/a/b/jaxdqn", "sweep", "x.toml", "--out", "a b"], "jaxdqn sweep x.toml --out 'a b'"),
+        (["/a/jaxdqn/__main__.py", "train", "x.toml"], "jaxdqn train x.toml"),
+        (["/a/pytest/__main__.py", "tests"], None),
+        (["-c"], None),
+        ([], None),
+    ],
+)
+def test_the_command_is_said_without_the_place_of_the_program(monkeypatch, argv, said):
+    monkeypatch.setattr(sys, "argv", argv)
+    assert provenance.provenance().get("command") == said
 
 
 def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys):
@@ -328,6 +385,9 @@ def test_halving_trains_the_better_half_with_twice_the_seeds(folder):
     assert "halving: 2 settings with 6 seeds each" in out
     assert "halving: 1 settings with 12 seeds each" in out
     assert "halving trained 24 of 48 agents; as far as the seeds tell, it dropped the best" in out
+    summary = json.loads((folder / "halved" / "summary.json").read_text())
+    assert (summary["halving"]["trained"], summary["halving"]["agents"]) == (24, 48)
+    assert 0 <= summary["halving"]["chance_of_dropping_the_best"] < 1
     with np.load(folder / "halved" / "metrics.npz") as arrays:
         assert sorted(arrays["trained"].sum(axis=1)) == [3, 3, 6, 12]
         q_error = np.where(arrays["trained"][..., None], arrays["q_error"], np.nan)

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from jaxdqn import plots, sweeping
-from jaxdqn.config import Config, load_config
+from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel.grid import grid
 from jaxdqn.runs import (
@@ -21,11 +21,14 @@ from jaxdqn.runs import (
     comparison_console,
     console,
     folder,
+    long_form,
     ranking,
     shelf,
+    sweep_console,
     sweeps,
 )
 from jaxdqn.runs.comparison import Contender, Score
+from jaxdqn.runs.provenance import provenance
 from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
 from jaxdqn.runs.trained import of_agents
@@ -72,18 +75,44 @@ def main(arguments: list[str]) -> int:
                 # Settings may be paths.
                 name = contender.name.replace("/", "-")
                 folder.save_arrays(out / f"{name}.npz", contender.metrics)
+                _save_config(out / f"{name}.toml", contender)
                 contenders.append(contender)
     report = comparison.report(contenders, chosen.measure, chosen.score)
+    halted = {one.name: seeds for one in contenders if (seeds := _halted(one))}
     folder.save_json(
         out / folder.COMPARISON,
-        {"measure": chosen.measure, "score": chosen.score, "settings": report},
+        {
+            "measure": chosen.measure,
+            "score": chosen.score,
+            "settings": report,
+            "halted": halted,
+            **provenance(),
+        },
+    )
+    long_form.write(
+        out / "metrics.csv", [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
     )
     figure = plots.compare(contenders, chosen.measure, chosen.score)
     figure.savefig(out / "comparison.png", dpi=150)
+    for name, seeds in halted.items():
+        sweep_console.say_halted(name, seeds)
     comparison_console.report(
         report, chosen.measure, chosen.score, out, comparison.unlike(contenders)
     )
     return 0
+
+
+def _halted(contender: Contender) -> list[int]:
+    """Return the seeds that left the finite numbers."""
+    assert contender.config is not None
+    return [contender.seeds[at] for at in ranking.halted(contender.config, contender.metrics)]
+
+
+def _save_config(path: Path, contender: Contender) -> None:
+    """Write the settings, to be trained again."""
+    assert contender.config is not None
+    with folder.writing(path) as draft:
+        draft.write_text(to_toml(contender.config), encoding="utf-8")
 
 
 def _train(path: Path, config: Config, seeds: int) -> Contender:

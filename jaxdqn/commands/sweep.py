@@ -3,7 +3,7 @@
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import tyro
@@ -95,8 +95,8 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
     Returns:
         The exit status, 130 where a signal stopped it before its end, though results are left.
     """
-    outcome, said = _halved(out, found, looking) if looking.halving else (
-        _train(out, found, looking), ""
+    outcome, cost = _halved(out, found, looking) if looking.halving else (
+        _train(out, found, looking), {}
     )  # fmt: skip
     status = 0 if outcome.finished else 130
     if not processes.is_first():
@@ -107,10 +107,9 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
         sweep_console.say_halted(summary["name"], summary["halted"])
         return status
     measure, score = looking.measure, looking.score
-    ranked = sweeping.leave(out, outcome, measure, score, looking.halving)
+    ranked = sweeping.leave(out, outcome, measure, score, cost)
     if ranked:
-        best = ranking.sentence(ranked, measure, score)
-        said = f"{best}; {said}" if said else best
+        said = "; ".join([ranking.sentence(ranked, measure, score), *halving.said(cost)])
         sweep_console.report(ranked, said, measure, out, outcome.seconds)
     if not outcome.finished:
         console.print_line(sweep_console.how_to_go_on(out, outcome.results))
@@ -130,7 +129,7 @@ def _train(
         )  # fmt: skip
 
 
-def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, str]:
+def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, dict[str, Any]]:
     """Train round after round; also return what that cost, and what it may have missed."""
     now, kept = halving.first(len(found.settings), len(found.seeds)), 1.0
     while True:
@@ -142,10 +141,9 @@ def _halved(out: Path, found: Grid, looking: Looking) -> tuple[sweeps.Outcome, s
             later = halving.following(now, outcome.results, looking.measure, looking.score)
         if later is None:
             done = sum(int(part.sum()) for part in outcome.results.done)
-            return outcome, (
-                f"halving trained {done} of {found.agents} agents; as far as the seeds tell, it "
-                f"dropped the best setting with a chance of {1 - kept:.1%}"
-            )
+            return outcome, {
+                "trained": done, "agents": found.agents, "chance_of_dropping_the_best": 1 - kept
+            }  # fmt: skip
         now, missed = later
         kept *= 1 - missed
 
@@ -177,8 +175,9 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     chosen.looking.check()
     check_seed(chosen.key, "key")
     config, lists = swept.apart(load_config(chosen.config_file), {**swept.flat(table), **said})
-    zipped = chosen.zipped
+    zipped, drawn = chosen.zipped, {}
     if chosen.random is not None:
+        drawn = {"random": chosen.random, "key": chosen.key, "from": swept.said(lists)}
         lists, zipped = swept.draw(lists, chosen.random, chosen.key), True
     elif ranges := [name for name, values in lists.items() if swept.is_range(values)]:
         raise ConfigError(
@@ -186,6 +185,6 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
             "settings are to be drawn."
         )
     numbers = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    found = grid(config, numbers, swept.nested(lists), zipped)
+    found = grid(config, numbers, swept.nested(lists), zipped)._replace(drawn=drawn)
     comparison.check_measure(measured(found.of(0)), chosen.looking.measure, str(chosen.config_file))
     return chosen, found

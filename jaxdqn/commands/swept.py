@@ -114,6 +114,11 @@ def is_range(values: list[Any]) -> bool:
     return any(isinstance(value, Range) for value in values)
 
 
+def said(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return lists and ranges as a table ``[sweep]`` holds them."""
+    return {name: str(values[0]) if is_range(values) else values for name, values in lists.items()}
+
+
 def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list[Any]]:
     """Draw settings; more of them begin with the same ones.
 

@@ -5,6 +5,7 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.executor import with_numbers
 
-_ZIPPED = "setting"
+ZIPPED = "setting"
 """Name of the only axis where lists are taken side by side."""
 
 
@@ -27,12 +28,14 @@ class Grid(NamedTuple):
         axes: names of the axes of settings and the values along them, in order.
         settings: values of the swept fields, in the order of the axes.
         seeds: their numbers.
+        drawn: from what settings were drawn, how many, and by which key; empty where none were.
     """
 
     config: Config
     axes: dict[str, list[Any]]
     settings: list[dict[str, Any]]
     seeds: list[int]
+    drawn: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -193,8 +196,8 @@ def _is_small(item: Any) -> bool:
 
 def settings_along(axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     """Return the settings in the order of the axes; those of an axis ``"setting"`` as they are."""
-    if _ZIPPED in axes:
-        return axes[_ZIPPED]
+    if ZIPPED in axes:
+        return axes[ZIPPED]
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
@@ -205,4 +208,4 @@ def _axes(lists: Mapping[str, list[Any]], zipped: bool) -> dict[str, list[Any]]:
     if len(set(lengths.values())) > 1:
         raise ConfigError(f"zipped lists have lengths {lengths}: make them equal.")
     rows = zip(*lists.values(), strict=True)
-    return {_ZIPPED: [dict(zip(lists, values, strict=True)) for values in rows]}
+    return {ZIPPED: [dict(zip(lists, values, strict=True)) for values in rows]}

@@ -14,7 +14,7 @@ from jaxdqn.errors import ConfigError, counted, shown, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
-from jaxdqn.parallel.grid import Grid, Group, groups
+from jaxdqn.parallel.grid import ZIPPED, Grid, Group, groups
 from jaxdqn.parallel.memory import gigabytes
 from jaxdqn.types import Params
 
@@ -225,7 +225,10 @@ def chunk_of(
 
 def announcement(found: Grid, waiting: list[Chunk]) -> str:
     """Say what is going to be trained, in how many chunks, and what memory it takes."""
-    names = " × ".join(f"{len(values)} {name}" for name, values in found.axes.items())
+    names = " × ".join(
+        counted(len(values), name) if name == ZIPPED else f"{len(values)} {name}"
+        for name, values in found.axes.items()
+    )
     plans = {chunk.group: chunk.how for chunk in waiting}
     agents = sum(len(chunk.rows) for chunk in waiting)
     left = "" if agents == found.agents else f", {agents} of them still to be trained"
@@ -236,6 +239,9 @@ def announcement(found: Grid, waiting: list[Chunk]) -> str:
     if not waiting:
         return f"{said}; all are trained already"
     how = max(plans.values(), key=lambda how: how.bytes_per_agent)
+    # A large network has fewer beside it than a small one.
+    widths = sorted({plan.width for plan in plans.values()})
+    beside = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
     need = how.bytes_per_agent * agents
     several = "" if len(waiting) == 1 else f", {len(waiting)} times one after the other"
     fit = (
@@ -244,7 +250,7 @@ def announcement(found: Grid, waiting: list[Chunk]) -> str:
         else f"; about {gigabytes(how.bytes_per_agent * how.agents)} at a time"
     )
     return (
-        f"{said}, {len(plans)} compilation{'s' * (len(plans) > 1)}; {how.width} side by side on "
+        f"{said}, {len(plans)} compilation{'s' * (len(plans) > 1)}; {beside} side by side on "
         f"{how.devices} device{'s' * (how.devices > 1)}{several}{fit}"
     )
 

@@ -17,7 +17,7 @@ from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.runs import files
-from jaxdqn.runs.checkpoint import versions
+from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params
 
 COMPARISON = "comparison.json"
@@ -196,8 +196,7 @@ def summarise(
         "train_seconds": round(seconds, 3),
         "env_steps_per_second": round(env_steps * len(seeds) / seconds),
         "final": {name: statistics.summarise(values) for name, values in final.items()},
-        "versions": versions(),
-        "devices": [str(device) for device in jax.devices()],
+        **provenance(),
     }
     if metrics.success is not None:
         summary |= _of_goal(config, metrics)
@@ -232,7 +231,7 @@ def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: 
         ConfigError: one of them can't be written.
     """
     save_metrics(path, metrics, summary)
-    with _writing(path / "params.msgpack") as draft:
+    with writing(path / "params.msgpack") as draft:
         draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
 
 
@@ -253,7 +252,7 @@ def save_arrays(path: Path, metrics: Metrics) -> None:
         ConfigError: the file can't be written.
     """
     columns: dict[str, Any] = to_arrays(metrics)
-    with _writing(path) as draft, draft.open("wb") as file:
+    with writing(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **columns)
 
 
@@ -264,12 +263,17 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
         ConfigError: the file can't be written.
     """
     text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False)
-    with _writing(path) as draft:
+    with writing(path) as draft:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Iterator[Path]:
+    """Give the path of a draft, as ``files.replacing`` does, for a file of a run folder.
+
+    Raises:
+        ConfigError: it can't be written; what was there before stays.
+    """
     try:
         with files.replacing(path) as draft:
             yield draft

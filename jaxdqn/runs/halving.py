@@ -5,7 +5,8 @@ spent on a setting here are seeds, of which each is a whole training.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +68,16 @@ def following(
     missed = _chance(ranked, sign, order[half:])
     kept = [ranked[index].cell for index in order[:half]]
     return Round(sorted(kept), min(2 * now.seeds, total)), missed
+
+
+def said(cost: Mapping[str, Any]) -> list[str]:
+    """Return what halving cost and may have missed as a sentence, or none where there was none."""
+    if not cost:
+        return []
+    return [
+        f"halving trained {cost['trained']} of {cost['agents']} agents; as far as the seeds tell, "
+        f"it dropped the best setting with a chance of {cost['chance_of_dropping_the_best']:.1%}"
+    ]
 
 
 def wanted(now: Round, results: Results) -> list[np.ndarray]:

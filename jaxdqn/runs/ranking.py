@@ -107,14 +107,15 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
 
 
 def halted(config: Config, metrics: Metrics) -> dict[int, int]:
-    """Return which finished agents left the finite numbers: their places, and updates until then.
+    """Return which agents left the finite numbers: their places, and updates until then.
 
     Args:
         config: their settings.
-        metrics: leaves ``[S, T]``.
+        metrics: leaves ``[S, T]``, also of a training that isn't over.
     """
-    updates = np.asarray(metrics.updates)[:, -1]
-    return {int(i): int(updates[i]) for i in np.flatnonzero(updates < config.schedule.updates)}
+    updates, plan = np.asarray(metrics.updates), config.schedule
+    due = plan.updates * updates.shape[1] // plan.evaluations
+    return {int(i): int(updates[i, -1]) for i in np.flatnonzero(updates[:, -1] < due)}
 
 
 def established(ranked: list[Ranked], measure: str) -> list[bool]:

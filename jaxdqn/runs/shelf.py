@@ -82,7 +82,10 @@ class Shelf:
                 f"out ('{out}') holds a sweep that has none of these settings, and whose results "
                 "they would replace: choose another folder."
             )
-        asked = {"axes": self._grid.axes, "seeds": self._grid.seeds, "notes": notes}
+        asked = {
+            "axes": self._grid.axes, "seeds": self._grid.seeds, "drawn": dict(self._grid.drawn),
+            "notes": notes,
+        }  # fmt: skip
         try:
             self._finished.mkdir(parents=True, exist_ok=True)
             self._under_way.mkdir(exist_ok=True)
@@ -227,7 +230,8 @@ def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
     try:
         said = json.loads((out / GRID).read_text(encoding="utf-8"))
         axes, seeds = dict(said["axes"]), list(said["seeds"])
-        return Grid(config, axes, settings_along(axes), seeds), dict(said["notes"])
+        drawn = dict(said.get("drawn", {}))
+        return Grid(config, axes, settings_along(axes), seeds, drawn), dict(said["notes"])
     except OSError as error:
         raise ConfigError(
             f"sweep '{out}' can't be read ({reason_of(error, 'unreadable')}): check the path."

@@ -1,32 +1,54 @@
 """What a sweep leaves beside its chunks: tables, arrays with named axes, a summary."""
 
 import csv
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxdqn import pytrees
 from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel.sweeps import Results
-from jaxdqn.runs import files, folder, ranking
-from jaxdqn.runs.checkpoint import versions
+from jaxdqn.runs import files, folder, long_form, ranking
 from jaxdqn.runs.comparison import Score
+from jaxdqn.runs.provenance import provenance
 from jaxdqn.runs.ranking import Ranked
 
 
 def save(
-    out: Path, results: Results, ranked: list[Ranked], measure: str, score: Score, seconds: float
+    out: Path,
+    results: Results,
+    ranked: list[Ranked],
+    measure: str,
+    score: Score,
+    seconds: float,
+    halving: Mapping[str, Any],
 ) -> None:
-    """Write ``metrics.npz``, ``settings.csv`` and ``summary.json``.
+    """Write ``metrics.npz``, ``metrics.csv``, ``settings.csv`` and ``summary.json``.
+
+    Args:
+        out: the folder.
+        results: of the sweep.
+        ranked: settings, best first.
+        measure: what they are ranked by.
+        score: what of it counts for a seed.
+        seconds: of training.
+        halving: what successive halving came to; empty where all was trained.
 
     Raises:
         ConfigError: a file can't be written.
     """
     about = {"axes": {**results.grid.axes, "seed": results.grid.seeds}}
     files.write_arrays(out / "metrics.npz", pytrees.plain(about), arrays(results), "table")
+    every = sorted(ranked, key=lambda one: one.cell)
+    long_form.write(
+        out / "metrics.csv",
+        [
+            (results.grid.settings[one.cell], one.contender.seeds, one.contender.metrics)
+            for one in every
+        ],
+    )
     _write_table(out / "settings.csv", results, ranked, measure)
     best = ranked[0]
     folder.save_json(
@@ -46,8 +68,9 @@ def save(
                 "established": ranking.sentence(ranked, measure, score),
                 "halted": {one.contender.name: one.halted for one in ranked if one.halted},
                 "train_seconds": round(seconds, 3),
-                "versions": versions(),
-                "devices": [str(device) for device in jax.devices()],
+                **({"drawn": results.grid.drawn} if results.grid.drawn else {}),
+                **({"halving": halving} if halving else {}),
+                **provenance(),
             }
         ),
     )
@@ -84,6 +107,6 @@ def _write_table(path: Path, results: Results, ranked: list[Ranked], measure: st
                          "worse_is_established"])  # fmt: skip
         for one, worse in zip(ranked, worse_than_first, strict=True):
             setting: dict[str, Any] = results.grid.settings[one.cell]
-            values = [json.dumps(pytrees.plain(setting[name])) for name in names]
+            values = [long_form.text(setting[name]) for name in names]
             found = [len(one.scores), one.measured, one.mean, one.low, one.high, len(one.halted)]
             writer.writerow([*values, *found, "" if worse is None else str(worse).lower()])
