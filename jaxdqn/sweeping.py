@@ -72,7 +72,7 @@ def sweep(
 
     Raises:
         ConfigError: a setting that can't be honoured, one agent that doesn't fit into memory, or a
-            folder that can't be written to.
+            folder that holds a sweep without any of these settings or can't be written to.
         KeyboardInterrupt: Ctrl-C; what was trained is in ``out``.
     """
     found, path = grid(config, seeds, swept, zipped), None if out is None else Path(out)

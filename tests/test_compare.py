@@ -349,6 +349,14 @@ def test_a_figure_says_what_is_measured_and_which_way_is_better():
             )
 
 
+def test_a_middle_of_whose_spread_nothing_is_known_is_drawn_open():
+    contenders = [contender("a", NOISE, "regret"), contender("b", [[2.0] * 5] * 3, "regret")]
+    interval = plots.compare(contenders, "regret", "mean").axes[1]
+    (mark,) = (line for line in interval.lines if line.get_marker() == "o")
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (2.0, 2)
+    assert interval.get_title().endswith("(open: spread not known)")
+
+
 def test_two_contenders_keep_their_order_and_have_a_legend():
     values = {"worse": 2.0, "better": 1.0}
     figure, boxes = drawn(

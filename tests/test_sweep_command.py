@@ -417,6 +417,11 @@ def test_the_chance_of_dropping_the_best_is_what_it_is():
     assert np.mean(said) < 0.15
 
 
+def test_what_diverged_is_not_thought_to_have_been_the_best():
+    found = ranked([[3.0, 4.0, 3.5], [1.0, 2.0, 1.5], [1.0, np.inf, 1.5]])
+    assert halving._chance(found, 1.0, np.array([2])) == 0.0
+
+
 @pytest.mark.slow
 def test_pictures_of_a_sweep_show_something_and_are_drawn_again(folder):
     words = ["sweep", "tiny.toml", "--random", 9, "--learning_rate", "1e-4:1e-1", "--discount",

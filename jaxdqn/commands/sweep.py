@@ -63,8 +63,8 @@ class Arguments:
     key: int = 0
     """Random key of these draws."""
     out: Path | None = None
-    """Run folder; by default runs/<config>-sweep-<date>-<time>. Where it holds a sweep, what is
-    missing is trained."""
+    """Run folder; by default runs/<config>-sweep-<date>-<time>. Where it holds a sweep of some of
+    these settings, what is missing is trained."""
     looking: tyro.conf.OmitArgPrefixes[Looking] = dataclasses.field(default_factory=Looking)
 
 

@@ -117,16 +117,20 @@ def _draw_curves(axes: Axes, contenders: list[Contender], along: list[Any], meas
 
 
 def _draw_intervals(axes: Axes, samples: list[np.ndarray]) -> None:
-    thick = min(9.0, 200 / len(samples))
+    thick, said = min(9.0, 200 / len(samples)), "IQM and its 95 % interval"
     for place, values in enumerate(samples, 1):
         colour = _style(place - 1)["color"]
         low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
         middle = statistics.iqm(values)
         axes.plot([low, high], [place, place], color=colour, linewidth=thick, alpha=0.35,
                   solid_capstyle="butt")  # fmt: skip
-        axes.plot([middle, middle], [place - 0.22, place + 0.22], color=colour, linewidth=2.5)
+        if low < high:
+            axes.plot([middle, middle], [place - 0.22, place + 0.22], color=colour, linewidth=2.5)
+        else:
+            said = "IQM and its 95 % interval\n(open: spread not known)"
+            axes.plot(middle, place, "o", color=colour, markerfacecolor="white")
     axes.set_ylim(len(samples) + 0.5, 0.5)
-    axes.set_title("IQM and its 95 % interval", fontsize=10)
+    axes.set_title(said, fontsize=10)
 
 
 def _best(measure: str) -> str:

@@ -1,5 +1,6 @@
 """What a person sees while a training runs: rich progress and tables."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -245,5 +246,7 @@ def _cell(measure: dict[str, Any] | None) -> str:
         return ""
     if not measure["seeds"]:
         return "not measured"
-    interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if measure["seeds"] > 1 else ""
+    # Of one seed there is none, nor of some that aren't finite.
+    known = measure["seeds"] > 1 and math.isfinite(measure["mean"])
+    interval = f" [{measure['low']:.3g}, {measure['high']:.3g}]" if known else ""
     return f"{measure['mean']:.3g}{interval}"

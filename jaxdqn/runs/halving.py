@@ -100,6 +100,8 @@ def _chance(ranked: list[Ranked], sign: float, dropped: np.ndarray) -> float:
     draws = np.full((_DRAWS, len(ranked)), -np.inf)
     for index, one in enumerate(ranked):
         values = one.scores[~np.isnan(one.scores)]
+        if not np.isfinite(values).all():
+            continue  # what diverged isn't the best
         if len(values) > 1:
             error = values.std(ddof=1) / math.sqrt(len(values))
             draws[:, index] = sign * one.mean + error * rng.standard_t(len(values) - 1, _DRAWS)
