@@ -115,7 +115,10 @@ def misused(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status (0 done, 1 refused, 2 misused, 130 interrupted)."""
+    """Run a command; return its exit status.
+
+    0 done, 1 refused, or no seed is left that learns, 2 misused, 130 interrupted.
+    """
     if argv is None:
         # In a process of its own: tracing makes many small objects that stay, and Python's looking
         # through them all, again after every 700, is half a second of a start.

@@ -207,6 +207,14 @@ def test_seeds_that_are_not_those_of_the_agents_are_not_kept(tmp_path, numbers, 
         jaxdqn.save(tmp_path, two, small(), seeds=numbers)
 
 
+def test_settings_in_the_place_of_the_agent_are_told_where_they_belong(tmp_path):
+    state = training.outline(small())
+    with pytest.raises(ConfigError, match=r"state \(a Config\).*write jaxdqn.save\(path, state, c"):
+        jaxdqn.save(tmp_path, small(), state)
+    with pytest.raises(ConfigError, match=r"config \(None\) must be a Config"):
+        jaxdqn.save(tmp_path, state, None)
+
+
 def test_a_state_that_has_made_all_steps_that_are_counted_goes_no_further():
     config = small()
     last = jaxdqn.init(config, KEY).replace(vector_steps=jnp.int32(2**31 // 4 - 11))

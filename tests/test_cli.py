@@ -97,6 +97,27 @@ def test_a_training_says_what_it_does_and_leaves_a_run_folder(finished):
     assert sorted(path.name for path in (folder / "run").iterdir()) == FILES
 
 
+def test_a_training_in_which_every_seed_halted_has_failed(finished):
+    """Half the square of a temporal-difference error of 1e25 overflows."""
+    folder, _, _ = finished
+    options = "--seeds 2 --out halted --loss squared --env_params.goal_reward 1e25"
+    code, out, err = run_here("train", "tiny.toml", *options.split(), cwd=folder)
+    assert code == 1
+    assert "left the finite numbers" in err
+    assert out.endswith(
+        "every seed left the finite numbers: lower learning_rate or max_grad_norm\n"
+    )
+    assert "go on with" not in out
+    assert "train longer" not in out
+    read = folder_of_runs.load(str(folder / "halted"))
+    assert read.config.loss == "squared"
+
+
+def test_a_place_of_a_run_may_be_a_string(tmp_path):
+    folder_of_runs.create(str(tmp_path / "run"), small())
+    assert (tmp_path / "run" / "config.toml").exists()
+
+
 def test_a_run_has_its_name_inside_its_folder_too(finished, monkeypatch, tmp_path):
     folder, _, _ = finished
     shutil.copytree(folder / "run", tmp_path / "copy")

@@ -157,6 +157,16 @@ def test_the_schedule_is_exact_and_never_short(changes):
     assert plan.warmup_env_steps >= config.warmup_steps
 
 
+def test_single_numbers_of_numpy_are_those_of_python():
+    given = {"total_steps": np.int64(224), "widths": (np.int32(16),), "double": np.bool_(True),
+             "env_kwargs": {**small().env_kwargs, "height": np.int8(4)}}  # fmt: skip
+    config = small(**given)
+    check(config)
+    assert config == small()
+    assert to_toml(config) == to_toml(small())
+    assert type(config.total_steps) is int
+
+
 def test_what_is_unusual_is_said_and_honoured():
     assert notes(small()) == []
     (said,) = notes(small(epsilon_steps=320))

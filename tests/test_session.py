@@ -101,6 +101,17 @@ def test_nan_in_one_seed_leaves_the_other_seven_as_they_would_have_been(
     assert int(jaxdqn.restore(tmp_path / "run" / session.LAST_GOOD).state.evaluations) == 2
 
 
+def test_several_seeds_that_halt_at_once_are_spoken_of_as_several(half, tmp_path, capsys):
+    shutil.copytree(half, tmp_path / "run")
+    begin = planted(planted(jaxdqn.restore(half), 3), 4)
+    session.train(tmp_path / "run", small(), EIGHT, options=ALWAYS, begin=begin)
+    said = capsys.readouterr().err
+    assert (
+        "seed 3 (at update 21) and seed 4 (at update 21) left the finite numbers: they le" in said
+    )
+    assert "they learn no more and keep their last finite networks; 6 seeds go on" in said
+
+
 def test_nan_in_one_seed_stops_the_run_by_option_and_keeps_the_last_checkpoint(half, tmp_path):
     shutil.copytree(half, tmp_path / "run")
     begin = planted(jaxdqn.restore(half), 5)

@@ -93,7 +93,8 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
     """Train what is missing of a sweep's folder, show it live, and leave its results.
 
     Returns:
-        The exit status, 130 where a signal stopped it before its end, though results are left.
+        The exit status, 130 where a signal stopped it before its end, though results are left, and
+        1 where no seed of one setting was left that learned.
     """
     outcome, cost = _halved(out, found, looking) if looking.halving else (
         _train(out, found, looking), {}
@@ -105,7 +106,7 @@ def watch(out: Path, found: Grid, looking: Looking) -> int:
         summary = sweeping.leave_run(out, numbers, outcome)
         console.report(summary, out)
         sweep_console.say_halted(summary["name"], summary["halted"])
-        return status
+        return int(len(summary["halted"]) == len(numbers))
     measure, score = looking.measure, looking.score
     ranked = sweeping.leave(out, outcome, measure, score, cost)
     if ranked:

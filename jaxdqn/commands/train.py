@@ -72,7 +72,8 @@ def watch(
 ) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status.
 
-    It is 130 where a signal stopped the training before its end, though results are left.
+    It is 130 where a signal stopped the training before its end, though results are left, and 1
+    where no seed is left that learns.
     """
     done = int(begin.state.evaluations) if begin else 0
     called = time.monotonic()
@@ -89,6 +90,8 @@ def watch(
     reached = config.num_envs * int(outcome.state.vector_steps)
     if outcome.metrics is not None:
         _leave_results(out, config, numbers, outcome, outcome.metrics)
+    if len(outcome.halted) == len(numbers):
+        return 1  # nothing can be gone on with
     ended = int(outcome.state.evaluations) == config.schedule.evaluations
     if not ended:
         console.say_how_to_go_on(out, reached, config.schedule.env_steps)

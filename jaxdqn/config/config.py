@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from flax.core import freeze
 
 from jaxdqn import settings
@@ -170,9 +171,9 @@ def _assemble(
 
 
 def hashable(value: Any) -> Any:
-    """Return tables and lists as structure takes them."""
+    """Return tables, lists and NumPy's single values as structure takes them."""
     if isinstance(value, Mapping):
         return freeze({key: hashable(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(hashable(item) for item in value)
-    return value
+    return value.item() if isinstance(value, np.generic) else value

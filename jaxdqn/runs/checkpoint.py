@@ -14,7 +14,7 @@ import numpy as np
 
 import jaxdqn
 from jaxdqn import pytrees, random
-from jaxdqn.config import Config, from_toml, to_toml
+from jaxdqn.config import Config, check_kind, from_toml, to_toml
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
@@ -89,6 +89,11 @@ def save(
         ConfigError: the state isn't one of these settings and seeds, or the file can't be written;
             an earlier checkpoint is still there.
     """
+    if isinstance(state, Config):
+        raise ConfigError(
+            "state (a Config) stands where the agent does: write jaxdqn.save(path, state, config)."
+        )
+    check_kind(config)
     text = to_toml(config)
     _check_agents(config, seeds, state)
     measured = {} if metrics is None else to_arrays(metrics)

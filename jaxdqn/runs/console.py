@@ -223,7 +223,9 @@ def report(summary: dict[str, Any], out: Path) -> None:
         f"{summary['env_steps_per_second']:,} env-steps/s; {saved}everything is in {out}"
     )
     found, count = summary.get("goal_found_seeds"), summary["seed_count"]
-    if found is not None and found < count:
+    if len(summary.get("halted", ())) == count:
+        print_line("every seed left the finite numbers: lower learning_rate or max_grad_norm")
+    elif found is not None and found < count:
         who = "no seed" if found == 0 else f"{count - found} of {count} seeds never"
         remedy = _how_to_reach_the_goal(summary)
         _CONSOLE.print(f"{who} reached the goal in any evaluation{remedy}")

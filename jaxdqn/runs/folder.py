@@ -74,13 +74,13 @@ def by_time(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def create(path: Path, config: Config) -> None:
+def create(path: str | Path, config: Config) -> None:
     """Make a new run folder with its ``config.toml``.
 
     Raises:
         ConfigError: something is there already, or the place or the settings can't be written.
     """
-    text = to_toml(config)
+    path, text = Path(path), to_toml(config)
     make_folder(path)
     try:
         write_config(path, text)
@@ -283,12 +283,13 @@ def writing(path: Path) -> Iterator[Path]:
         ) from None
 
 
-def load(path: Path) -> Run:
+def load(path: str | Path) -> Run:
     """Read a run folder.
 
     Raises:
         ConfigError: it is missing, incomplete or damaged.
     """
+    path = Path(path)
     config = load_config(path / "config.toml")
     try:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))

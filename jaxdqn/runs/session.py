@@ -185,10 +185,12 @@ class _Keeper:
                 "max_grad_norm and train again, or set on_nonfinite = 'seed' and resume."
             )
         left = len(self._numbers) - len(self.halted)
+        ends = "it learns no more and keeps its last finite network"
+        if len(new) > 1:
+            ends = "they learn no more and keep their last finite networks"
         console.warn(
-            f"{said}: it learns no more and keeps its last finite network; {counted(left, 'seed')} "
-            f"{'goes' if left == 1 else 'go'} on, and the checkpoint before this is kept as "
-            f"{LAST_GOOD}."
+            f"{said}: {ends}; {counted(left, 'seed')} {'goes' if left == 1 else 'go'} on, and the "
+            f"checkpoint before this is kept as {LAST_GOOD}."
         )
         last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
         if newest.exists() and not last_good.exists():
