@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if not unread.is_known(config):
         console.print_line(
             f"note: pretrained ({config.pretrained!r}) isn't there, so that it can't be said "
-            "whether the network's trunk has read the held-out mazes."
+            "whether the network's trunk has read the mazes."
         )
     measured = _measure(config, found.params, chosen.key)
     groups = {"training": measured.replace(held_out=None)}
