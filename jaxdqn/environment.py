@@ -92,7 +92,7 @@ def seen(config: Config) -> Seen:
     environment, _ = _make(config.env, config.env_kwargs)
     return Seen(
         config.env, config.env_kwargs, environment.obs.shape, environment.categories,
-        environment.num_actions, environment.is_maze, _usual(environment),
+        environment.num_actions, environment.is_maze,
     )  # fmt: skip
 
 

@@ -68,6 +68,12 @@ def _check_mazes(folder: str, config: Config) -> None:
     if not environment.is_maze:
         return
     settings, judged = _settings(folder), environment.gymnax
+    size = pretrained.size(settings.env_kwargs)
+    if size != (judged.height, judged.width):
+        raise ConfigError(
+            f"env_kwargs.height ({judged.height}) and env_kwargs.width ({judged.width}) are not "
+            f"those of the mazes of pretrained {folder!r}: use {size[0]} and {size[1]}."
+        )
     unread, same_bank = _unread(settings.env_kwargs, settings.mazes, judged)
     if unread == judged.num_levels:
         return
@@ -101,30 +107,29 @@ def _unread(read: Mapping[str, Any], mazes: int, judged: Maze) -> tuple[int, boo
         mazes: how many those are.
         judged: what has the agent's.
     """
-    with jax.ensure_compile_time_eval():
-        left = _of(Maze(**read))
-    wanted = _of(judged)
-    same_bank = all(one == other for one, other in zip(left, wanted, strict=False))
-    # No two of a bank are alike, so that none of those that it begins with are in the corpus.
-    known = set(left)
-    doubtful = {mark: number for number, mark in enumerate(wanted) if mark not in known}
-    for count in sorted({min(_FIRST_LOOK, mazes), mazes}) if doubtful else ():
-        settings = LanguageConfig(env_kwargs=read, mazes=count)
-        found = doubtful.keys() & _marks(corpus.banks(settings)[1])
-        if found:
-            return min(doubtful[mark] for mark in found), same_bank
+    # As in environment.make: arrays that are kept are made now, and in no caller's mesh.
+    nowhere = jax.sharding.AbstractMesh((), ())
+    with jax.sharding.use_abstract_mesh(nowhere), jax.ensure_compile_time_eval():
+        left, wanted = _of(Maze(**read)), _of(judged)
+        same_bank = all(one == other for one, other in zip(left, wanted, strict=False))
+        # No two of a bank are alike, so that none of those that it begins with are in the corpus.
+        known = set(left)
+        doubtful = {mark: number for number, mark in enumerate(wanted) if mark not in known}
+        for count in sorted({min(_FIRST_LOOK, mazes), mazes}) if doubtful else ():
+            settings = LanguageConfig(env_kwargs=read, mazes=count)
+            if found := doubtful.keys() & _marks(corpus.banks(settings)[1]):
+                return min(doubtful[mark] for mark in found), same_bank
     return len(wanted), same_bank
 
 
 def _of(mazes: Maze) -> list[bytes]:
-    """Return a mark of each maze, those that are held out last; equal for equal mazes."""
+    """Return the marks of an environment's mazes, those that are held out last."""
     banks = (mazes.default_params.levels, mazes.default_params.held_out)
     return [mark for bank in banks if bank is not None for mark in _marks(bank)]
 
 
 def _marks(levels: Levels) -> list[bytes]:
-    """Return a mark of each maze: its size, and the cells that are connected to the goal."""
-    count, height, width = levels.walls.shape
-    reached = np.zeros((count, height * width), bool)
+    """Return of each maze which cells are connected to the goal: equal for equal mazes."""
+    reached = np.zeros((len(levels), levels.walls[0].size), bool)
     np.put_along_axis(reached, np.asarray(levels.cells), True, axis=1)
-    return [bytes([height, width]) + bytes(row) for row in np.packbits(reached, axis=1)]
+    return list(map(bytes, np.packbits(reached, axis=1)))

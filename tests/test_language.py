@@ -809,6 +809,18 @@ READ = drawn(np.asarray(maze.bank("corridors", 5, 5, count=50).walls)[45])
             {"env_kwargs": {**SPEAKING["env_kwargs"], "height": 9}, "action_words": 4},
             ["env_kwargs.height = 5 and env_kwargs.width = 5"],
         ),
+        (
+            {
+                "env_kwargs": {
+                    **AGENT["env_kwargs"],
+                    "generator": "layout",
+                    "num_levels": 1,
+                    "num_held_out": 0,
+                    "layout": "S" + 23 * "." + "G",
+                }
+            },
+            ["env_kwargs.height (1) and env_kwargs.width (25) are not those", "use 5 and 5"],
+        ),
         ({"pretrained": "nowhere"}, ["pretrained ('nowhere')", "no such file", "run folder"]),
         ({"trunk_rate": -1.0}, ["trunk_rate (-1.0)", "change it"]),
     ],

@@ -64,7 +64,6 @@ class Seen(NamedTuple):
         categories: values of an observation that consists of names; None for quantities.
         num_actions: actions that can be chosen.
         is_maze: whether other observations can be chosen.
-        usual: what its constructor takes where nothing else is said.
     """
 
     env: str
@@ -73,7 +72,6 @@ class Seen(NamedTuple):
     categories: int | None
     num_actions: int
     is_maze: bool
-    usual: Mapping[str, Any] = {}
 
 
 def feedforward(

@@ -59,15 +59,20 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> Non
     if known != seen.categories or length > len(places):
         remedy = "env_kwargs.observation = 'text' and the size of mazes that it was trained on"
         if seen.env_kwargs.get("observation") in ("text", "choices"):
-            size = {**seen.usual, **run.settings["env_kwargs"]}
+            height, width = size(run.settings["env_kwargs"])
             remedy = (
-                f"env_kwargs.height = {size['height']} and env_kwargs.width = {size['width']}, the "
-                "size of mazes that it was trained on"
+                f"env_kwargs.height = {height} and env_kwargs.width = {width}, the size of mazes "
+                "that it was trained on"
             )
         raise ConfigError(
             f"pretrained {folder!r} knows {known} tokens in texts of up to {len(places)}, and "
             f"observations have {length} of {seen.categories} kinds: set {remedy}."
         )
+
+
+def size(env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
+    """Return rows and columns of mazes, as ``Maze`` takes them."""
+    return env_kwargs.get("height", 10), env_kwargs.get("width", 10)
 
 
 def read(folder: str) -> Run:
