@@ -24,7 +24,7 @@ commands:
                     teach a pre-trained one the shortest path
   sweep CONFIG [--field value value ...] [--seeds N] [--out DIR]
                     train settings × seeds, and say which are best and what is established
-  resume RUN [--total_steps N]
+  resume RUN [--total_steps N | --updates N]
                     carry on a training or a sweep that was stopped, or train on
   evaluate RUN [--episodes N]
                     measure a run's greedy policies on its levels and on others

@@ -252,6 +252,29 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_model_that_is_carried_on_further_is_one_that_went_so_far_at_once(tmp_path, stage):
+    """Where the step size stays; one that falls would have to have known the end."""
+    steady = little(learning_rate_end_factor=1.0, updates=6, finetune_updates=6, evaluations=3)
+    whole = little(learning_rate_end_factor=1.0, updates=10, finetune_updates=10, evaluations=5)
+    if stage == "finetune":
+        steady, whole = for_finetuning(steady), for_finetuning(whole)
+    begun = reading.begin(tmp_path / "lm", steady, language.init(steady, KEY))
+    reading.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
+    code, out, err = run_here("resume", "lm", "--updates", 9, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert "10 updates of" in out
+    found = reading.restore(tmp_path / "lm")
+    kept = configs.from_toml((tmp_path / "lm" / "config.toml").read_text(), "config.toml")
+    assert found.config == kept
+    assert (found.rows, kept.updates, kept.evaluations) == (5, 10, 5)
+    if stage == "finetune":
+        assert kept == whole
+    state, rows = language.run(whole, language.init(whole, KEY))
+    assert_same_bits(found.state, state)
+    np.testing.assert_array_equal(found.metrics.loss, rows.loss)
+
+
 def test_the_divergence_is_the_expected_distance_from_the_floor():
     """Over all trees KL(exact ‖ model) is the mean loss on the walls less their entropy."""
     settings, params = little(), pretrained()[0].params
@@ -294,6 +317,9 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("finetune lm-finetuned", ["was fine-tuned already"]),
         ("finetune nowhere", ["nowhere", "doesn't exist"]),
         ("resume lm --total_steps 9", ["total_steps (9)", "leave it out"]),
+        ("resume lm --updates 6", ["updates (6) is less than the 8 done already", "raise it"]),
+        ("resume lm --updates 999999999", ["updates (1000000000) × batch_size (8)", "lower one"]),
+        ("resume lm --updates 0", ["updates (0) is less than the 8 done already", "raise it"]),
         ("resume lm --tensorboard", ["tensorboard (True) is of agents", "leave it out"]),
     ],
 )

@@ -29,6 +29,9 @@ class Arguments:
     total_steps: int | None = None
     """Train to this many environment steps per agent, rounded up to whole evaluations, instead of
     those first asked for; a learning rate that falls then falls to this new end."""
+    updates: int | None = None
+    """Train a language model to this many updates, rounded up to whole evaluations, instead of
+    those first asked for; its step size then falls to this new end."""
     keeping: tyro.conf.OmitArgPrefixes[Options] = dataclasses.field(default_factory=Options)
 
 
@@ -43,9 +46,12 @@ def main(arguments: list[str]) -> int:
             "resume it without --distributed."
         )
     if reading.is_reading(chosen.run):
-        of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
-        reading.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
-        return pretrain.watch(chosen.run, reading.restore(chosen.run), chosen.keeping.save_every)
+        return _resume_reading(chosen)
+    if chosen.updates is not None:
+        raise ConfigError(
+            f"updates ({chosen.updates}) is of language models, and run '{chosen.run}' is of "
+            "agents: set total_steps instead."
+        )
     if shelf.is_sweep(chosen.run):
         return _resume_sweep(chosen)
     begin, numbers = of_run(chosen.run)
@@ -64,9 +70,18 @@ def check_settings_stay(arguments: list[str]) -> None:
         known = name.partition(".")[0].removeprefix("no_")
         if word.startswith("--") and known in every_word() and name != "total_steps":
             raise ConfigError(
-                f"--{name} can't be changed for a run, whose settings stay (total_steps apart): "
+                f"--{name} can't be changed for a run, whose settings stay (its length apart): "
                 "leave it out, or train anew."
             )
+
+
+def _resume_reading(chosen: Arguments) -> int:
+    of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
+    reading.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
+    begun = reading.restore(chosen.run)
+    if chosen.updates is not None:
+        begun = reading.extend(chosen.run, begun, chosen.updates)
+    return pretrain.watch(chosen.run, begun, chosen.keeping.save_every)
 
 
 def _resume_sweep(chosen: Arguments) -> int:

@@ -138,6 +138,31 @@ def for_finetuning(config: LanguageConfig) -> LanguageConfig:
     )
 
 
+def extended(config: LanguageConfig, updates: int, done: int) -> LanguageConfig:
+    """Return settings whose schedule goes on to ``updates`` with evaluations as far apart.
+
+    Args:
+        config: the settings so far.
+        updates: in all, of the settings' stage.
+        done: rows of metrics so far.
+
+    Raises:
+        ConfigError: fewer updates than were done, or too many to count.
+    """
+    apart = config.updates_per_evaluation
+    rows = -(-updates // apart)
+    if rows < max(done, 1):
+        raise ConfigError(
+            f"updates ({updates}) is less than the {done * apart} done already: raise it, or leave "
+            "it out to finish what was asked for."
+        )
+    longer = config.replace(updates=rows * apart, evaluations=rows)
+    if config.stage == "finetune":
+        longer = longer.replace(finetune_updates=longer.updates)
+    check(longer)
+    return longer
+
+
 def check(config: LanguageConfig) -> None:
     """Check every word by itself, then together; traced numbers are let through.
 

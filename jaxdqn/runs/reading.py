@@ -75,6 +75,20 @@ def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
     return Reading(config, state, None, 0.0)
 
 
+def extend(run: Path, reading: Reading, updates: int) -> Reading:
+    """Make a run folder ready to be carried on to so many updates, see ``config.extended``.
+
+    Raises:
+        ConfigError: fewer updates than were done, or the folder can't be written to.
+    """
+    longer = configs.extended(reading.config, updates, reading.rows)
+    try:
+        folder.write_config(run, configs.to_toml(longer))
+    except OSError as error:
+        raise _unwritable(run, error) from None
+    return reading._replace(config=longer)
+
+
 def carry_on(
     out: Path, reading: Reading, save_every: float, show: Callable[[Reading], bool]
 ) -> Reading:
@@ -191,11 +205,13 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
         _write_table(out / "metrics.csv", _table(reading))
         write_weights(out, reading.state.params)
     except OSError as error:
-        raise ConfigError(
-            f"run '{out}' can't be written to ({reason_of(error)}): copy it first."
-        ) from None
+        raise _unwritable(out, error) from None
     folder.save_json(out / "summary.json", summary)
     return summary, greedy
+
+
+def _unwritable(run: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"run '{run}' can't be written to ({reason_of(error)}): copy it first.")
 
 
 def write_weights(out: Path, params: Params) -> None:
