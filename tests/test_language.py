@@ -16,6 +16,7 @@ from flax import serialization
 
 import jaxdqn
 from jaxdqn import ConfigError, assembly, maze, training, unread
+from jaxdqn.config import notes
 from jaxdqn.language import corpus, exact, generation, losses, optimizers, probing
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
@@ -718,6 +719,17 @@ def test_words_without_actions_and_actions_without_words_are_refused(changes, fr
         jaxdqn.train(small(**{**SPEAKING, **changes}), KEY)
     for fragment in fragments:
         assert fragment in str(refusal.value)
+
+
+def test_what_changes_nothing_of_a_trunk_is_noted():
+    assert (
+        notes(small(**AGENT, trunk_rate=0.0, pretrained="runs/lm")) == notes(small(**AGENT)) == []
+    )
+    (said,) = notes(small(**AGENT, trunk_rate=0.0))
+    assert said == "trunk_rate (0) freezes a trunk of random weights, since pretrained names none."
+    assert notes(small(**SPEAKING)) == []
+    (said,) = notes(small(**AGENT, word_temperature=0.1))
+    assert said == "word_temperature (0.1) changes nothing, since action_words is 0."
 
 
 def test_an_environment_of_ones_own_has_a_word_for_each_action():

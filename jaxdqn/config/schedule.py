@@ -1,4 +1,4 @@
-"""A schedule as a whole: what is unusual about it, and how it is made shorter or longer."""
+"""Settings as a whole: what is unusual about them, and a schedule made shorter or longer."""
 
 import math
 
@@ -15,7 +15,8 @@ def notes(config: Config) -> list[str]:
             f"evaluations ({config.evaluations}) exceed the {plan.evaluations} iterations of this "
             f"schedule: there are {plan.evaluations}, one after each."
         )
-    return found + config.part("method").notes(config.part(parts.RUN))
+    found += config.part("method").notes(config.part(parts.RUN))
+    return found + config.part("network").notes()
 
 
 def scaled(config: Config, factor: float) -> Config:

@@ -124,6 +124,10 @@ class DenseSettings(struct.PyTreeNode):
         """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
         del seen
 
+    def notes(self) -> list[str]:
+        """Return sentences on what is honoured though it may not be meant: here none."""
+        return []
+
     def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
         """Return what reads an observation, and dense layers behind it."""
         return MLP(layers, categories)

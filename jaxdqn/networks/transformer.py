@@ -279,6 +279,21 @@ class TransformerSettings(TrunkSettings, DenseSettings):
                 "probabilities or fractions: set head = 'expected' or 'quantile'."
             )
 
+    def notes(self) -> list[str]:
+        """Return sentences on what is honoured though it may not be meant."""
+        found = []
+        if not self.pretrained and np.any(np.asarray(self.trunk_rate) == 0):
+            found.append(
+                "trunk_rate (0) freezes a trunk of random weights, since pretrained names none."
+            )
+        usual = type(self)().word_temperature
+        if not self.action_words and np.any(np.asarray(self.word_temperature) != usual):
+            found.append(
+                f"word_temperature ({self.word_temperature}) changes nothing, since action_words "
+                "is 0."
+            )
+        return found
+
     def make(
         self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
     ) -> Network:
