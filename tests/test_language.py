@@ -900,17 +900,17 @@ def test_a_probe_reads_what_lies_on_a_line_and_nothing_of_what_does_not():
 
 def test_probes_find_in_a_trunk_what_was_put_there(monkeypatch):
     """The walls themselves, and the moves that lead nearer: told right on mazes never seen."""
-    real = probing._known
+    real = probing._prompts
     config, key = little(mazes=100), jax.random.key(3)
     params = language.init(config, KEY).params
     untrained = probing.probe(config, params, key, 64)
 
     def told(*arguments):
-        _, labels, _ = real(*arguments)
-        known = jnp.concatenate([jnp.float32(values) for values in labels.values()], axis=1)
-        return known, labels, jnp.float32(labels["step"])
+        read = real(*arguments)
+        known = jnp.concatenate([jnp.float32(values) for values in read.labels.values()], axis=1)
+        return read._replace(known=known, said=jnp.float32(read.labels["step"]))
 
-    monkeypatch.setattr(probing, "_known", told)
+    monkeypatch.setattr(probing, "_prompts", told)
     found = probing.probe(config, params, key, 64)
     assert {found[name]["probe"] for name in ("walls", "step", "next", "said")} == {1}
     assert found["distance"]["probe"] > 0.99
@@ -923,7 +923,7 @@ def test_what_a_masked_model_said_is_what_it_would_write_first():
     """Of the four cells beside the agent, as if it wrote a path: behind the first of its masks."""
     config = for_finetuning(little(mazes=100, causal=False))
     params, (_, bank) = language.init(config, KEY).params, corpus.banks(config)
-    _, _, said = probing._known(config, params, bank, KEY, jnp.arange(4))
+    said = probing._prompts(config, params, bank, KEY, jnp.arange(4)).said
     for row, tokens in enumerate(draw(config, bank, jnp.arange(4), KEY).tokens):
         logits = logits_of(config, params, tokens.at[LENGTH:].set(text.MASK))[LENGTH]
         walls, agent = bank.walls[row], int(tokens[LENGTH - 1]) - len(text.WORDS)
@@ -936,7 +936,7 @@ def test_labels_of_probes_are_those_of_the_maze_that_is_read():
     params = language.init(config, KEY).params
     _, bank = corpus.banks(config)
     written = for_finetuning(config)
-    _, labels, _ = probing._known(written, params, bank, KEY, jnp.arange(20))
+    labels = probing._prompts(written, params, bank, KEY, jnp.arange(20)).labels
     texts = draw(written, bank, jnp.arange(20), KEY)
     for row, tokens in enumerate(np.asarray(texts.tokens)):
         level, path = text.read(text.decode(tokens[:LENGTH], 25), 5, 5)

@@ -7,7 +7,7 @@ is judged on. No two mazes of a bank are alike, so the corpus has none of either
 import functools
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,32 +94,63 @@ def draw(config: LanguageConfig, bank: Levels, indices: Array, key: PRNGKey) -> 
 
 def _draw(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> Texts:
     """Write a text about one maze."""
-    walls, count = bank.walls[index], bank.num_cells[index]
+    walls = bank.walls[index]
     key_ends, key_kind, key_path = jax.random.split(key, 3)
-    lots = jax.random.uniform(key_ends, (walls.size + 1,))
-    goal = bank.cells[index, jnp.minimum((lots[-1] * count).astype(jnp.int32), count - 1)]
-    distances = solve.distances(walls, goal)
-    near = (distances > 0) & (distances < walls.size) & (distances <= config.longest)
-    lot, starts = jax.lax.top_k(jnp.where(near, lots[:-1], -1.0), config.starts)
-    starts = jnp.where(lot >= 0, starts, starts[0]).astype(jnp.int32)
+    ends = _ends(config, bank, index, key_ends)
     shares = jnp.stack([jnp.float32(share) for share in config.shares])
     kind = jax.random.categorical(key_kind, jnp.log(shares)).astype(jnp.int32)
-    wander = jnp.stack([jnp.float32(0), jnp.float32(1), jnp.float32(config.detours)])[kind]
     uniform = jax.random.uniform(key_path, (config.starts, config.path_length))
-
-    def of_start(start: Array, uniform: Array) -> tuple[Array, Array]:
-        path, of_path = walk(walls, distances, start, wander, uniform, arrived=kind == 0)
-        of_path = jnp.full_like(of_path, jnp.nan) if config.permuted else of_path
-        prompt = text.prompt(walls, start, goal, kind).astype(jnp.int32)
-        ends = jnp.zeros(len(prompt)).at[-3].set(jnp.log(count)).at[-1].set(jnp.log(near.sum()))
-        return jnp.concatenate([prompt, path]), jnp.concatenate([ends, of_path])
-
-    whole = jax.vmap(of_start)(starts, uniform)
+    way = functools.partial(_way, config, walls, ends, kind)
+    whole = jax.vmap(way)(ends.starts, uniform)
     shared = text.shared_length(walls.size)
     tokens, surprise = (jnp.concatenate([x[0], x[1:, shared:].reshape(-1)]) for x in whole)
     if config.permuted:
         tokens = permute(tokens, jax.random.permutation(jax.random.fold_in(key, 3), walls.size))
-    return Texts(tokens=tokens, surprise=surprise, moves=distances[starts[0]])
+    return Texts(tokens=tokens, surprise=surprise, moves=ends.distances[ends.starts[0]])
+
+
+class _Ends(NamedTuple):
+    """Where ways through one maze begin and end.
+
+    Attributes:
+        goal: cell, ``[]``.
+        starts: cells, int32 ``[starts]``.
+        distances: moves from each cell to the goal, ``[H * W]``.
+        goals_surprise: negative logarithm of the goal's probability, ``[]``.
+        starts_surprise: of each start's, ``[]``.
+    """
+
+    goal: Array
+    starts: Array
+    distances: Array
+    goals_surprise: Array
+    starts_surprise: Array
+
+
+def _ends(config: LanguageConfig, bank: Levels, index: Array, key: PRNGKey) -> _Ends:
+    """Draw a goal among the cells of a maze, and starts among those that are near enough."""
+    walls, count = bank.walls[index], bank.num_cells[index]
+    lots = jax.random.uniform(key, (walls.size + 1,))
+    goal = bank.cells[index, jnp.minimum((lots[-1] * count).astype(jnp.int32), count - 1)]
+    distances = solve.distances(walls, goal)
+    near = (distances > 0) & (distances < walls.size) & (distances <= config.longest)
+    lot, starts = jax.lax.top_k(jnp.where(near, lots[:-1], -1.0), config.starts)
+    # Where there are too few, the first stands for those that are missing.
+    starts = jnp.where(lot >= 0, starts, starts[0]).astype(jnp.int32)
+    return _Ends(goal, starts, distances, jnp.log(count), jnp.log(near.sum()))
+
+
+def _way(
+    config: LanguageConfig, walls: Array, ends: _Ends, kind: Array, start: Array, uniform: Array
+) -> tuple[Array, Array]:
+    """Write the text of one start as if it were alone: tokens and their surprise, ``[T]``."""
+    wander = jnp.stack([jnp.float32(0), jnp.float32(1), jnp.float32(config.detours)])[kind]
+    path, of_path = walk(walls, ends.distances, start, wander, uniform, arrived=kind == 0)
+    of_path = jnp.full_like(of_path, jnp.nan) if config.permuted else of_path
+    prompt = text.prompt(walls, start, ends.goal, kind).astype(jnp.int32)
+    of_prompt = jnp.zeros(len(prompt)).at[text.GOAL_AT].set(ends.goals_surprise)
+    of_prompt = of_prompt.at[text.AGENT_AT].set(ends.starts_surprise)
+    return jnp.concatenate([prompt, path]), jnp.concatenate([of_prompt, of_path])
 
 
 def walk(

@@ -144,8 +144,8 @@ def judge(
 
 def verdict(length: int, walls: Array, tokens: Array, moves: Array) -> Verdicts:
     """Judge one text ``[T]`` whose prompt has ``length`` tokens, about one maze ``[H, W]``."""
-    goal, start = (tokens[place] - len(text.WORDS) for place in (length - 3, length - 1))
-    path = tokens[length:]
+    prompt, path = tokens[:length], tokens[length:]
+    goal, start = (prompt[place] - len(text.WORDS) for place in (text.GOAL_AT, text.AGENT_AT))
     is_end = path == text.END
     steps = jnp.argmax(is_end)
     before_end = jnp.arange(len(path)) < jnp.where(is_end.any(), steps, len(path))

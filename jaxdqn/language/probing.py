@@ -6,7 +6,7 @@ maze, its goal and its agent: what a Q-network's head is given. All labels are e
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,20 @@ COUNT = 2_048
 """Texts that probes are fitted to, and others that they are tried on, unless told otherwise."""
 RIDGE = 1e-3
 """Penalty of a probe's weights, in mean variances of what it reads."""
+
+
+class Prompts(NamedTuple):
+    """Texts up to the agent's cell, as a model read them.
+
+    Attributes:
+        known: what is known after each, ``[N, D]``.
+        labels: what there is to be known, by name, ``[N, K]`` each.
+        said: logits of the cells that the moves lead to, ``[N, A]``.
+    """
+
+    known: Any
+    labels: dict[str, Any]
+    said: Any
 
 
 def probe(
@@ -49,12 +63,14 @@ def probe(
         _read(written, params, levels, part, count)
         for levels, part in zip((bank, held_out), jax.random.split(key), strict=True)
     )
-    found = {name: line(fitted[0], fitted[1][name], tried[0]) for name in fitted[1]}
-    found["said"] = tried[2]
-    mean = {name: labels.mean(axis=0) for name, labels in fitted[1].items()}
-    mean["said"] = mean["step"]
-    truth = {**tried[1], "said": tried[1]["step"]}
-    varied = (mean["walls"] > 0) & (mean["walls"] < 1)
+    found = {
+        name: line(fitted.known, labels, tried.known) for name, labels in fitted.labels.items()
+    }
+    found["said"] = tried.said
+    baseline = {name: labels.mean(axis=0) for name, labels in fitted.labels.items()}
+    baseline["said"] = baseline["step"]
+    truth = {**tried.labels, "said": tried.labels["step"]}
+    varied = (baseline["walls"] > 0) & (baseline["walls"] < 1)
 
     def told(guess: np.ndarray) -> float:
         return float(((guess > 0.5) == truth["walls"])[:, varied].mean())
@@ -75,7 +91,7 @@ def probe(
         "distance": explained,
     }
     return {
-        name: {"probe": score(found[name]), "known": score(mean[name])}
+        name: {"probe": score(found[name]), "known": score(baseline[name])}
         for name, score in scores.items()
     }
 
@@ -91,26 +107,23 @@ def line(seen: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray
 
 def _read(
     config: LanguageConfig, params: Params, levels: Levels, key: PRNGKey, count: int
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    known, labels, said = _known(config, params, levels, key, jnp.arange(count) % len(levels))
-    of_each = {name: np.asarray(values, np.float64) for name, values in labels.items()}
-    return np.asarray(known, np.float64), of_each, np.asarray(said)
+) -> Prompts:
+    read = _prompts(config, params, levels, key, jnp.arange(count) % len(levels))
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), read)
 
 
 @jax.jit
-def _known(
+def _prompts(
     config: LanguageConfig, params: Any, levels: Levels, key: PRNGKey, indices: Array
-) -> tuple[Array, dict[str, Array], Array]:
-    """Return what is known after each text's prompt, ``[N, D]``, its labels ``[N, K]``, and the
-    model's logits of the cells that the moves lead to, ``[N, A]``.
-    """
+) -> Prompts:
+    """Read texts about mazes of a bank, int ``[N]``; the key is consumed."""
     model, (_, *shape) = config.model(), levels.walls.shape
     texts = corpus.draw(config, levels, indices, key)
 
-    def of_text(tokens: Array) -> tuple[Array, dict[str, Array], Array]:
+    def of_text(tokens: Array) -> Prompts:
         prompt = tokens[: text.prompt_length(config.cells)]
         walls = prompt[1 : config.cells + 1].reshape(shape) == text.TOKENS.index("wall")
-        goal, agent = (prompt[place] - len(text.WORDS) for place in (-3, -1))
+        goal, agent = (prompt[place] - len(text.WORDS) for place in (text.GOAL_AT, text.AGENT_AT))
         distances = solve.distances(walls, goal)
         reached = solve.successors(walls)[agent]
         nearer = distances[reached] < distances[agent]
@@ -125,7 +138,7 @@ def _known(
         masks = jnp.full(0 if config.causal else config.path_length, text.MASK)
         logits: Any = model.apply(params, jnp.concatenate([prompt, masks]))
         said = logits[len(prompt) - 1 if config.causal else len(prompt)]
-        return known[-1], labels, said[len(text.WORDS) + reached]
+        return Prompts(known[-1], labels, said[len(text.WORDS) + reached])
 
     together = at_once(min(len(indices), HELD_OUT_AT_ONCE))
     return jax.lax.map(of_text, texts.tokens, batch_size=together)

@@ -36,6 +36,9 @@ WORDS = (*TOKENS, *KINDS, "end", "padding", "mask")
 
 END, PADDING, MASK = WORDS.index("end"), WORDS.index("padding"), WORDS.index("mask")
 
+GOAL_AT, AGENT_AT = -3, -1
+"""Where in a text up to the agent's cell the names of these cells are: from its end."""
+
 
 def vocabulary(cells: int) -> tuple[str, ...]:
     """Return all tokens of mazes of so many cells: those of ``WORDS``, then cells by name."""
@@ -131,7 +134,7 @@ def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
             f"{cells} cells, 'goal', its free cell, 'agent', its free cell, then a path."
         )
     walls = (known[1 : cells + 1] == TOKENS.index("wall")).reshape(height, width)
-    goal, start = int(known[-3]) - len(WORDS), int(known[-1]) - len(WORDS)
+    goal, start = (int(known[place]) - len(WORDS) for place in (GOAL_AT, AGENT_AT))
     path = [int(token) - len(WORDS) for token in tokens[len(known) :] if token >= len(WORDS)]
     return draw(grid.to_text(walls, start, goal)), path
 
@@ -139,13 +142,14 @@ def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
 def _is_prompt(tokens: np.ndarray, cells: int) -> bool:
     if len(tokens) < prompt_length(cells):
         return False
-    kind, shown_cells, ends = tokens[0] - len(TOKENS), tokens[1 : cells + 1], tokens[-3::2]
+    kind, shown_cells = tokens[0] - len(TOKENS), tokens[1 : cells + 1]
+    ends = tokens[[GOAL_AT, AGENT_AT]]
     named = ends >= len(WORDS)
     return bool(
         0 <= kind < len(KINDS)
         and np.all(shown_cells <= TOKENS.index("wall"))
-        and tokens[-4] == TOKENS.index("goal")
-        and tokens[-2] == TOKENS.index("agent")
+        and tokens[GOAL_AT - 1] == TOKENS.index("goal")
+        and tokens[AGENT_AT - 1] == TOKENS.index("agent")
         and np.all(named)
         and ends[0] != ends[1]
         and not np.any(shown_cells[ends - len(WORDS)])
