@@ -21,6 +21,7 @@ from jaxdqn.language import corpus, exact, generation, losses, optimizers, probi
 from jaxdqn.language import training as language
 from jaxdqn.language.config import LanguageConfig, for_finetuning, from_toml, to_toml
 from jaxdqn.maze import solve, text
+from jaxdqn.networks import transformer
 from jaxdqn.networks.network import Seen
 from jaxdqn.networks.transformer import TransformerSettings
 
@@ -305,6 +306,12 @@ def test_padding_changes_nothing():
     late = losses_of(for_finetuning(config), params, tokens)
     np.testing.assert_allclose(late[LENGTH:], found[LENGTH:], rtol=1e-5)
     assert not np.asarray(late[:LENGTH]).any()
+
+
+def test_texts_that_begin_alike_are_laid_one_behind_the_other():
+    places, texts_of = transformer.lay(6, shared=2, tails=2)
+    assert places.tolist() == [0, 1, 2, 3, 2, 3]
+    assert texts_of.tolist() == [-1, -1, 0, 0, 1, 1]
 
 
 def test_ways_from_many_starts_are_read_as_if_each_were_a_text_of_its_own():

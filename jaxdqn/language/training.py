@@ -81,7 +81,7 @@ class LanguageMetrics(struct.PyTreeNode):
         updates: so far, int32.
         texts: read so far, int32.
         learning_rate: of the last update.
-        loss: in training since the last row, nats per token.
+        loss: in training since the last row, nats per token that is learned.
         grad_norm: mean before clipping.
         held_out: on texts about mazes that aren't in the corpus.
         board_floor: entropy of the walls where it is known, nats per text.

@@ -27,6 +27,9 @@ SMALL = nn.initializers.normal(0.02)
 def lay(length: int, shared: int, tails: int) -> tuple[np.ndarray, np.ndarray]:
     """Say where in its text each token is, when several that begin alike are read at once.
 
+    The texts ``a b c d`` and ``a b e f`` are read as ``a b c d e f``, with two tokens shared by two
+    tails: these are at 0 1 2 3 2 3, and of text -1 -1 0 0 1 1.
+
     Args:
         length: tokens in all: ``shared`` ones, then as many of each text.
         shared: how many the texts have in common.
@@ -54,8 +57,8 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array | None, first: int = 0) -> Array:
-        """Map ``[T, D]`` to ``[T - first, D]``: those before ``first`` are only looked at."""
+    def __call__(self, x: Array, mask: Array | None, unanswered: int = 0) -> Array:
+        """Map ``[T, D]`` to ``[T - unanswered, D]``: the first ones are only looked at."""
         # What is added to the trunk starts the smaller the more of it there is (GPT-2).
         last = nn.initializers.normal(0.02 / (2 * self.depth) ** 0.5)
         size = x.shape[-1]
@@ -66,8 +69,8 @@ class Block(nn.Module):
         # The weights are kept for whoever asks for intermediates, and no one else.
         seen = nn.LayerNorm(dtype=self.dtype)(x)
         if mask is not None:
-            mask = mask[:, first:]
-        x = x[first:] + attention(seen[first:], seen, mask=mask, sow_weights=True)
+            mask = mask[:, unanswered:]
+        x = x[unanswered:] + attention(seen[unanswered:], seen, mask=mask, sow_weights=True)
         y = nn.Dense(WIDER * size, dtype=self.dtype, kernel_init=SMALL, name="widen")(
             nn.LayerNorm(dtype=self.dtype)(x)
         )
@@ -99,32 +102,36 @@ class Trunk(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens: Array, first: int = 0, shared: int = 0, tails: int = 1) -> Array:
-        """Map tokens ``[T]`` to ``[T - first, D]``, what is known after each from ``first`` on.
+    def __call__(
+        self, tokens: Array, unanswered: int = 0, shared: int = 0, tails: int = 1
+    ) -> Array:
+        """Map tokens ``[T]`` to ``[T - unanswered, D]``, what is known after each but the first
+        ones.
 
         If causal, that depends on no later token. With ``tails`` the tokens are those of several
         texts that begin alike, laid as ``lay`` says: what they share is read once, and no tail sees
         another.
         """
         embed = nn.Embed(self.vocabulary, self.width, embedding_init=SMALL, name="tokens")
-        places = self.param("places", SMALL, (self.context or len(tokens), self.width))
+        # What is added to a token for where in its text it is, [context, D].
+        added = self.param("places", SMALL, (self.context or len(tokens), self.width))
         if self.decode:
-            # Of a cache that is being made the place isn't moved.
+            # Of a cache that is being made nothing has been read.
             made = self.has_variable("cache", "place")
-            place = self.variable("cache", "place", lambda: jnp.int32(0))
-            here = jax.lax.dynamic_slice_in_dim(places, place.value, len(tokens) if made else 1)
-            place.value += len(tokens) if made else 0
+            so_far = self.variable("cache", "place", lambda: jnp.int32(0))
+            here = jax.lax.dynamic_slice_in_dim(added, so_far.value, len(tokens) if made else 1)
+            so_far.value += len(tokens) if made else 0
             mask = None
         else:
-            place_of, text_of = lay(len(tokens), shared, tails)
-            here = places[place_of]
+            position, of_text = lay(len(tokens), shared, tails)
+            here = added[position]
             mask = nn.make_causal_mask(tokens, dtype=bool) if self.causal else None
             if tails > 1:
-                mask &= ((text_of == -1) | (text_of == text_of[:, None]))[None]
+                mask &= ((of_text == -1) | (of_text == of_text[:, None]))[None]
         x = (embed(tokens.astype(jnp.int32)) + here).astype(self.dtype)
         for layer in range(self.layers):
             block = Block(self.heads, self.layers, self.decode, self.dtype, name=f"block_{layer}")
-            x = block(x, mask, first if layer == self.layers - 1 else 0)
+            x = block(x, mask, unanswered if layer == self.layers - 1 else 0)
         return nn.LayerNorm(dtype=self.dtype, name="norm")(x)
 
 
@@ -134,13 +141,15 @@ class LanguageModel(nn.Module):
     trunk: Trunk
 
     @nn.compact
-    def __call__(self, tokens: Array, first: int = 0, shared: int = 0, tails: int = 1) -> Array:
-        """Map tokens ``[T]``, as the trunk reads them, to logits, float32 ``[T - first, V]``.
+    def __call__(
+        self, tokens: Array, unanswered: int = 0, shared: int = 0, tails: int = 1
+    ) -> Array:
+        """Map tokens ``[T]``, as the trunk reads them, to logits, float32 ``[T - unanswered, V]``.
 
         They are those of the next tokens where the trunk is causal, else of the tokens themselves.
         """
         logits = nn.Dense(self.trunk.vocabulary, kernel_init=SMALL, name="output")
-        return logits(self.trunk(tokens, first, shared, tails).astype(jnp.float32))
+        return logits(self.trunk(tokens, unanswered, shared, tails).astype(jnp.float32))
 
 
 class Reader(nn.Module):
