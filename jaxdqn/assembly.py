@@ -15,7 +15,7 @@ METHODS: dict[str, Callable[[Config, Environment, Any], Method]] = {
     "ppo": ppo.make,
     "r2d2": r2d2.make,
 }
-"""How each method of ``config.parts.PARTS`` is made."""
+"""How each method of ``config.parts.PARTS`` is made; one of one's own by its settings."""
 
 
 class Parts(NamedTuple):
@@ -47,8 +47,8 @@ def assemble(config: Config, env_params: Any = None) -> Parts:
     """
     environment, params = environments.make(config)
     params = params if env_params is None else env_params
-    method = METHODS[config.method](config, environment, params)
-    return Parts(config, environment, params, method)
+    make = METHODS.get(config.method) or config.part("method").make
+    return Parts(config, environment, params, make(config, environment, params))
 
 
 def apart(config: Config) -> tuple[Config, Any]:

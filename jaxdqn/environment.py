@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn import interface, maze
+from jaxdqn import interface, maze, named
 from jaxdqn.config import Config
 from jaxdqn.deferred import spaces
 from jaxdqn.errors import ConfigError, shown, unknown
@@ -92,7 +92,7 @@ def seen(config: Config) -> Seen:
     environment, _ = _make(config.env, config.env_kwargs)
     return Seen(
         config.env, config.env_kwargs, environment.obs.shape, environment.categories,
-        environment.num_actions, environment.is_maze,
+        environment.num_actions, environment.is_maze, environment.obs.dtype,
     )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment,
         except Exception as error:
             raise ConfigError(
                 f"env_kwargs ({shown(dict(kwargs))}) were refused by {name} "
-                f"({interface.first_line(error)}{interface.place(error)}): change them."
+                f"({named.first_line(error)}{named.place(error)}): change them."
             ) from error
         params, num_actions, seen, obs = interface.look_at(name, env)
     categories = seen.n if isinstance(seen, spaces.Discrete) else None

@@ -1,22 +1,16 @@
 """What a name of an environment stands for, and refusals of what isn't as gymnax 1.0's are."""
 
 import dataclasses
-import importlib
 import inspect
-import sys
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxdqn import named
 from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.errors import ConfigError, unknown
-
-_LIBRARIES = {"chex", "flax", "gymnax", "jax", "jaxdqn", "jaxlib", "numpy"}
-"""Packages that an environment's own code calls, or is called by."""
 
 
 def class_of(name: str) -> Any:
@@ -25,23 +19,7 @@ def class_of(name: str) -> Any:
         if name not in gymnax.registered_envs:
             raise _unknown(name)
         return gymnax.registration._registry[name]
-    module, _, attribute = name.partition(":")
-    try:
-        imported = importlib.import_module(module)
-    except Exception as error:  # whatever the module does when it is run
-        raise ConfigError(
-            f"env ({name!r}) names a module that can't be imported ({_what(error)}): write "
-            "package.module:Class of something that Python can import from here."
-        ) from error
-    try:
-        found = getattr(imported, attribute)
-    except AttributeError:
-        raise ConfigError(
-            f"env ({name!r}) names a class that {module} doesn't have: check its name."
-        ) from None
-    if not inspect.isclass(found):
-        raise ConfigError(f"env ({name!r}) is no class: name the environment's class.")
-    return found
+    return named.class_of("env", name)
 
 
 def _unknown(name: str) -> ConfigError:
@@ -90,7 +68,7 @@ def look_at(name: str, env: Any) -> tuple[Any, int, Any, Any]:
         raise
     except Exception as error:
         raise ConfigError(
-            f"env ({name!r}) can't be used as gymnax 1.0's environments are ({_what(error)}): "
+            f"env ({name!r}) can't be used as gymnax 1.0's environments are ({named.what(error)}): "
             f"{_remedy(error)}."
         ) from error
     return params, num_actions, seen, obs
@@ -161,25 +139,6 @@ def _check_outcome(name: str, where: str, reward: Any, ended: Any) -> None:
 def _shape(value: Any) -> str:
     """Return what a sentence says of an array's dtype and shape, or of what is none."""
     return f"{value.dtype} {value.shape}" if hasattr(value, "shape") else type(value).__name__
-
-
-def _what(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(error)}{place(error)}"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, without its stop."""
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def place(error: Exception) -> str:
-    """Return where in the user's own code an error comes from, such as " at myenv.py:27"."""
-    at = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if package not in _LIBRARIES | sys.stdlib_module_names:
-            at = f" at {Path(frame.f_code.co_filename).name}:{line}"
-    return at
 
 
 def _remedy(error: Exception) -> str:

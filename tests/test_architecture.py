@@ -12,6 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
     {"types", "errors", "deferred"},
+    {"named"},
     {"settings", "random", "precision", "pytrees"},
     {"maze", "networks", "statistics", "losses", "replay"},
     {"config", "interface"},

@@ -553,7 +553,7 @@ def test_a_head_plugs_in_by_one_entry_of_the_table(monkeypatch, tmp_path, capsys
     jax.eval_shape(partial(jaxdqn.run, config), training.outline(config))
 
 
-class Brief(struct.PyTreeNode):
+class Brief(settings.MethodSettings):
     """A method for this test, without replay."""
 
     rollout: int = settings.static(8, low=1)

@@ -1,5 +1,8 @@
 """A method and a head of one's own plug in by an entry in a table, without a line changed."""
 
+import sys
+from pathlib import Path
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,9 +12,10 @@ from conftest import small
 from flax import struct
 
 import jaxdqn
-from jaxdqn import assembly, settings
+from jaxdqn import cli, settings
 from jaxdqn.algorithm.exploration import epsilon_greedy
-from jaxdqn.config import parts
+from jaxdqn.commands import sweep, train
+from jaxdqn.config import parts, to_toml
 from jaxdqn.losses import heads
 from jaxdqn.method import Method
 from jaxdqn.networks.network import SideBySide
@@ -24,20 +28,17 @@ RUN = {
 }  # fmt: skip
 
 
-class BanditSettings(struct.PyTreeNode):
+class BanditSettings(settings.MethodSettings):
     """The mean reward of each action, whatever is seen: no replay, no network, no warm-up."""
 
     rate: settings.Float = settings.leaf(0.1, low=0.0, high=1.0)
     """How fast the means move."""
-    discount: settings.Float = settings.leaf(0.9, low=0.0, high=1.0)
-    """Of the exact values that it is compared with."""
 
-    def schedule(self, run: settings.RunSettings) -> settings.Schedule:
-        """Return exact counts."""
-        return settings.schedule(run, run.num_envs, 1, run.num_envs)
+    without = ("head", "bootstrap", "replay", "memory")
 
-    def check(self, run: settings.RunSettings) -> None:
-        """Nothing contradicts."""
+    def make(self, config, environment, env_params) -> Method:
+        """Return the method."""
+        return bandit(config, environment, env_params)
 
 
 class Means(struct.PyTreeNode):
@@ -92,7 +93,6 @@ def bandit(config, environment, env_params) -> Method:
 @pytest.fixture
 def plugged(monkeypatch):
     monkeypatch.setitem(parts.PARTS["method"], "bandit", BanditSettings)
-    monkeypatch.setitem(assembly.METHODS, "bandit", bandit)
     return jaxdqn.Config(method="bandit", **RUN)
 
 
@@ -137,3 +137,133 @@ def test_a_head_of_two_numbers_learns_the_reward_of_the_last_step(monkeypatch):
     assert metrics.q_error[-1] < 0.5 * metrics.q_error[0]
     shapes = {leaf.shape for leaf in jax.tree.leaves(state.agent.params)}
     assert any(8 in shape for shape in shapes), "two numbers for each of four actions"
+
+
+MINE = '''
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxdqn.networks.network import feedforward
+from jaxdqn.settings import MethodSettings, NetworkSettings, static
+
+
+class Net(nn.Module):
+    shape: tuple
+
+    @nn.compact
+    def __call__(self, obs, key=None):
+        x = nn.Dense(self.shape[0] * self.shape[1])(jnp.ones(1) * obs.reshape(-1))
+        return x.reshape(self.shape)
+
+
+class Mine(NetworkSettings):
+    def make(self, num_actions, width, categories, at_fractions=False):
+        return feedforward(Net((num_actions, width)))
+
+
+class Wide(Mine):
+    """It gives too much."""
+
+    more: int = static(1, low=0)
+    """By how much."""
+
+    def make(self, num_actions, width, categories, at_fractions=False):
+        return feedforward(Net((num_actions, width + self.more)))
+
+
+class Odd(NetworkSettings):
+    def make(self, num_actions, width, categories, at_fractions=False):
+        return feedforward(nn.Dense(num_actions))
+
+
+class Bare:
+    """Not derived from anything."""
+
+
+class Idle(NetworkSettings):
+    """Without make."""
+
+
+class Loose(Mine):
+    units: int = 3
+
+
+class Taken(Mine):
+    batch_size: int = static(3)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module of one's own, and a run's settings in a file."""
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(parts, "PARTS", {word: {**names} for word, names in parts.PARTS.items()})
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+def like(method, **changes):
+    """Settings of a moment's training with a network that has no words."""
+    config = small(method=method, **({"memory": "none"} if method == "r2d2" else {}))
+    return config.replace(**changes)
+
+
+@pytest.mark.usefixtures("mine")
+@pytest.mark.parametrize("method", ["dqn", "pqn", "ppo", "r2d2"])
+def test_the_smallest_network_learns_by_every_method(method):
+    state, metrics = jaxdqn.train(like(method, network="mine:Mine"), jax.random.key(0))
+    assert np.isfinite(metrics.loss).all()
+    width = 5 if method == "ppo" else 4
+    shapes = {leaf.shape for leaf in jax.tree.leaves(state.agent.params)}
+    assert shapes == {(1, width), (width,)}
+
+
+@pytest.mark.usefixtures("mine")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "mine:Bare"}, "network ('mine:Bare') is not derived from NetworkSettings:"),
+        ({"network": "mine:Idle"}, "network ('mine:Idle') has no make, which returns the network"),
+        ({"network": "mine:Loose"}, "network ('mine:Loose') has units = ..., of which nobody"),
+        ({"network": "mine:Taken"}, "has batch_size, which is a setting already: rename it."),
+        ({"network": "mine:Nine"}, "network ('mine:Nine') names a class that mine doesn't have:"),
+        ({"network": "your:Mine"}, "network ('your:Mine') names a module that can't be imported"),
+        ({"network": "mine:Wide"}, "network (Wide) gives outputs of shape (4, 2): make it (num_a"),
+        ({"network": "mine:Odd"}, "network (Odd) can't read what Maze-jaxdqn gives, int32 of shap"),
+        ({"head": "implicit_quantile"}, "network (Mine) gives no numbers at fractions, which"),
+        ({"memory": "gru"}, "network (Mine) is one of your own, and memory ('gru') stands within"),
+        ({"method": "mine:Idle"}, "method ('mine:Idle') is not derived from MethodSettings: der"),
+        ({"head": "mine:Bare"}, "head ('mine:Bare') is not derived from PyTreeNode: derive it"),
+    ],
+)  # fmt: skip
+def test_parts_of_ones_own_that_do_not_fit_are_refused_in_one_sentence(changes, said):
+    config = like("r2d2" if "memory" in changes else "dqn", network="mine:Mine")
+    with pytest.raises(jaxdqn.ConfigError) as refused:
+        jaxdqn.train(config.replace(**changes), jax.random.key(0))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_commands_find_a_network_and_a_method_of_ones_own_and_their_words(mine, capsys):
+    (mine / "own.py").write_text(Path(__file__).read_text())
+    file = mine / "small.toml"
+    file.write_text(to_toml(like("dqn", network="mine:Wide", more=0)))
+    again = train.parse([str(file), "--seeds", "1"]).settings
+    assert again == jaxdqn.load_config(file)
+    assert again.more == 0
+    _, swept = sweep.parse([str(file), "--more", "0", "--discount", "0.5", "0.9", "--seeds", "1"])
+    assert (swept.config.more, swept.axes) == (0, {"discount": [0.5, 0.9]})
+    with pytest.raises(SystemExit):
+        train.parse([str(file), "--help"])
+    said = capsys.readouterr().out
+    assert "--more INT" in said
+    assert "By how much." in said
+    run = mine / "run"
+    bandit = ["--method", "own:BanditSettings", "--network", "mlp", "--rate", "0.2"]
+    (mine / "run.toml").write_text(to_toml(jaxdqn.Config(**{**RUN, "total_steps": 4_000})))
+    command = ["--cache", "off", "train", str(mine / "run.toml"), *bandit, "--scale", "0.1"]
+    assert cli.main([*command, "--seeds", "2", "--out", str(run)]) == 0
+    found = jaxdqn.restore(run)
+    assert (found.config.method, found.config.rate) == ("own:BanditSettings", 0.2)
+    assert found.config.total_steps == 400

@@ -42,11 +42,11 @@ def choose(config: Config, state: State, by: Callable[..., Any], *more: Any) -> 
         jax.random.fold_in(unrolled(key), state.vector_steps)
         for key in (state.keys.explore, state.keys.noise)
     )
-    count, each = config.num_envs, None if config.shared_noise else 0
-    return jax.vmap(by, (0, 0, each, *(0 for _ in more)))(
+    count, shared = config.num_envs, config.part("network").shared_noise
+    return jax.vmap(by, (0, 0, None if shared else 0, *(0 for _ in more)))(
         jax.random.bits(key_explore, (count, 2)),
         state.obs,
-        key_noise if config.shared_noise else jax.random.split(key_noise, count),
+        key_noise if shared else jax.random.split(key_noise, count),
         *more,
     )
 

@@ -55,6 +55,20 @@ def check_kind(command: str, given: Path) -> None:
     )
 
 
+def enter(arguments: list[str]) -> None:
+    """Look up the parts of one's own that a command line names, so that their words are known.
+
+    Raises:
+        ConfigError: one of them can't be had.
+    """
+    option = ""
+    for word in arguments:
+        if word.startswith("--"):
+            option, _, word = word.removeprefix("--").partition("=")
+        if option in parts.PARTS and ":" in word:
+            parts.kind(option, word)
+
+
 def choose(config: Config, arguments: list[str]) -> Config:
     """Choose the parts that the command line names, so that their options are known.
 
@@ -71,7 +85,11 @@ def choose(config: Config, arguments: list[str]) -> Config:
             given[known] = value or following
             if known in parts.IMPLIED:
                 turned[known] = known == name
-    chosen = {word: given[word] for word, names in parts.PARTS.items() if given.get(word) in names}
+    chosen = {
+        word: given[word]
+        for word, names in parts.PARTS.items()
+        if word in given and (given[word] in names or ":" in given[word])
+    }
     config = config.replace(**chosen)
     config = config.replace(**{word: on for word, on in turned.items() if word in config.words})
     for name in given.keys() & parts.every_word():
@@ -108,7 +126,7 @@ def group(name: str, kind: type, values: Any, choice: dict[str, Any] | None = No
     for word, known in words(kind).items():
         if not known.is_table:
             how = "sweepable" if known.is_number else "compiled"
-            flags[word] = _flag(known.kind, said_of[word], how)
+            flags[word] = _flag(known.kind, said_of.get(word, ""), how)
     return _made(name, flags, values)
 
 

@@ -155,11 +155,13 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     Raises:
         ConfigError: the file, an option or a setting can't be honoured.
     """
+    flags.enter(arguments)
+    if named := flags.file_of(arguments):
+        flags.check_kind("sweep", named)
+        load_config(named)  # which looks up those that it names
     said, rest = swept.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
         raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
-    if named := flags.file_of(rest):
-        flags.check_kind("sweep", named)
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in swept.OPTIONS if name in table}
     swept.check_options(options)

@@ -1,10 +1,13 @@
 """The parts that a configuration chooses, and who owns which word."""
 
+import dataclasses
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from jaxdqn import settings
+from flax import struct
+
+from jaxdqn import named, settings
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.losses.bootstrap import GreedySettings, MunchausenSettings
 from jaxdqn.losses.distributions import (
@@ -19,7 +22,7 @@ from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
 from jaxdqn.replay.ring import UniformSettings
-from jaxdqn.settings import RunSettings, Word
+from jaxdqn.settings import MethodSettings, NetworkSettings, RunSettings, Word
 from jaxdqn.settings.dqn import DQNSettings
 from jaxdqn.settings.r2d2 import R2D2Settings
 from jaxdqn.settings.rollout import PPOSettings, PQNSettings
@@ -50,13 +53,11 @@ PARTS: dict[str, dict[str, type]] = {
     "memory": {"none": NoMemorySettings, "gru": GRUSettings},
 }
 """Word → name → what can be set of that choice; the first name is the default. This table is all
-that the checks, TOML, ``--help`` and sweeps know of the parts."""
+that the checks, TOML, ``--help`` and sweeps know of the parts. ``package.module:Class`` is entered
+when it is first named."""
 
-WITHOUT: dict[str, tuple[str, ...]] = {
-    "dqn": ("memory",),
-    **dict.fromkeys(("pqn", "ppo"), ("head", "bootstrap", "replay")),
-}
-"""Method → words of ``PARTS`` that it has no use for: they and theirs are refused."""
+_BASES: dict[str, type] = {"method": MethodSettings, "network": NetworkSettings}
+"""Word → what its choices are derived from, unless that is ``flax.struct.PyTreeNode`` alone."""
 
 IMPLIED: dict[str, dict[Any, dict[str, Any]]] = {
     "noisy": {
@@ -76,16 +77,59 @@ def choose(wanted: Mapping[str, Any]) -> dict[str, str]:
         ConfigError: a name that isn't there.
     """
     for word, value in wanted.items():
-        if word in PARTS and not (isinstance(value, str) and value in PARTS[word]):
-            raise _unknown_choice(word, value)
+        if word in PARTS:
+            kind(word, value)
     method = wanted.get("method", next(iter(PARTS["method"])))
     brought = IMPLIED["method"].get(method, {})
     every = {
         word: wanted.get(word, brought.get(word, next(iter(names))))
         for word, names in PARTS.items()
     }
-    unused = WITHOUT.get(method, ())
-    return {word: name for word, name in every.items() if word not in unused}
+    return {word: name for word, name in every.items() if word not in _without(method)}
+
+
+def kind(word: str, name: Any) -> type:
+    """Return the class of a choice's settings.
+
+    Raises:
+        ConfigError: there is none, or a class of one's own that isn't as it must be.
+    """
+    own = isinstance(name, str) and ":" in name
+    if not own and not (isinstance(name, str) and name in PARTS[word]):
+        raise _unknown_choice(word, name)
+    found = named.class_of(word, name) if own else PARTS[word][name]
+    if not issubclass(found, base := _BASES.get(word, struct.PyTreeNode)):
+        raise ConfigError(
+            f"{word} ({name!r}) is not derived from {base.__name__}: derive it from "
+            f"{base.__module__.removesuffix('.own')}.{base.__name__}."
+        )
+    if own:
+        _check_own(word, name, found)
+        PARTS[word][name] = found
+    return found
+
+
+def _check_own(word: str, name: str, found: type) -> None:
+    """Refuse, with a ``ConfigError``, a class of settings that can't be set as all others are."""
+    if not callable(getattr(found, "make", None)):
+        raise ConfigError(f"{word} ({name!r}) has no make, which returns the {word}: add it.")
+    taken = every_word(but=word)
+    for field in dataclasses.fields(found):
+        if "low" not in field.metadata:
+            raise ConfigError(
+                f"{word} ({name!r}) has {field.name} = ..., of which nobody knows whether it is "
+                "structure or a number: write it as jaxdqn.settings.static(...) or leaf(...)."
+            )
+        if field.name in taken:
+            raise ConfigError(
+                f"{word} ({name!r}) has {field.name}, which is a setting already: rename it."
+            )
+
+
+def _without(method: str) -> tuple[str, ...]:
+    """Return the words of ``PARTS`` that a method has no use for: they and theirs are refused."""
+    unused: tuple[str, ...] = getattr(kind("method", method), "without", ())
+    return unused
 
 
 def _unknown_choice(word: str, value: Any) -> ConfigError:
@@ -100,7 +144,7 @@ def _unknown_choice(word: str, value: Any) -> ConfigError:
 
 def kinds(chosen: Mapping[str, str]) -> dict[str, type]:
     """Return the classes of the chosen parts, the run's first."""
-    return {RUN: RunSettings} | {word: PARTS[word][name] for word, name in chosen.items()}
+    return {RUN: RunSettings} | {word: kind(word, name) for word, name in chosen.items()}
 
 
 def words(chosen: Mapping[str, str]) -> dict[str, Word]:
@@ -127,9 +171,14 @@ def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     return {name: value for values in turned for name, value in values.items()}
 
 
-def every_word() -> dict[str, Word | None]:
-    """Return what can be set of any part, by name; None for the choices themselves."""
-    parts = [RunSettings, *(kind for names in PARTS.values() for kind in names.values())]
+def every_word(but: str | None = None) -> dict[str, Word | None]:
+    """Return what can be set of any part, by name; None for the choices themselves.
+
+    Args:
+        but: leave out the words of these choices.
+    """
+    others = [names for word, names in PARTS.items() if word != but]
+    parts = [RunSettings, *(kind for names in others for kind in names.values())]
     every: dict[str, Word | None] = dict.fromkeys(PARTS)
     return every | {name: word for kind in parts for name, word in settings.words(kind).items()}
 
@@ -156,7 +205,7 @@ def check_word(
         if word not in chosen and (name == word or owners):
             method = chosen["method"]
             with_it = " or ".join(
-                repr(other) for other in PARTS["method"] if word not in WITHOUT.get(other, ())
+                repr(other) for other in PARTS["method"] if word not in _without(other)
             )
             raise ConfigError(
                 f"{name} ({shown(value)}) has no part in method {method!r}, which has no {word}"

@@ -7,14 +7,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import struct
 
 from jaxdqn.errors import ConfigError
 from jaxdqn.networks import streams
 from jaxdqn.networks.linear import Features, Linear, OneHot, flat, written
-from jaxdqn.networks.network import Network, Seen, SideBySide, feedforward
+from jaxdqn.networks.network import Network, SideBySide, feedforward
 from jaxdqn.networks.streams import Streams
-from jaxdqn.settings import RunSettings, static
+from jaxdqn.settings import NetworkSettings, RunSettings, static
 from jaxdqn.types import Array, PRNGKey
 
 Activation = Callable[[Array], Array]
@@ -70,7 +69,7 @@ class MLP(nn.Module):
         return self.dense(obs.astype(jnp.float32), key)
 
 
-class DenseSettings(struct.PyTreeNode):
+class DenseSettings(NetworkSettings):
     """A multilayer perceptron, for any observation."""
 
     widths: tuple[int, ...] = static((128, 128), low=1)
@@ -86,6 +85,8 @@ class DenseSettings(struct.PyTreeNode):
     is set, too."""
     shared_noise: bool = static(False)
     """One draw of the noise for all environments at each step; else each acts by its own."""
+
+    knows_fractions = True
 
     def check(self, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, to share what isn't there."""
@@ -119,14 +120,6 @@ class DenseSettings(struct.PyTreeNode):
         # sooner than one, eight of its quantiles half as soon (benchmarks/NOTES.md).
         load = self.products * width * (1 + self.dueling) * (1 + self.noisy)
         return SideBySide(core=8 if load < 10_000 else 4 if load < 20_000 else 1)
-
-    def check_reads(self, seen: Seen) -> None:
-        """Refuse, with a ``ConfigError``, observations that can't be read: here none."""
-        del seen
-
-    def notes(self) -> list[str]:
-        """Return sentences on what is honoured though it may not be meant: here none."""
-        return []
 
     def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
         """Return what reads an observation, and dense layers behind it."""

@@ -18,7 +18,7 @@ from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.linear import Features, Linear, flat, written
 from jaxdqn.networks.network import Memory, Network, SideBySide, forgotten
 from jaxdqn.networks.transformer import TransformerSettings
-from jaxdqn.settings import Float, RunSettings, leaf, static
+from jaxdqn.settings import Float, NetworkSettings, RunSettings, leaf, static
 from jaxdqn.types import Array, Params, PRNGKey
 
 
@@ -32,14 +32,15 @@ class NoMemorySettings(struct.PyTreeNode):
 
     def make(
         self,
-        network: DenseSettings,
+        network: Any,
         num_actions: int,
         width: int,
         categories: int | None,
         at_fractions: bool = False,
     ) -> Network:
         """Return the network as it is; see ``DenseSettings.make``."""
-        return network.make(num_actions, width, categories, at_fractions)
+        made: Network = network.make(num_actions, width, categories, at_fractions)
+        return made
 
 
 class GRUSettings(struct.PyTreeNode):
@@ -55,13 +56,18 @@ class GRUSettings(struct.PyTreeNode):
         """Whether it is a memory."""
         return True
 
-    def check_network(self, network: DenseSettings, run: RunSettings) -> None:
+    def check_network(self, network: NetworkSettings, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, what can't be carried from step to step."""
         del run
         if isinstance(network, TransformerSettings):
             raise ConfigError(
                 "network ('transformer') reads a whole maze at once, and memory ('gru') is for "
                 "partial views: set network = 'mlp' or memory = 'none'."
+            )
+        if not isinstance(network, DenseSettings):
+            raise ConfigError(
+                f"network ({type(network).__name__}) is one of your own, and memory ('gru') stands "
+                "within the layers of those here: set memory = 'none', or network = 'mlp'."
             )
         if network.noisy:
             raise ConfigError(

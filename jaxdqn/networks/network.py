@@ -25,6 +25,9 @@ class SideBySide(NamedTuple):
     other: int | None = None
 
 
+ALONE = SideBySide(core=1)
+
+
 class Network(NamedTuple):
     """A network's functions, for one observation.
 
@@ -64,6 +67,7 @@ class Seen(NamedTuple):
         categories: values of an observation that consists of names; None for quantities.
         num_actions: actions that can be chosen.
         is_maze: whether other observations can be chosen.
+        dtype: of one observation.
     """
 
     env: str
@@ -72,14 +76,21 @@ class Seen(NamedTuple):
     categories: int | None
     num_actions: int
     is_maze: bool
+    dtype: Any = jnp.float32
 
 
 def feedforward(
     module: nn.Module,
-    side_by_side: SideBySide,
+    side_by_side: SideBySide = ALONE,
     perturb: Callable[[Params, PRNGKey], Params] = lambda params, _: params,
 ) -> Network:
-    """Make a network of a module of an observation and a key, which remembers nothing."""
+    """Make a network of a module of an observation and a key, which remembers nothing.
+
+    Args:
+        module: from an observation to outputs ``[A, K]``; its key may be None.
+        side_by_side: most agents to train at the same time.
+        perturb: as in ``Network``.
+    """
 
     def apply(
         params: Params, memory: Memory, obs: Array, first: bool | Array, key: PRNGKey | None

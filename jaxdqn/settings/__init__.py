@@ -1,5 +1,6 @@
 """How a part says what can be set of it, and what can be set whatever the parts are."""
 
+from jaxdqn.settings.own import MethodSettings, NetworkSettings
 from jaxdqn.settings.run import RunSettings, Schedule, schedule
 from jaxdqn.settings.words import (
     Float,
@@ -17,6 +18,8 @@ from jaxdqn.settings.words import (
 __all__ = [
     "Float",
     "Int",
+    "MethodSettings",
+    "NetworkSettings",
     "RunSettings",
     "Schedule",
     "Word",

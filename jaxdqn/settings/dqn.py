@@ -1,21 +1,18 @@
 """What can be set of Double DQN, and which settings of it contradict each other."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
-from flax import struct
 
 from jaxdqn import settings
 from jaxdqn.errors import ConfigError, shown
-from jaxdqn.settings import Float, Int, RunSettings, Schedule, leaf, static
+from jaxdqn.settings import Float, Int, MethodSettings, RunSettings, Schedule, leaf, static
 
 
-class GradientSettings(struct.PyTreeNode):
-    """What is discounted, and how a step down the gradient is made."""
+class GradientSettings(MethodSettings):
+    """How a step down the gradient is made."""
 
-    discount: Float = leaf(0.99, low=0.0, high=1.0)
-    """Discount factor (gamma)."""
     learning_rate: Float = leaf(1e-4, low=0.0, high=1e3)
     """Adam's step size at the start of learning."""
     learning_rate_end_factor: Float = leaf(1.0, low=0.0, high=1e3)
@@ -58,6 +55,8 @@ class DQNSettings(GradientSettings):
     epsilon_steps: Int = leaf(20_000, low=1)
     """Environment steps, counted from the end of warm-up, over which epsilon falls linearly; more
     than there are: it stays above epsilon_end."""
+
+    without: ClassVar[tuple[str, ...]] = ("memory",)
 
     @property
     def window(self) -> int:

@@ -15,6 +15,8 @@ class R2D2Settings(DQNSettings):
     unroll: int = static(16, low=1)
     """Steps behind them that are learned from, and through which the gradient goes back."""
 
+    without = ()
+
     @property
     def window(self) -> int:
         """Steps of one environment in line that an update needs."""

@@ -24,6 +24,8 @@ class RolloutSettings(GradientSettings):
     minibatches: int = static(8, low=1)
     """Parts of num_envs × rollout_steps in which it does, one gradient update each."""
 
+    without = ("head", "bootstrap", "replay")
+
     def schedule(self, run: RunSettings) -> Schedule:
         """Return exact counts: iterations per evaluation, environment steps, updates."""
         gathered = run.num_envs * self.rollout_steps
@@ -33,16 +35,6 @@ class RolloutSettings(GradientSettings):
             updates_per_iteration=self.epochs * self.minibatches,
             batch_size=gathered // self.minibatches,
         )
-
-    def scaled(self, run: RunSettings, factor: float) -> dict[str, Any]:
-        """Return the words of a schedule ``factor`` times as long."""
-        least = run.num_envs * self.rollout_steps
-        return {"total_steps": max(round(run.total_steps * factor), least)}
-
-    def notes(self, run: RunSettings) -> list[str]:
-        """Return sentences on what is honoured though it may not be meant: here none."""
-        del run
-        return []
 
     def check(self, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, numbers of steps that can't go together."""

@@ -126,7 +126,10 @@ def descriptions(part: type) -> dict[str, str]:
     """Return the strings under the fields of a part's class, by name."""
     said: dict[str, str] = {}
     for kind in reversed(part.__mro__[: part.__mro__.index(struct.PyTreeNode)]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        except OSError:  # of a class that was typed in, and stands in no file
+            continue
         statements = body.body if isinstance(body, ast.ClassDef) else []
         for field, below in itertools.pairwise(statements):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
