@@ -32,7 +32,7 @@ from jaxdqn.commands import (
     sweep,
     train,
 )
-from jaxdqn.config import to_toml
+from jaxdqn.config import parts, to_toml
 from jaxdqn.language.config import to_toml as to_text
 
 PATHS = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
@@ -82,7 +82,11 @@ def test_cores_are_chosen_before_anything_that_starts_jax():
 
 
 @pytest.mark.parametrize("readme", READMES, ids=["first", "benchmarks", "configs"])
-def test_the_commands_of_the_readmes_are_understood(readme):
+def test_the_commands_of_the_readmes_are_understood(readme, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(parts, "PARTS", {word: {**names} for word, names in parts.PARTS.items()})
+    (network,) = (code for _, code in BLOCKS[2] if "(NetworkSettings)" in code)
+    (tmp_path / "mynet.py").write_text(network)
     known = "|".join([*PARSERS, *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
     # Scripts for clusters have a test of their own.

@@ -1,5 +1,6 @@
 """A method and a head of one's own plug in by an entry in a table, without a line changed."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import ROOT, small
 from flax import struct
 
 import jaxdqn
@@ -267,3 +268,21 @@ def test_commands_find_a_network_and_a_method_of_ones_own_and_their_words(mine, 
     found = jaxdqn.restore(run)
     assert (found.config.method, found.config.rate) == ("own:BanditSettings", 0.2)
     assert found.config.total_steps == 400
+
+
+def test_the_network_of_the_readme_is_complete(mine):
+    (code,) = re.findall(
+        r"```python\n((?:(?!```).)*NetworkSettings.*?)```",
+        (ROOT / "configs" / "README.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    (mine / "mynet.py").write_text(code)
+    config = like(
+        "dqn", network="mynet:WavesSettings", discount=0.0, learning_rate=1e-2,
+        total_steps=64 + 4 * 300, env_kwargs={**RUN["env_kwargs"], "observation": "planes"},
+    )  # fmt: skip
+    _, metrics = jaxdqn.train(config, jax.random.key(0))
+    assert metrics.q_error[-1] < 0.5 * metrics.q_error[0]
+    (mine / "small.toml").write_text(to_toml(small()))
+    command = [str(mine / "small.toml"), "--network", "mynet:WavesSettings", "--units", "32"]
+    assert train.parse(command).settings.units == 32
