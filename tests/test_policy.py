@@ -19,7 +19,10 @@ from jaxdqn.runs.export import export_policy
 
 def trained(config):
     params = jaxdqn.init(config, jax.random.key(0)).agent.params
-    return params, assemble(config).method.q_values
+    method = assemble(config).method
+    if method.q_values is None:
+        return params, lambda params, obs: method.outputs(params, obs)[0]
+    return params, method.q_values
 
 
 @pytest.mark.parametrize(
@@ -31,10 +34,11 @@ def trained(config):
             marks=pytest.mark.slow,
         ),
         small(env="CartPole-v1", env_kwargs={}, env_params={}),
+        small(method="ppo"),
     ],
-    ids=["position", "planes", "cartpole"],
+    ids=["position", "planes", "cartpole", "ppo"],
 )
-def test_the_exported_policy_gives_the_action_values_of_the_network(tmp_path, config):
+def test_the_exported_policy_gives_values_or_log_probabilities_of_the_network(tmp_path, config):
     pytest.importorskip("flatbuffers")
     params, q_values = trained(config)
     size = export_policy(tmp_path / "policy.jax", config, params)
@@ -48,6 +52,8 @@ def test_the_exported_policy_gives_the_action_values_of_the_network(tmp_path, co
         obs = jax.random.randint(jax.random.key(1), shape, 0, 2).astype(seen.dtype)
         expected = jax.vmap(q_values, (None, 0))(params, obs)
         np.testing.assert_allclose(policy.call(obs), expected, rtol=1e-5, atol=1e-6)
+    if config.method == "ppo":
+        np.testing.assert_allclose(jnp.exp(policy.call(obs)).sum(axis=1), 1.0, rtol=1e-5)
 
 
 def test_the_example_of_the_readme_needs_nothing_of_this_package(tmp_path):
@@ -78,6 +84,9 @@ def test_wrong_exports_are_refused(tmp_path, monkeypatch):
     many = jax.tree.map(lambda x: jnp.stack([x, x]), params)
     with pytest.raises(ConfigError, match=r"many networks \(leading axes \(2,\)\).*choose one"):
         export_policy(tmp_path / "p", small(), many)
+    remembering = small(method="ppo", memory="gru", minibatches=2)
+    with pytest.raises(ConfigError, match=r"memory \('gru'\) makes values depend on what was seen"):
+        export_policy(tmp_path / "p", remembering, params)
     monkeypatch.setitem(sys.modules, "flatbuffers", None)
     monkeypatch.delitem(sys.modules, "jax._src.export.serialization", raising=False)
     with pytest.raises(ConfigError, match="pip install flatbuffers"):

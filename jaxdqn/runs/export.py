@@ -1,5 +1,6 @@
 """A trained policy as one file for others: it needs JAX, and nothing of this package."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.method import Method
 from jaxdqn.training import outline
 from jaxdqn.types import Array, Params
 
@@ -19,10 +21,12 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export_policy(path: str | Path, config: Config, params: Params) -> int:
-    """Write action values as a function of observations, ``[B, ...] -> float32 [B, A]``.
+    """Write a policy as a function of observations, ``[B, ...] -> float32 [B, A]``.
 
-    The file is a serialised ``jax.export.Exported`` with the weights inside; any ``B`` fits, and
-    the greedy action is the argmax. JAX reads files at least half a year older than itself.
+    It gives action values; of a method that learns a policy, as PPO, the logarithms of its
+    probabilities, by which ``jax.random.categorical`` acts. The greedy action is the argmax of
+    either. The file is a serialised ``jax.export.Exported`` with the weights inside; any ``B``
+    fits. JAX reads files at least half a year older than itself.
 
     Args:
         path: the file.
@@ -33,8 +37,8 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         Size of the file in bytes.
 
     Raises:
-        ConfigError: the network isn't one of these settings, the file can't be written, or
-            flatbuffers is not installed.
+        ConfigError: the network isn't one of these settings or remembers, the file can't be
+            written, or flatbuffers is not installed.
     """
     environment, _, method = assemble(config)[1:]
     if jax.tree.leaves(method.memory()):
@@ -42,21 +46,21 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
             f"memory ({config.memory!r}) makes values depend on what was seen before, and what is "
             "exported knows one observation: export a run with memory = 'none'."
         )
-    of_one = method.q_values
+    of_one = _of_one(method)
     if of_one is None:
         raise ConfigError(
-            "method estimates no action values, which are what is exported: "
-            "export a run of another method."
+            f"method ({config.method!r}) has neither action values nor a policy, which are what is "
+            "exported: export a run of another method."
         )
     _check(params, outline(config).agent.params)
     weights = jax.tree.map(np.asarray, params)
 
-    def q_values(obs: Array) -> Array:
+    def policy(obs: Array) -> Array:
         return jax.vmap(of_one, (None, 0))(jax.tree.map(jnp.asarray, weights), obs)
 
     (batch,) = jax.export.symbolic_shape("B")
     seen = jax.ShapeDtypeStruct((batch, *environment.obs.shape), environment.obs.dtype)
-    exported = jax.export.export(jax.jit(q_values), platforms=PLATFORMS)(seen)
+    exported = jax.export.export(jax.jit(policy), platforms=PLATFORMS)(seen)
     try:
         return Path(path).write_bytes(exported.serialize())
     except ImportError:
@@ -68,6 +72,14 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         raise ConfigError(
             f"policy '{path}' can't be written ({reason_of(error)}): choose another place."
         ) from None
+
+
+def _of_one(method: Method) -> Callable[[Params, Array], Array] | None:
+    """Return what is exported, for one observation; None where there is nothing."""
+    policy = method.policy
+    if policy is None:
+        return method.q_values
+    return lambda params, obs: jnp.log(policy(params, obs)[0])
 
 
 def _check(params: Params, like: Params) -> None:
