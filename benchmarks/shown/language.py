@@ -49,7 +49,7 @@ def language() -> str:
     columns = [
         "what is learned",
         "seeds",
-        "KL of walls, nats",
+        "walls above the lowest loss: nats, % of it",
         "exactly shortest",
         "solved",
         "wrong end",
