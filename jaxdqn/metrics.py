@@ -41,7 +41,8 @@ class Evaluation(struct.PyTreeNode):
     On mazes the episodes take the levels of the bank in their order, so that ``eval_episodes``
     equal to ``num_levels`` walks each once. What isn't measured is None: elsewhere than on mazes
     all from ``success`` on, and ``held_out`` where there are no such levels; where the network
-    remembers, all that is compared with exact values, which are those of cells.
+    remembers, all that is compared with exact values, which are those of cells. With a discount of
+    1, or hardly less, what is compared with a value that is infinite or takes too long is NaN.
 
     Attributes:
         eval_return: undiscounted return; of an episode cut at ``eval_steps``, up to the cut.

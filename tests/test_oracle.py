@@ -195,9 +195,12 @@ def test_exact_values_are_those_of_the_environment():
         model = env.model(params.replace(**rules), 0, level.goal, 0.9)
         q, worth = solve.optimal_q(model), solve.policy_value(model, actions)
         np.testing.assert_array_equal(maze.optimal_q(level, 0.9, **rules), q, strict=True)
-        np.testing.assert_array_equal(maze.policy_value(level, actions, 0.9, **rules), worth)
+        np.testing.assert_allclose(
+            maze.policy_value(level, actions, 0.9, **rules), worth, rtol=1e-5, atol=1e-6
+        )
         lost = (q.max(axis=1) - worth)[level.start]
-        assert float(maze.regret(level, actions, 0.9, **rules)) == float(lost) > 0
+        assert float(maze.regret(level, actions, 0.9, **rules)) == pytest.approx(float(lost))
+        assert lost > 0
 
 
 @pytest.mark.parametrize("kind", ["text", "level", "walls"])
@@ -239,6 +242,56 @@ def test_a_policy_by_chance_has_the_value_of_a_random_walk():
     expected = 10.0 * 0.25 / (1 - 0.9 * 0.75)
     assert float(maze.policy_value("SG", chance, 0.9)[0]) == pytest.approx(expected, rel=1e-5)
     assert float(maze.regret("SG", chance, 0.9)) == pytest.approx(10.0 - expected, rel=1e-5)
+
+
+def test_values_are_exact_for_discounts_near_1_or_nan_where_they_are_traced():
+    """Up, from the top, costs 0.1 for ever; with a reward for each step the best never ends."""
+    level, cost = maze.draw(DRAWN), {"step_cost": 0.1}
+    np.testing.assert_allclose(maze.policy_value(level, UP, 0.99999, **cost), -10_000, rtol=1e-6)
+    np.testing.assert_allclose(
+        maze.optimal_q(level, 0.99999, step_cost=-0.2).max(axis=1), 20_000, rtol=1e-6
+    )
+    assert float(maze.regret(level, UP, 0.99999, **cost)) == pytest.approx(10_009.49995)
+    swept = jax.jit(lambda discount: maze.policy_value(level, UP, discount, **cost))
+    assert np.isnan(swept(0.99999)).all()
+    np.testing.assert_allclose(swept(0.9), -1.0, rtol=1e-5)
+    lost = jax.jit(lambda discount: maze.regret(level, UP, discount, **cost))
+    assert np.isnan(lost(1.0))
+
+
+def test_without_a_discount_a_policy_that_never_ends_is_worth_an_infinity():
+    level = maze.draw(DRAWN)
+    down = maze.optimal_q(level, 0.9).argmax(axis=1)
+    for cost in (0.1, -0.1):
+        values = maze.policy_value(level, UP, 1.0, step_cost=cost)
+        np.testing.assert_array_equal(values, -np.inf if cost > 0 else np.inf)
+        far = maze.distances(level)[level.start]
+        ends = maze.policy_value(level, down, 1.0, step_cost=cost)[level.start]
+        assert float(ends) == pytest.approx(10.0 - cost * float(far))
+    assert float(maze.regret(level, UP, 1.0, step_cost=0.1)) == np.inf
+    assert np.isnan(maze.optimal_q(level, 1.0, step_cost=-0.1)).all(), "infinite, and not swept"
+    assert float(maze.regret(level, UP, 1.0)) == pytest.approx(10.0), "no cost, and no goal"
+    walk = np.full((12, 4), 0.25)
+    problem = maze.model(level, 1.0, step_cost=0.1)
+    swept = solve.stochastic_value(problem, jnp.asarray(walk, jnp.float32))
+    np.testing.assert_allclose(
+        maze.policy_value(level, walk, 1.0, step_cost=0.1), swept, rtol=1e-4, atol=1e-3
+    )
+    # Right and left again, by +1 and -1, in the first two cells; the others come to a wall.
+    there_and_back = np.zeros((3, 4)), UP.copy()
+    there_and_back[0][0, :2], there_and_back[1][:2] = (1.0, -1.0), (3, 2)
+    values = maze.policy_value(level, there_and_back[1], 1.0, cell_rewards=there_and_back[0])
+    np.testing.assert_array_equal(np.isnan(values), [c in (0, 1, 4, 5, 8) for c in range(12)])
+
+
+def test_the_oracle_of_a_training_says_nan_where_values_have_not_converged():
+    env, params = maze_env(height=3, width=4, generator="empty")
+    model = env.model(params.replace(step_cost=0.1), 0, 11, 1.0)
+    right = np.full(12, 3)
+    values = solve.policy_value(model, right)
+    assert np.isnan(values[:8]).all(), "along the upper rows for ever"
+    np.testing.assert_allclose(values[8:11], [9.7, 9.8, 9.9], rtol=1e-5)
+    assert not np.isnan(solve.optimal_q(model)).any()
 
 
 def test_exact_values_are_mapped_over_numbers_actions_and_walls():

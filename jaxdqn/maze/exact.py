@@ -13,11 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
-from jaxdqn.maze import check, grid, solve
+from jaxdqn.maze import check, direct, grid, solve
 from jaxdqn.maze.levels import Level, Levels, draw
 from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
+
+NEAR_ONE = 0.999
+"""Discount from which on rounding of float32 shows in optimal values."""
 
 _of_chances = jax.jit(solve.stochastic_value)
 
@@ -106,7 +109,8 @@ def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> 
     """Return Q*, float32 ``[H * W, A]``; actions are 0 up, 1 down, 2 left, 3 right.
 
     Rows of walls say what one would get who stood there. The goal's row means nothing: an
-    episode ends there.
+    episode ends there. NaN where it isn't finite, or, of numbers that are traced, where a discount
+    near 1 would take too many sweeps.
 
     Args:
         level: the maze.
@@ -116,7 +120,10 @@ def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> 
     Raises:
         ConfigError: as ``model`` does.
     """
-    return solve.optimal_q(model(level, discount, **rules))
+    problem = model(level, discount, **rules)
+    if _is_traced(problem) or not NEAR_ONE < float(discount) < 1.0:
+        return solve.optimal_q(problem)
+    return jnp.asarray(_optimum(level, problem, discount)[1], jnp.float32)
 
 
 def policy_value(
@@ -124,7 +131,10 @@ def policy_value(
 ) -> Array:
     """Return the exact value of a policy in every cell, float32 ``[H * W]``.
 
-    Of probabilities it has exact derivatives, those of the solution of Bellman's linear system.
+    It solves Bellman's linear system in double precision. With a discount of 1 the value is
+    infinite where the policy may never end and its rewards add up, NaN where they cancel out.
+    Numbers that are traced go through ``solve.policy_value``, and are NaN where a discount near 1
+    would take it too long; of probabilities that has exact derivatives.
 
     Args:
         level: the maze.
@@ -136,7 +146,7 @@ def policy_value(
     Raises:
         ConfigError: as ``model`` does, or actions that are neither.
     """
-    return _worth(model(level, discount, **rules), actions)
+    return jnp.asarray(_worth(model(level, discount, **rules), actions, discount), jnp.float32)
 
 
 def regret(
@@ -144,7 +154,8 @@ def regret(
 ) -> Array:
     """Return how much value a policy loses at the start, float32 ``[]``.
 
-    Of any other cell it is ``optimal_q(...).max(axis=1) - policy_value(...)``.
+    Infinite or NaN where the values are of which it is the difference. Of any other cell it is
+    ``optimal_q(...).max(axis=1) - policy_value(...)``.
 
     Args:
         level: the maze.
@@ -156,8 +167,12 @@ def regret(
         ConfigError: as ``policy_value`` does.
     """
     problem = model(level, discount, **rules)
-    worth = _worth(problem, actions)
-    return (solve.optimal_q(problem).max(axis=1) - worth)[_read(level)[1]]
+    start = _read(level)[1]
+    worth = _worth(problem, actions, discount)
+    if _is_traced(problem, actions) or float(discount) == 1.0:
+        return (solve.optimal_q(problem).max(axis=1) - worth)[start]
+    # Of the best policy's own linear system, so that no difference is rounding.
+    return jnp.float32((_optimum(level, problem, discount)[0] - worth)[start])
 
 
 def _read(level: Any) -> tuple[Array, int, int]:
@@ -200,13 +215,38 @@ def _check_goal(walls: Array, goal: int | Array) -> None:
         raise ConfigError(f"goal ({cell}) is a wall: choose a free cell, in a text by 'G'.")
 
 
-def _worth(problem: solve.Model, actions: Any) -> Array:
-    """Return the value of a policy, refusing what is none."""
-    if getattr(actions, "ndim", 0) == 2 and actions.dtype.kind == "f":
-        _check_probabilities(actions, problem.successors.shape[0])
-        return _of_chances(problem, jnp.asarray(actions))
-    _check_actions(actions, problem.successors.shape[0])
+def _worth(problem: solve.Model, actions: Any, discount: float | Array) -> Any:
+    """Return the value of a policy ``[H * W]``, refusing what is none."""
+    chances = getattr(actions, "ndim", 0) == 2 and actions.dtype.kind == "f"
+    cells = problem.successors.shape[0]
+    (_check_probabilities if chances else _check_actions)(actions, cells)
+    if not _is_traced(problem, actions):
+        table = np.asarray(actions) if chances else np.eye(grid.NUM_ACTIONS)[np.asarray(actions)]
+        return direct.policy_value(_precise(problem, discount), table)
+    if chances:
+        return _of_chances(problem, jnp.asarray(actions, jnp.float32))
     return solve.policy_value(problem, jnp.asarray(actions, jnp.int32))
+
+
+def _is_traced(*values: Any) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def _precise(problem: solve.Model, discount: float | Array) -> solve.Model:
+    """Return a maze with all digits of a discount, of which 1 less it is what counts."""
+    return problem._replace(discount=float(discount))
+
+
+def _optimum(
+    level: Drawn, problem: solve.Model, discount: float | Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return V* and Q* of a discount below 1, float64 ``[H * W]`` and ``[H * W, A]``."""
+    if float(discount) > NEAR_ONE:
+        # Sweeps would be many, and the shortest way is nearly best where little is discounted.
+        first = solve.distances(_read(level)[0], problem.goal)[problem.successors].argmin(axis=1)
+    else:
+        first = solve.optimal_q(problem).argmax(axis=1)
+    return direct.optimum(_precise(problem, discount), np.asarray(first))
 
 
 def _check_probabilities(chances: Any, cells: int) -> None:

@@ -14,7 +14,7 @@ from jaxdqn.types import Array
 TOLERANCE = 1e-9
 """Share of the largest value that a sweep's remaining error may have, in exact arithmetic."""
 MAX_SWEEPS = 100_000
-"""Bound on sweeps for discounts near 1, where they need not converge."""
+"""Bound on sweeps for discounts near 1, where they need not converge: NaN where they have not."""
 
 
 class Model(NamedTuple):
@@ -89,20 +89,24 @@ def optimal_q(model: Model) -> Array:
     """Return Q*, float32 ``[H * W, A]``, by value iteration (Bellman, 1957).
 
     It sweeps until nothing changes, or until what is left to change is below ``TOLERANCE`` of the
-    values; for a discount of 1 or hardly less, at most ``MAX_SWEEPS`` times. A time limit has no
-    part in it, since truncation is bootstrapped. In float32 what rounding leaves is some
-    6e-8 · max |Q*| / (1 - discount).
+    values; for a discount of 1 or hardly less, at most ``MAX_SWEEPS`` times: cells whose values
+    still change then are NaN. A time limit has no part in it, since truncation is bootstrapped. In
+    float32 what rounding leaves is some 6e-8 · max |Q*| / (1 - discount).
     """
     values = _repeat(
         lambda values: backup(model, values).max(axis=1), jnp.zeros_like(model.rewards),
         _sweeps(model.discount),
     )  # fmt: skip
-    return backup(model, values)
+    q = backup(model, values)
+    return jnp.where(_moving(model, values, q.max(axis=1))[:, None], jnp.nan, q)
 
 
 @jax.jit
 def policy_value(model: Model, actions: Array) -> Array:
     """Return the exact value of a deterministic policy, float32 ``[H * W]``.
+
+    NaN in cells where ``MAX_SWEEPS`` were too few, as of a policy that never ends with a discount
+    of 1.
 
     Args:
         model: the maze.
@@ -112,14 +116,16 @@ def policy_value(model: Model, actions: Array) -> Array:
     def sweep(values: Array) -> Array:
         return jnp.take_along_axis(backup(model, values), actions[:, None], axis=1)[:, 0]
 
-    return _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
+    values = _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
+    return jnp.where(_moving(model, values, sweep(values)), jnp.nan, values)
 
 
 def stochastic_value(model: Model, probabilities: Array) -> Array:
     """Return the exact value of a policy that acts by chance, float32 ``[H * W]``.
 
-    It solves ``v = r + discount * P v`` by sweeps. Derivatives in the probabilities and in the
-    maze's numbers are those of the solution, by sweeps of the transposed system.
+    It solves ``v = r + discount * P v`` by sweeps, with NaN as in ``policy_value``. Derivatives in
+    the probabilities and in the maze's numbers are those of the solution, by sweeps of the
+    transposed system.
 
     Args:
         model: the maze.
@@ -142,7 +148,8 @@ def stochastic_value(model: Model, probabilities: Array) -> Array:
         solve,
         solve,
     )
-    return values
+    swept = mean(backup(model, values))
+    return jnp.where(_moving(model, values, swept), jnp.nan, values)
 
 
 def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array) -> Array:
@@ -206,8 +213,18 @@ def backup(model: Model, values: Array) -> Array:
 
 
 def _sweeps(discount: float | Array, tolerance: float = TOLERANCE) -> Array:
-    needed = jnp.log(tolerance) / jnp.log(jnp.clip(discount, 1e-6, 1.0 - 1e-6))
-    return jnp.minimum(jnp.ceil(needed), MAX_SWEEPS).astype(jnp.int32)
+    return jnp.minimum(jnp.ceil(_needed(discount, tolerance)), MAX_SWEEPS).astype(jnp.int32)
+
+
+def _needed(discount: float | Array, tolerance: float = TOLERANCE) -> Array:
+    return jnp.log(tolerance) / jnp.log(jnp.clip(discount, 1e-6, 1.0 - 1e-6))
+
+
+def _moving(model: Model, values: Array, swept: Array) -> Array:
+    """Return where a further sweep changes values by more than rounding, and too few were made."""
+    size = jnp.abs(values)
+    moved = jnp.abs(swept - values) > 1e-6 * size + 1e-7 * jnp.max(size)
+    return moved & (_needed(model.discount) > MAX_SWEEPS)
 
 
 def _repeat(
