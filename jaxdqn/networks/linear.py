@@ -60,7 +60,7 @@ def _rows(tables: Array, names: Array) -> Array:
     count = tables.shape[1]
     places = jnp.arange(len(names)) * count + names
     lines = tables.reshape(-1, *tables.shape[2:])
-    found: Array = lines.at[places].get(mode="promise_in_bounds")
+    found: Array = jnp.asarray(lines).at[places].get(mode="promise_in_bounds")
     return found
 
 
