@@ -138,6 +138,8 @@ def test_zipped_lists_are_one_axis():
     ("arguments", "words"),
     [
         ({"discout": [0.9]}, ["field 'discout'", "did you mean 'discount'?"]),
+        ({"slip": [0.0, 0.1]}, ["slip ([0.0, 0.1])", "write env_params={'slip': [0.0, 0.1]}."]),
+        ({"height": [4, 5]}, ["height ([4, 5])", "write env_kwargs={'height': [4, 5]}."]),
         ({"discount": 0.9}, ["discount (0.9) must be a list"]),
         ({"discount": []}, ["discount ([]) has no values"]),
         ({"discount": [0.9, 1.5]}, ["discount (1.5)", "from 0 to 1"]),

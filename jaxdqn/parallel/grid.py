@@ -156,6 +156,7 @@ def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
     every = every_word()
     for name, values in swept.items():
         if name not in every:
+            _check_place(config, name, values)
             check_word(name, values, config.chosen, "field")
         if name == "evaluations":
             raise ConfigError("evaluations can't be swept, since rows would not match: set one.")
@@ -170,6 +171,17 @@ def _lists(config: Config, swept: Mapping[str, Any]) -> dict[str, list[Any]]:
         fraction = word is not None and word.is_number and word.kind is float
         lists |= {entry: _values(entry, items, fraction) for entry, items in entries.items()}
     return lists
+
+
+def _check_place(config: Config, name: str, values: Any) -> None:
+    """Refuse, with a ``ConfigError``, what the environment knows outside of its table."""
+    kwargs, numbers = environment.defaults(config)
+    for table, entries in (("env_params", numbers), ("env_kwargs", kwargs)):
+        if name in entries:
+            raise ConfigError(
+                f"{name} ({shown(values)}) is one of {table}, and not a field beside it: write "
+                f"{table}={{{name!r}: {shown(values)}}}."
+            )
 
 
 def _values(name: str, items: Any, fraction: bool) -> list[Any]:
