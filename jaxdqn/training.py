@@ -23,7 +23,8 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     """Train one agent: ``init``, then ``run``.
 
     Pure: ``jax.vmap(train, in_axes=(None, 0))`` trains many agents, and an array in place of a
-    number of the configuration, with a matching ``in_axes``, trains many settings.
+    number of the configuration, with a matching ``in_axes``, trains many settings. It computes in
+    32 bits, also where ``jax_enable_x64`` is on.
 
     >>> axes = jax.tree.map(lambda _: None, config).replace(learning_rate=0)
     >>> jax.vmap(train, in_axes=(axes, None))(config.replace(learning_rate=rates), key)
