@@ -50,14 +50,15 @@ def optimum(model: Model, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     by_action = [_moves(model, np.tile(one, (len(actions), 1))) for one in every]
     unended = np.arange(len(actions)) != int(model.goal)
     cells = np.arange(len(actions))
-    while True:
+    for _ in cells:  # far more often than it takes, but rounding mustn't keep it going
         values = policy_value(model, every[actions])
         worth = np.asarray(model.rewards, np.float64) + float(model.discount) * unended * values
         q = np.stack([moves @ worth for moves in by_action], axis=1)
         better = q.max(axis=1) > q[cells, actions] + ENOUGH * np.abs(q).max()
         if not better.any():
-            return values, q
+            break
         actions = np.where(better, q.argmax(axis=1), actions)
+    return values, q
 
 
 def _moves(model: Model, probabilities: np.ndarray) -> Any:
