@@ -107,6 +107,12 @@ PROGRAM = [sys.executable, "-m", "jaxdqn", "--cache", "off"]
 """As a person starts it who never trained the same before: everything is compiled."""
 
 
+def left(file: Path) -> dict[str, Any]:
+    """Return what a command has left, without its words, which name a folder that goes."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != "command"}
+
+
 def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None) -> dict[str, Any]:
     """Train one configuration; return its summary and the seconds of the whole command."""
     command = ["train", f"configs/{name.split()[0]}.toml", "--seeds", *str(how).split()]
@@ -119,7 +125,7 @@ def run(name: str, how: Any, folder: Path, quick: bool, cores: int | None = None
         check=True,
     )
     seconds = time.perf_counter() - began
-    summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
+    summary = left(folder / name / "summary.json")
     return {"command": " ".join(["jaxdqn", *command]), "seconds": seconds, "summary": summary}
 
 
@@ -140,7 +146,7 @@ def search(out: Path, quick: bool, raw: Path | None) -> None:
             check=True,
         )
         seconds = time.perf_counter() - began
-        summary = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
+        summary = left(kept / "summary.json")
         shutil.copy(kept / "heat_map.png", out / "search_heat_map.png")
     found = {"words": " ".join(["jaxdqn", *SEARCH]), "seconds": seconds, "summary": summary}
     harness.save("search", found, out)
@@ -165,7 +171,7 @@ def compare(out: Path, quick: bool) -> None:
             check=True,
         )
         seconds = time.perf_counter() - began
-        found = json.loads((Path(folder) / "both" / "comparison.json").read_text(encoding="utf-8"))
+        found = left(Path(folder) / "both" / "comparison.json")
         shutil.copy(Path(folder) / "both" / "comparison.png", out / "comparison.png")
     harness.save("comparison", {"seconds": seconds, **found}, out)
 
@@ -175,7 +181,7 @@ def compare_pair(folder: Path, first: str, second: str, measure: str) -> dict[st
     pair = [str(folder / name) for name in (first, second)]
     command = [sys.executable, "-m", "jaxdqn", "compare", *pair, "--measure", measure]
     subprocess.run([*command, "--out", str(folder / "both")], cwd=harness.ROOT, check=True)
-    return json.loads((folder / "both" / "comparison.json").read_text(encoding="utf-8"))
+    return left(folder / "both" / "comparison.json")
 
 
 def main() -> None:
