@@ -234,5 +234,6 @@ def test_benchmarks_run(command, tmp_path, monkeypatch):
     (result,) = tmp_path.glob("*.json")
     content = json.loads(result.read_text())
     assert content["machine"]["date"]
+    assert content["command"].startswith("benchmarks/"), "by which anybody can measure it again"
     assert len(content) >= 2
     assert [_readme(path) for path in PATHS] == READMES
