@@ -283,7 +283,7 @@ def test_seeds_that_halted_are_said_of_settings_that_are_trained(tmp_path, capsy
     paths = [str(tmp_path / f"{name}.toml") for name in ("tame", "wild")]
     out = tmp_path / "both"
     compare.main([*paths, "--seeds", "2", "--measure", "q_error", "--out", str(out)])
-    assert "wild: loss or network of seed 0, 1 left the finite numbers" in capsys.readouterr().out
+    assert "wild: loss or network of seeds 0, 1 left the finite numbers" in capsys.readouterr().out
     assert json.loads((out / "comparison.json").read_text())["halted"] == {"wild": [0, 1]}
 
 

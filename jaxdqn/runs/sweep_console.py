@@ -126,9 +126,10 @@ def report(ranked: list[Ranked], said: str, measure: str, out: Path, seconds: fl
 def say_halted(name: str, seeds: Collection[int]) -> None:
     """Say which seeds of a setting left the finite numbers, if any did."""
     if seeds:
+        numbers, one = ", ".join(map(str, seeds)), len(seeds) == 1
         console.print_line(
-            f"{name}: loss or network of seed {', '.join(map(str, seeds))} left the finite "
-            "numbers; it kept its last finite network"
+            f"{name}: loss or network of {'seed' if one else 'seeds'} {numbers} left the finite "
+            f"numbers; {'it' if one else 'each'} kept its last finite network"
         )
 
 
