@@ -17,9 +17,20 @@ from jaxdqn.settings import as_float, descriptions, words
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
 
 
-def file_of(arguments: list[str]) -> Path | None:
-    """Return the settings' file that a command line names."""
-    return next((Path(word) for word in arguments if word.endswith(".toml")), None)
+def file_of(command: str, arguments: list[str]) -> Path | None:
+    """Return the settings' file that a command line names.
+
+    Args:
+        command: ``"train"`` or any other of agents, or ``"pretrain"``.
+        arguments: the words behind it.
+
+    Raises:
+        ConfigError: the file is for another command, or can't be read.
+    """
+    named = next((Path(word) for word in arguments if word.endswith(".toml")), None)
+    if named is not None:
+        _check_command(command, named)
+    return named
 
 
 def check_file(given: Path) -> None:
@@ -28,16 +39,8 @@ def check_file(given: Path) -> None:
         raise ConfigError(f"CONFIG ({str(given)!r}) must be the path of a .toml file.")
 
 
-def check_kind(command: str, given: Path) -> None:
-    """Refuse a settings' file that sets what another command understands, and nothing of this one.
-
-    Args:
-        command: ``"train"`` or any other of agents, or ``"pretrain"``.
-        given: the file.
-
-    Raises:
-        ConfigError: naming the command that the file is for, or the file can't be read.
-    """
+def _check_command(command: str, given: Path) -> None:
+    """Refuse what sets something that another command understands, and nothing of this one."""
     agents, texts = set(parts.every_word()), set(words(LanguageConfig))
     tables = {"env_kwargs", "env_params"}
     said = toml.parse(toml.read(given), f"config file {str(given)!r}", tables)

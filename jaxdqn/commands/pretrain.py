@@ -78,8 +78,7 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    if named := flags.file_of(arguments):
-        flags.check_kind("pretrain", named)
+    named = flags.file_of("pretrain", arguments)
     config = configs.load(named) if named else LanguageConfig()
     if config.stage != "pretrain":
         raise ConfigError(

@@ -10,7 +10,7 @@ import tyro
 
 from jaxdqn import sweeping
 from jaxdqn.commands import flags, swept
-from jaxdqn.config import load_config, sweep_table
+from jaxdqn.config import Config, load_config, sweep_table
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
@@ -156,9 +156,9 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         ConfigError: the file, an option or a setting can't be honoured.
     """
     flags.enter(arguments)
-    if named := flags.file_of(arguments):
-        flags.check_kind("sweep", named)
-        load_config(named)  # which looks up those that it names
+    named = flags.file_of("sweep", arguments)
+    # Parts of one's own that it names are known from here on.
+    settings = load_config(named) if named else Config()
     said, rest = swept.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
         raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
@@ -177,7 +177,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         )
     chosen.looking.check()
     check_seed(chosen.key, "key")
-    config, lists = swept.apart(load_config(chosen.config_file), {**swept.flat(table), **said})
+    config, lists = swept.apart(settings, {**swept.flat(table), **said})
     zipped, drawn = chosen.zipped, {}
     if chosen.random is not None:
         drawn = {"random": chosen.random, "key": chosen.key, "from": swept.said(lists)}

@@ -106,8 +106,7 @@ def parse(arguments: list[str]) -> Arguments:
     Raises:
         ConfigError: the file or an option can't be honoured.
     """
-    if named := flags.file_of(arguments):
-        flags.check_kind("train", named)
+    named = flags.file_of("train", arguments)
     config = flags.choose(load_config(named) if named else Config(), arguments)
     check_single(config)
     kwargs, params = environment.defaults(config)

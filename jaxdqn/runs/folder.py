@@ -135,6 +135,11 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
     )
 
 
+def unchangeable(run: Path, error: OSError) -> ConfigError:
+    """Return the refusal to carry on in a run folder that can't be written to."""
+    return ConfigError(f"run '{run}' can't be written to ({reason_of(error)}): copy it first.")
+
+
 def clear(path: Path, config: Config) -> None:
     """Make a run folder ready to be carried on: its settings, no drafts of killed processes.
 
@@ -146,9 +151,7 @@ def clear(path: Path, config: Config) -> None:
         files.clear_drafts(path)
         write_config(path, text)
     except OSError as error:
-        raise ConfigError(
-            f"run '{path}' can't be written to ({reason_of(error)}): copy it first."
-        ) from None
+        raise unchangeable(path, error) from None
 
 
 def remove(path: Path, names: Sequence[str]) -> None:
@@ -161,9 +164,7 @@ def remove(path: Path, names: Sequence[str]) -> None:
         for name in names:
             (path / name).unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"run '{path}' can't be written to ({reason_of(error)}): copy it first."
-        ) from None
+        raise unchangeable(path, error) from None
 
 
 def write_config(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from flax import serialization
 
 from jaxdqn import pytrees
-from jaxdqn.errors import ConfigError, reason_of, shown
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, generation, measures, training
 from jaxdqn.language.config import LanguageConfig
@@ -85,7 +85,7 @@ def extend(run: Path, reading: Reading, updates: int) -> Reading:
     try:
         folder.write_config(run, configs.to_toml(longer))
     except OSError as error:
-        raise _unwritable(run, error) from None
+        raise folder.unchangeable(run, error) from None
     return reading._replace(config=longer)
 
 
@@ -205,13 +205,9 @@ def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts
         _write_table(out / "metrics.csv", _table(reading))
         write_weights(out, reading.state.params)
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise folder.unchangeable(out, error) from None
     folder.save_json(out / "summary.json", summary)
     return summary, greedy
-
-
-def _unwritable(run: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"run '{run}' can't be written to ({reason_of(error)}): copy it first.")
 
 
 def write_weights(out: Path, params: Params) -> None:
