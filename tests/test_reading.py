@@ -70,6 +70,28 @@ def test_its_pictures_are_drawn_again(chain):
     assert "seed (1) is of agents, and run 'lm' is a language model's: leave it out." in err
 
 
+def test_a_model_is_judged_again_by_other_paths(chain, monkeypatch):
+    code, out, err = run_here("evaluate", "lm", cwd=chain)
+    assert (code, err) == (0, "")
+    assert "shortest paths written in 20 held-out mazes" in out
+    summary = json.loads((chain / "lm" / "summary.json").read_text())
+    again = json.loads((chain / "lm" / "evaluation.json").read_text())
+    assert {name: again[name] for name in ("greedy", "sampled")} == {
+        name: summary[name] for name in ("greedy", "sampled")
+    }
+    model = reading.restore(chain / "lm")
+    _, whole = reading.write_paths(model.config, model.state.params, KEY, 16)
+    monkeypatch.setattr(reading, "JUDGED", 16)
+    found, paths = reading.write_paths(model.config, model.state.params, KEY, 48)
+    assert_same_bits(jax.tree.map(lambda x: x[:16], paths), whole)
+    assert sum(x["paths"] for x in found["sampled"]["by_moves"].values()) == 48
+    prompts = np.asarray(paths.tokens)[:, : text.prompt_length(model.config.cells)]
+    ends, mazes = prompts[:, [text.GOAL_AT, text.AGENT_AT]], prompts[:, : text.GOAL_AT]
+    assert (mazes[:20] == mazes[20:40]).sum(axis=1).min() == model.config.cells + 2, "in turn"
+    assert len({of_maze.tobytes() for of_maze in mazes[:20]}) == 20
+    assert (ends[:20] != ends[20:40]).any(), "but not between the same cells"
+
+
 def test_where_no_floor_is_known_none_is_shown(capsys):
     """Of permuted cells none but that of goal and start: which are neighbours isn't known."""
     config = little(permuted=True, updates=4, finetune_updates=4, evaluations=2)
@@ -320,6 +342,8 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("resume lm --updates 6", ["updates (6) is less than the 8 done already", "raise it"]),
         ("resume lm --updates 999999999", ["updates (1000000000) × batch_size (8)", "lower one"]),
         ("resume lm --updates 0", ["updates (0) is less than the 8 done already", "raise it"]),
+        ("evaluate lm --levels 3", ["levels (3) is of agents", "leave it out"]),
+        ("evaluate lm --episodes 0", ["episodes (0) must be from 1 to 100,000", "change it"]),
         ("resume lm --tensorboard", ["tensorboard (True) is of agents", "leave it out"]),
     ],
 )

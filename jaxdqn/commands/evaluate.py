@@ -1,4 +1,6 @@
-"""``jaxdqn evaluate``: measure a run's greedy policies on its own levels and on others."""
+"""``jaxdqn evaluate``: measure a run's greedy policies on its own levels and on others, and the
+paths that a language model writes.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -14,22 +16,30 @@ from jaxdqn.evaluation import evaluate
 from jaxdqn.maze.levels import TooFewLevelsError
 from jaxdqn.metrics import Evaluation, to_arrays
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, folder
+from jaxdqn.runs import console, folder, reading, reading_console
 from jaxdqn.runs.trained import trained
 from jaxdqn.types import Params
 
+EPISODES = 256
+"""Episodes of each seed where nothing else is said."""
 LEVELS = 256
 """Held-out levels where nothing else is said, if there are so many."""
+MOST_PATHS = 100_000
+"""Most that a language model is asked to write."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measure the greedy policy of every seed, on the levels it trained on and on others."""
+    """Measure the greedy policy of every seed, on the levels it trained on and on others.
+
+    Of a language model: the shortest paths that it writes in held-out mazes.
+    """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run folder."""
-    episodes: int = 256
-    """Greedy episodes per seed."""
+    episodes: int | None = None
+    """Greedy episodes per seed, by default 256. Of a language model: paths, by default one in each
+    held-out maze, at most 1,024."""
     levels: int | None = None
     """Held-out levels, where levels are generated; none of them is a training level. By default
     256, or as many as there are, and none where only one was trained on."""
@@ -41,8 +51,11 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
     check_seed(chosen.key, "key")
+    if reading.is_reading(chosen.run):
+        return _evaluate_reading(chosen)
     found = trained(chosen.run)
-    config = with_held_out(found.config.replace(eval_episodes=chosen.episodes), chosen.levels)
+    episodes = EPISODES if chosen.episodes is None else chosen.episodes
+    config = with_held_out(found.config.replace(eval_episodes=episodes), chosen.levels)
     check(config)
     if not unread.is_known(config):
         console.print_line(
@@ -59,12 +72,31 @@ def main(arguments: list[str]) -> int:
     }
     folder.save_json(
         chosen.run / "evaluation.json",
-        {"episodes": chosen.episodes, "key": chosen.key} | summary,
+        {"episodes": episodes, "key": chosen.key} | summary,
     )
-    console.report_evaluation(summary, len(found.seeds), chosen.episodes)
+    console.report_evaluation(summary, len(found.seeds), episodes)
     unseen = config.env_kwargs.get("num_held_out", LEVELS)
     if chosen.levels is None and unseen < LEVELS:
         console.print_line(f"levels found beside those of training: {unseen}")
+    return 0
+
+
+def _evaluate_reading(chosen: Arguments) -> int:
+    of_agents = {} if chosen.levels is None else {"levels": chosen.levels}
+    reading.refuse_of_agents(chosen.run, of_agents)
+    if chosen.episodes is not None and not 1 <= chosen.episodes <= MOST_PATHS:
+        raise ConfigError(
+            f"episodes ({chosen.episodes}) must be from 1 to {MOST_PATHS:,}, the paths that are "
+            "written: change it."
+        )
+    found = reading.restore(chosen.run)
+    key = jax.random.key(chosen.key)
+    summary, _ = reading.write_paths(found.config, found.state.params, key, chosen.episodes)
+    paths = summary["greedy"]["paths"]
+    folder.save_json(
+        chosen.run / "evaluation.json", {"episodes": paths, "key": chosen.key} | summary
+    )
+    reading_console.report_paths(summary)
     return 0
 
 

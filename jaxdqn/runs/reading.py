@@ -21,7 +21,7 @@ from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
 from jaxdqn.runs import checkpoint, files, folder
-from jaxdqn.types import Params
+from jaxdqn.types import Params, PRNGKey
 
 FILE = "language.npz"
 JUDGED = 1_024
@@ -173,29 +173,56 @@ def judge(reading: Reading) -> tuple[dict[str, Any], Verdicts]:
     """Let the model write paths in held-out mazes; return the summary and the greedy paths."""
     config, params = reading.config, reading.state.params
     assert reading.metrics is not None, "something was read"
-    held_out, _ = corpus.banks(config)
-    indices = jnp.arange(min(JUDGED, len(held_out)))
-    # The same ends in both.
-    greedy, sampled = (
-        generation.judge(config, params, held_out, indices, temperature, jax.random.key(0))
-        for temperature in (0.0, 1.0)
-    )
+    written, greedy = write_paths(config, params, jax.random.key(0))
     final = {name: float(x[-1]) for name, x in _table(reading).items()}
-    bounds = tuple(range(8, int(np.max(greedy.moves)), 8))
     summary = {
         "stage": config.stage,
         "seconds": round(reading.seconds, 1),
         "weights": sum(x.size for x in jax.tree.leaves(params)),
         "final": final,
-        "greedy": measures.summarise(greedy, bounds),
-        "sampled": measures.summarise(sampled, bounds),
+        **written,
         "versions": checkpoint.versions(),
     }
     if config.stage == "pretrain" and config.causal and not np.isnan(final["board_floor"]):
-        walls = held_out.walls[:JUDGED]
+        walls = corpus.banks(config)[0].walls[:JUDGED]
         far = measures.divergence(config, params, walls, text.SOLUTION)
         summary["board_divergence"] = {"sum": float(far.sum()), "cells": far.tolist()}
     return summary, greedy
+
+
+def write_paths(
+    config: LanguageConfig, params: Params, key: PRNGKey, paths: int | None = None
+) -> tuple[dict[str, Any], Verdicts]:
+    """Let a model write paths in held-out mazes, from and to cells drawn at random.
+
+    Args:
+        config: of the model.
+        params: its weights.
+        key: consumed.
+        paths: how many, in one maze after the other and again from the first; None: one in each
+            maze, but at most ``JUDGED``.
+
+    Returns:
+        What became of them, by their length, ``greedy`` and ``sampled``; and the greedy paths.
+    """
+    held_out, _ = corpus.banks(config)
+    paths = min(JUDGED, len(held_out)) if paths is None else paths
+    parts: list[tuple[Verdicts, Verdicts]] = []
+    for first in range(0, paths, JUDGED):
+        indices = jnp.arange(first, min(first + JUDGED, paths)) % len(held_out)
+        key_part = jax.random.fold_in(key, first) if first else key
+        # The same ends in both.
+        greedy, sampled = (
+            generation.judge(config, params, held_out, indices, temperature, key_part)
+            for temperature in (0.0, 1.0)
+        )
+        parts.append((greedy, sampled))
+    greedy, sampled = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    bounds = tuple(range(8, int(np.max(greedy.moves)), 8))
+    return {
+        "greedy": measures.summarise(greedy, bounds),
+        "sampled": measures.summarise(sampled, bounds),
+    }, greedy
 
 
 def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:

@@ -45,6 +45,12 @@ def _floor(nats: float) -> str:
 
 
 def report(summary: dict[str, Any], out: Path) -> None:
+    """Print what a training came to."""
+    report_paths(summary)
+    console.print_line(f"{summary['seconds']} s of training; everything is in {out}")
+
+
+def report_paths(summary: dict[str, Any]) -> None:
     """Print what became of the paths that a language model wrote, by their length."""
     paths = summary["greedy"]["paths"]
     title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
@@ -58,4 +64,3 @@ def report(summary: dict[str, Any], out: Path) -> None:
         said = [f"{x['mean']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in cells]
         table.add_row(name, f"{group['paths']:,}", *said)
     console.print_table(table)
-    console.print_line(f"{summary['seconds']} s of training; everything is in {out}")
