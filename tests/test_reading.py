@@ -73,7 +73,7 @@ def test_its_pictures_are_drawn_again(chain):
 def test_a_model_is_judged_again_by_other_paths(chain, monkeypatch):
     code, out, err = run_here("evaluate", "lm", cwd=chain)
     assert (code, err) == (0, "")
-    assert "shortest paths written in 20 held-out mazes" in out
+    assert "20 paths written in 20 held-out mazes" in out
     summary = json.loads((chain / "lm" / "summary.json").read_text())
     again = json.loads((chain / "lm" / "evaluation.json").read_text())
     assert {name: again[name] for name in ("greedy", "sampled")} == {
@@ -85,6 +85,7 @@ def test_a_model_is_judged_again_by_other_paths(chain, monkeypatch):
     found, paths = reading.write_paths(model.config, model.state.params, KEY, 48)
     assert_same_bits(jax.tree.map(lambda x: x[:16], paths), whole)
     assert sum(x["paths"] for x in found["sampled"]["by_moves"].values()) == 48
+    assert found["mazes"] == 20
     prompts = np.asarray(paths.tokens)[:, : text.prompt_length(model.config.cells)]
     ends, mazes = prompts[:, [text.GOAL_AT, text.AGENT_AT]], prompts[:, : text.GOAL_AT]
     assert (mazes[:20] == mazes[20:40]).sum(axis=1).min() == model.config.cells + 2, "in turn"

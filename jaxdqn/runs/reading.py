@@ -203,7 +203,8 @@ def write_paths(
             maze, but at most ``JUDGED``.
 
     Returns:
-        What became of them, by their length, ``greedy`` and ``sampled``; and the greedy paths.
+        In how many mazes, and what became of them, by their length, ``greedy`` and ``sampled``;
+        and the greedy paths.
     """
     held_out, _ = corpus.banks(config)
     paths = min(JUDGED, len(held_out)) if paths is None else paths
@@ -220,6 +221,7 @@ def write_paths(
     greedy, sampled = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     bounds = tuple(range(8, int(np.max(greedy.moves)), 8))
     return {
+        "mazes": min(paths, len(held_out)),
         "greedy": measures.summarise(greedy, bounds),
         "sampled": measures.summarise(sampled, bounds),
     }, greedy

@@ -52,8 +52,8 @@ def report(summary: dict[str, Any], out: Path) -> None:
 
 def report_paths(summary: dict[str, Any]) -> None:
     """Print what became of the paths that a language model wrote, by their length."""
-    paths = summary["greedy"]["paths"]
-    title = f"shortest paths written in {paths:,} held-out mazes [95 % interval]"
+    paths, mazes = summary["greedy"]["paths"], summary["mazes"]
+    title = f"{paths:,} paths written in {mazes:,} held-out mazes [95 % interval]"
     table = Table(title=title, title_justify="left")
     for head in ("moves", "paths", "exactly shortest", "solved", "shortest, sampled"):
         table.add_column(head, justify="right", no_wrap=True)
