@@ -277,13 +277,15 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
 
 
 def test_seeds_that_halted_are_said_of_settings_that_are_trained(tmp_path, capsys):
-    wild = small(env_params={"step_cost": 3e38})
+    wild = small(env_params={"step_cost": 3e38}, epsilon_steps=10_000)
     (tmp_path / "wild.toml").write_text(to_toml(wild))
     (tmp_path / "tame.toml").write_text(to_toml(small()))
     paths = [str(tmp_path / f"{name}.toml") for name in ("tame", "wild")]
     out = tmp_path / "both"
     compare.main([*paths, "--seeds", "2", "--measure", "q_error", "--out", str(out)])
-    assert "wild: loss or network of seeds 0, 1 left the finite numbers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{paths[1]}: note: epsilon" in said
+    assert "wild: loss or network of seeds 0, 1 left the finite numbers" in said
     assert json.loads((out / "comparison.json").read_text())["halted"] == {"wild": [0, 1]}
 
 

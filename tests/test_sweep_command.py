@@ -20,7 +20,7 @@ from jaxdqn import ConfigError, plots
 from jaxdqn.commands import sweep, swept, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import memory
-from jaxdqn.runs import halving, long_form, provenance, ranking, shelf, sweep_console
+from jaxdqn.runs import console, halving, long_form, provenance, ranking, shelf, sweep_console
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
 
@@ -323,6 +323,20 @@ def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypat
     for command in (["evaluate", "chunks", "--episodes", 2], ["plot", "chunks", "--seed", 3]):
         code, _, err = run_here(*command, cwd=folder)
         assert (code, err) == (0, ""), command
+
+
+def test_what_may_not_be_meant_is_said_once_for_all_settings(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "watch", lambda *_: 0)
+    words = [str(folder / "tiny.toml"), "--epsilon_steps", "100", "10000", "--discount", "0.5", "1"]
+    assert sweep.main(words) == 0
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith("note on 2 of 4 settings: epsilon")
+    far = [small(epsilon_steps=10_000 + number) for number in range(7)]
+    *lines, last = console.notes_on([small(), *far, far[3]])
+    assert len(lines) == console.MOST_NOTES
+    assert lines[0].startswith("note on 2 of 9 settings: epsilon")
+    assert last == "note: 2 more such notes"
+    assert console.notes_on([small(), small()]) == []
 
 
 def test_what_is_established_holds_for_all_settings_at_once():

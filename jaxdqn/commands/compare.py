@@ -126,6 +126,8 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
             return progress.show(moment)
 
         say = partial(console.say, path)
+        for note in console.notes_on([config]):
+            say(note)
         trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=watch)
     metrics, along = trained.results.sweep().metrics, np.sum(list(times.values()), axis=0)
     seconds = time.perf_counter() - began

@@ -73,6 +73,9 @@ def main(arguments: list[str]) -> int:
     chosen, found = parse(arguments)
     need_folder(chosen.out)
     out = chosen.out or folder.by_time(f"{chosen.config_file.stem}-sweep")
+    if processes.is_first():
+        for note in console.notes_on([found.of(cell) for cell in range(len(found.settings))]):
+            console.print_line(note)
     return watch(out, found, chosen.looking)
 
 

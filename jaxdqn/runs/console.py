@@ -1,7 +1,8 @@
 """What a person sees while a training runs: rich progress and tables."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from jaxdqn.runs import signals
 # Folders and settings may be called anything, "[/b]" and ":smile:" too.
 _CONSOLE = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 _ERRORS = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
+MOST_NOTES = 5
+"""Most sentences on settings before a training."""
 _ROWS = {
     "success": "success rate",
     "spl": "SPL",
@@ -57,9 +60,26 @@ def announce(config: Config, seeds: range, out: Path) -> None:
         f"each seed: {plan.env_steps:,} steps{asked}, {warmup}"
         f"{plan.updates:,} updates of {plan.batch_size}{replay}"
     )
-    for note in notes(config) + environment.notes(config):
-        _CONSOLE.print(f"note: {note}")
+    for note in notes_on([config]):
+        _CONSOLE.print(note)
     _CONSOLE.print(f"run folder: {out}\ncompiling …")
+
+
+def notes_on(settings: Sequence[Config]) -> list[str]:
+    """Return lines on what is honoured though it may not be meant, those of most settings first.
+
+    Of many settings there may be as many sentences; the last line then counts those left out.
+    """
+    found = Counter(
+        note for config in settings for note in notes(config) + environment.notes(config)
+    )
+    lines = [
+        f"note{'' if times == len(settings) else f' on {times} of {len(settings)} settings'}: "
+        f"{note}"
+        for note, times in found.most_common(MOST_NOTES)
+    ]
+    left = len(found) - len(lines)
+    return [*lines, f"note: {counted(left, 'more such note')}"] if left else lines
 
 
 class Progress(signals.Held):
