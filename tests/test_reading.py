@@ -49,6 +49,7 @@ def test_a_run_folder_has_figures_and_pictures(chain):
             with Image.open(chain / name / picture) as image:
                 assert min(image.size) > 300
         summary = json.loads((chain / name / "summary.json").read_text())
+        assert {"jaxlib", "numpy"} < summary["versions"].keys()
         assert summary["greedy"]["paths"] == 20
         assert sum(x["paths"] for x in summary["greedy"]["by_moves"].values()) == 20
         rows = (chain / name / "metrics.csv").read_text().splitlines()

@@ -21,6 +21,7 @@ from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
 from jaxdqn.runs import checkpoint, files, folder
+from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params, PRNGKey
 
 FILE = "language.npz"
@@ -181,7 +182,7 @@ def judge(reading: Reading) -> tuple[dict[str, Any], Verdicts]:
         "weights": sum(x.size for x in jax.tree.leaves(params)),
         "final": final,
         **written,
-        "versions": checkpoint.versions(),
+        **provenance(),
     }
     if config.stage == "pretrain" and config.causal and not np.isnan(final["board_floor"]):
         walls = corpus.banks(config)[0].walls[:JUDGED]
