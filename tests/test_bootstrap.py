@@ -18,7 +18,8 @@ def target(follows, head, transition, outputs_tm1, target_tm1, target_t, online_
     def loss(outputs):
         return heads.temporal_difference_loss(
             head, follows, transition, outputs, target_t,
-            online_t=lambda: head.mean(online_t), target_tm1=lambda: head.mean(target_tm1),
+            online_t=lambda: head.mean(online_t), target_at_midpoints_t=lambda: None,
+            target_tm1=lambda: head.mean(target_tm1),
         )[0]  # fmt: skip
 
     a_tm1 = transition.a_tm1

@@ -39,7 +39,8 @@ def ours(head, double):
     def loss(tm1, target, selector, r_t, discount_t, a_tm1):
         return heads.temporal_difference_loss(
             head, bootstrap.greedy(double), Transition(None, a_tm1, r_t, discount_t, None), tm1,
-            target, online_t=lambda: head.mean(selector), target_tm1=lambda: None,
+            target, online_t=lambda: head.mean(selector), target_at_midpoints_t=lambda: None,
+            target_tm1=lambda: None,
         )[0]  # fmt: skip
 
     return jax.jit(jax.vmap(jax.value_and_grad(loss)))
@@ -108,6 +109,23 @@ def test_the_implicit_loss_equals_rlax_at_any_fractions():
         target.swapaxes(1, 2), 1.0,
     )  # fmt: skip
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sure", [0, 1])
+def test_drawn_fractions_judge_an_action_but_do_not_choose_it(sure):
+    """Else whichever action the draw flatters would be taken, and overestimated."""
+    head = distributions.implicit_quantile(WIDTH)
+    flattered = jnp.stack([jnp.full(WIDTH, 1.0 - sure), jnp.full(WIDTH, float(sure))])
+    target_t = jnp.concatenate([flattered, jnp.full((2, WIDTH), 0.5)], axis=1)
+    outputs = jnp.concatenate([jnp.zeros((2, WIDTH)), jnp.full((2, WIDTH), 0.5)], axis=1)
+    transition = Transition(None, jnp.int32(0), jnp.float32(0), jnp.float32(1), None)
+    losses = [
+        heads.temporal_difference_loss(
+            head, bootstrap.greedy(False), transition, outputs, target_t, online_t=lambda: None,
+            target_at_midpoints_t=lambda at=at: jax.nn.one_hot(at, 2), target_tm1=lambda: None,
+        )[1] for at in (sure, 1 - sure)
+    ]  # fmt: skip
+    assert [float(surprise) for surprise in losses] == [1.0, 0.0]
 
 
 def test_projection_keeps_the_mean_of_what_lies_within():

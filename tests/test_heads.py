@@ -17,7 +17,8 @@ def loss_of(outputs_tm1, a_tm1, r_t, discount_t, target_t, online_t, double):
     transition = Transition(None, a_tm1, r_t, discount_t, None)
     return heads.temporal_difference_loss(
         HEAD, bootstrap.greedy(double), transition, outputs_tm1, target_t,
-        online_t=lambda: HEAD.mean(online_t), target_tm1=lambda: None,
+        online_t=lambda: HEAD.mean(online_t), target_at_midpoints_t=lambda: None,
+        target_tm1=lambda: None,
     )[0]  # fmt: skip
 
 

@@ -102,6 +102,23 @@ def test_a_table_of_the_true_quantiles_is_at_no_distance_and_one_moved_by_1_at_1
     assert found == pytest.approx([0.0, 1.0], abs=0.1)
 
 
+@pytest.mark.parametrize("cost", [1.0, -1.0, 0.0])
+def test_returns_beyond_what_is_compared_have_no_distance(cost):
+    """Who runs into a wall for ever pays for it, or earns, for ever."""
+    paid = {"reward_noise": 0.0, "step_cost": cost}
+    found = []
+    for discount in (0.9, 0.999, 0.9999, 1.0):
+        config = tabular("quantile", quantiles=4, discount=discount, env_params=paid)
+        params = jax.tree.map(jnp.zeros_like, jaxdqn.init(config, KEY).agent.params)
+        found.append(float(jaxdqn.evaluate(config, params, KEY).return_distance))
+    # To learn nothing is right where nothing is paid.
+    assert found[:2] == pytest.approx([10 * abs(cost), 1_000 * abs(cost)], rel=1e-2, abs=1e-2)
+    if cost:
+        assert np.isnan(found[2:]).all()
+    else:
+        assert found[2] == pytest.approx(0.0, abs=1e-2)
+
+
 @pytest.mark.parametrize("head", [
     {"head": "quantile", "quantiles": 20, "huber_delta": 0.05},
     pytest.param({"head": "categorical", "v_min": 0.0, "v_max": 15.0}, marks=pytest.mark.slow),

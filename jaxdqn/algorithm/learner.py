@@ -94,6 +94,7 @@ def transition_loss(
         outputs(params, transition.obs_tm1, key_tm1),
         outputs(target_params, transition.obs_t, key_t),
         online_t=lambda: q_values(fixed, transition.obs_t),
+        target_at_midpoints_t=lambda: q_values(target_params, transition.obs_t),
         target_tm1=lambda: q_values(target_params, transition.obs_tm1),
     )
 

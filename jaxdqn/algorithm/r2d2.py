@@ -133,14 +133,18 @@ def sequence_loss(
         transition: Transition, outputs_tm1: Array, target_tm1: Array, key: PRNGKey
     ) -> tuple[Array, Array, Array]:
         obs_t, memory_t, target_memory_t = transition.obs_t
-        online_t = network.apply(fixed, memory_t, obs_t, False, None)[0]
+
+        def values_t(params: Params, memory_t: Any) -> Array:
+            return head.mean(network.apply(params, memory_t, obs_t, False, None)[0])
+
         return heads.temporal_difference_loss(
             head,
             bootstrap,
             transition.replace(discount_t=config.discount * transition.discount_t),
             outputs_tm1,
             network.apply(target_params, target_memory_t, obs_t, False, key)[0],
-            online_t=lambda: head.mean(online_t),
+            online_t=lambda: values_t(fixed, memory_t),
+            target_at_midpoints_t=lambda: values_t(target_params, target_memory_t),
             target_tm1=lambda: head.mean(target_tm1),
         )
 

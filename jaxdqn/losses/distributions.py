@@ -60,7 +60,8 @@ class ImplicitQuantileSettings(struct.PyTreeNode):
     """Quantiles of the return at random fractions, which the network is asked at (IQN)."""
 
     fractions: int = static(32, low=1)
-    """Quantiles drawn for a loss of either network, or to explore; evaluation has midpoints."""
+    """Quantiles drawn for a loss of either network, or to explore. What follows a step is chosen at
+    midpoints, as in evaluation."""
     huber_delta: Float = leaf(1.0, low=1e-8)
     """Error at which the loss turns from quadratic to linear."""
 

@@ -76,6 +76,7 @@ def temporal_difference_loss(
     outputs_tm1: Array,
     target_t: Array,
     online_t: Values,
+    target_at_midpoints_t: Values,
     target_tm1: Values,
 ) -> tuple[Array, Array, Array]:
     """Return the loss ``[]``, the surprise ``[]`` and the action's value ``[]`` of one transition.
@@ -87,10 +88,13 @@ def temporal_difference_loss(
         outputs_tm1: online outputs before the step, ``[A, K]``; the gradient flows through these.
         target_t: target network's outputs after the step, ``[A, K]``.
         online_t: online action values after the step.
+        target_at_midpoints_t: target network's, where its outputs stand at drawn fractions: what
+            they happen to make of an action must not be what it is chosen for, as well.
         target_tm1: target network's action values before the step.
     """
     a_tm1 = transition.a_tm1
-    weights = bootstrap.weights(online_t, lambda: head.mean(target_t))
+    chosen_by = target_at_midpoints_t if head.at_fractions else lambda: head.mean(target_t)
+    weights = bootstrap.weights(online_t, chosen_by)
     worth = target_t + bootstrap.shift(weights)[:, None]
     # Sums over masks, not indices: the transpose of an index is a scatter.
     chosen_tm1 = jnp.sum(outputs_tm1 * jax.nn.one_hot(a_tm1, len(outputs_tm1))[:, None], axis=0)

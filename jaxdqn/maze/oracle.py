@@ -12,8 +12,11 @@ from jaxdqn.types import Array
 if TYPE_CHECKING:
     from jaxdqn.maze.env import Maze, MazeParams
 
-LEVELS = 512
-"""Returns on which distributions are compared."""
+THRESHOLDS = 512
+"""Returns at which distributions are compared."""
+
+HORIZON = 1_000.0
+"""Steps, each of them counted whole, whose returns the thresholds span."""
 
 AT_ONCE = 16
 """Levels consulted at once: 128 of 13×13 with a residual network of 64 channels took 56 GB."""
@@ -130,7 +133,8 @@ def return_distance(
 
     It is that at the start of the bank's first level, of the action which is best there on
     average; the true distribution is that of acting so in every cell, with the maze's slips and
-    its noise of rewards, exact to ``solve.shortfall``'s spacing.
+    its noise of rewards, exact to ``solve.shortfall``'s spacing. It is NaN where returns go beyond
+    what ``HORIZON`` steps come to, those of a policy that never ends with a discount near 1.
 
     Args:
         maze: the environment.
@@ -146,16 +150,19 @@ def return_distance(
     learned, chance = found[start, actions[start]], chances[start, actions[start]]
     low, high = _bounds(model, params.reward_noise)
     low, high = jnp.minimum(low, learned.min()), jnp.maximum(high, learned.max())
-    levels = jnp.linspace(low, jnp.maximum(high, low + 1e-3), LEVELS)
-    true = solve.shortfall(model, params.reward_noise, actions, levels)[start]
-    short = jnp.maximum(levels[:, None] - learned[None, :], 0.0) @ chance
+    thresholds = jnp.linspace(low, jnp.maximum(high, low + 1e-3), THRESHOLDS)
+    true = solve.shortfall(model, params.reward_noise, actions, thresholds)[start]
+    short = jnp.maximum(thresholds[:, None] - learned[None, :], 0.0) @ chance
     # The slope of a shortfall is a distribution function; between two is the distance.
-    return jnp.sum(jnp.abs(jnp.diff(short) - jnp.diff(true)))
+    distance = jnp.sum(jnp.abs(jnp.diff(short) - jnp.diff(true)))
+    spacing = thresholds[1] - thresholds[0]
+    within = (true[0] <= spacing) & (true[-1] - true[-2] >= 0.99 * spacing)
+    return jnp.where(within, distance, jnp.nan)
 
 
 def _bounds(model: solve.Model, noise: float | Array) -> tuple[Array, Array]:
-    """Return what no return is below or above."""
-    steps = 1.0 / jnp.maximum(1.0 - model.discount, 1e-3)
+    """Return what no return of at most ``HORIZON`` steps, discounted, is below or above."""
+    steps = jnp.minimum(1.0 / jnp.maximum(1.0 - model.discount, 1e-9), HORIZON)
     last = model.rewards[model.goal]
     others = jnp.where(jnp.arange(len(model.rewards)) == model.goal, 0.0, model.rewards)
     noise = jnp.abs(noise)

@@ -152,34 +152,34 @@ def stochastic_value(model: Model, probabilities: Array) -> Array:
     return jnp.where(_moving(model, values, swept), jnp.nan, values)
 
 
-def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array) -> Array:
-    """Return how much a policy's return is expected to fall short of levels, ``[H * W, N]``.
+def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Array) -> Array:
+    """Return how much a policy's return is expected to fall short of thresholds, ``[H * W, N]``.
 
-    That is ``E[max(x - G, 0)]`` for each level x, which says all about the distribution of G: its
-    slope is the probability of a return below x. A return of ``r + discount * G`` falls short of x
-    by ``discount`` times what G does of ``(x - r) / discount``, so the distribution is found by
-    backups as values are (Bellman, 1957); between levels it is taken for linear, which moves no
-    mean and leaves a distance of at most ``spacing / (2 sqrt(1 - discount²))``.
+    That is ``E[max(x - G, 0)]`` for each threshold x, which says all about the distribution of G:
+    its slope is the probability of a return below x. A return of ``r + discount * G`` falls short
+    of x by ``discount`` times what G does of ``(x - r) / discount``, so the distribution is found
+    by backups as values are (Bellman, 1957); between thresholds it is taken for linear, which moves
+    no mean and leaves a distance of at most ``spacing / (2 sqrt(1 - discount²))``.
 
     Args:
         model: the maze.
         noise: added to or taken from each reward, with even chances.
         actions: what the policy does in each cell, int ``[H * W]``.
-        levels: evenly spaced, rising, of which none of the returns lies outside, ``[N]``.
+        thresholds: evenly spaced, rising, of which none of the returns lies outside, ``[N]``.
     """
-    spacing = levels[1] - levels[0]
+    spacing = thresholds[1] - thresholds[0]
     discount = jnp.maximum(model.discount, 1e-6)
     cells = jnp.arange(len(actions))
-    nothing = jnp.maximum(levels, 0.0)
+    nothing = jnp.maximum(thresholds, 0.0)
     # Most mazes have no noise, of which both signs would be the same.
     signs = jnp.where(noise == 0.0, 1, 2)
 
     def after(kept: Array, reward: Array) -> Array:
-        wanted = (levels - reward) / discount
-        place = jnp.clip((wanted - levels[0]) / spacing, 0.0, len(levels) - 1.0)
-        below = jnp.minimum(place.astype(jnp.int32), len(levels) - 2)
+        wanted = (thresholds - reward) / discount
+        place = jnp.clip((wanted - thresholds[0]) / spacing, 0.0, len(thresholds) - 1.0)
+        below = jnp.minimum(place.astype(jnp.int32), len(thresholds) - 2)
         part = place - below
-        beyond = jnp.maximum(wanted - levels[-1], 0.0)
+        beyond = jnp.maximum(wanted - thresholds[-1], 0.0)
         return discount * ((1 - part) * kept[below] + part * kept[below + 1] + beyond)
 
     def sweep(kept: Array) -> Array:
@@ -196,10 +196,10 @@ def shortfall(model: Model, noise: float | Array, actions: Array, levels: Array)
         sideways = arrived[jnp.take_along_axis(model.successors, sides, axis=1)].mean(axis=1)
         return (1.0 - model.slip) * arrived[straight] + model.slip * sideways
 
-    start = jnp.broadcast_to(nothing, (len(actions), len(levels)))
+    start = jnp.broadcast_to(nothing, (len(actions), len(thresholds)))
     left = 1e-4
     # What is still to come is at most what came last, discounted for ever.
-    enough = left * (levels[-1] - levels[0]) * (1.0 - discount) / discount
+    enough = left * (thresholds[-1] - thresholds[0]) * (1.0 - discount) / discount
     return _repeat(sweep, start, _sweeps(model.discount, left), enough)
 
 
