@@ -1,5 +1,6 @@
 """Statistics against scipy and rliable, and against what they promise."""
 
+import itertools
 from functools import partial
 from unittest import mock
 
@@ -293,12 +294,17 @@ def test_intervals_are_students():
     assert np.isnan(student.student_interval(np.array([np.nan]))[0])
 
 
+def established(x, y, paired):
+    """What is established of two settings that are compared with nothing else."""
+    return student.established(x, y, student.spread(np.stack([x, y])), paired=paired)
+
+
 @pytest.mark.parametrize("paired", [True, False])
 def test_of_what_is_not_finite_no_interval_is_known(paired):
     for x in ([1.0, np.inf, 2.0], [np.inf] * 3, [np.inf, -np.inf, 0.0]):
         for y in ([1.0, 2.0, 3.0], [np.inf, np.inf, 1.0]):
             assert np.isnan(student.student_difference(x, y, paired=paired)[1:]).all()
-            assert student.established(x, y, paired=paired) == 0
+            assert established(x, y, paired) == 0
         assert np.isnan(student.student_interval(np.array(x))[1:]).all()
     assert student.student_difference([np.inf, 0.0], [1.0, 2.0], paired=paired).mean == np.inf
 
@@ -308,11 +314,11 @@ def test_of_what_is_not_finite_no_interval_is_known(paired):
 def test_of_what_is_alike_hardly_anything_is_called_established(seeds, paired):
     """As often as 95 % intervals miss, also of three seeds; a resampled one misses 23 % there."""
     pairs = np.random.default_rng(seeds).normal(size=(2_000, 2, seeds))
-    wrong = np.mean([student.established(x, y, paired=paired) != 0 for x, y in pairs])
+    wrong = np.mean([established(x, y, paired) != 0 for x, y in pairs])
     assert wrong < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000)
-    clear = [student.established(x + 30, y, paired=paired) for x, y in pairs[:100]]
+    clear = [established(x + 30, y, paired) for x, y in pairs[:100]]
     assert np.mean(np.equal(clear, 1)) > 0.95
-    assert student.established(*pairs[0] - [[30], [0]], paired=paired) == -1
+    assert established(*pairs[0] - [[30], [0]], paired) == -1
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -320,10 +326,41 @@ def test_scores_that_are_all_alike_tell_apart_as_many_as_chance_needs(paired):
     """Six signs, or four and four exchanged, are rarer than 1 in 20; five, or three, aren't."""
     few, many = (5, 6) if paired else (3, 4)
     for count, expected in ((few, 0), (many, 1)):
-        found = student.established(np.ones(count), np.zeros(count), paired=paired)
+        found = established(np.ones(count), np.zeros(count), paired)
         assert found == expected
-        assert student.established(np.zeros(count), np.ones(count), paired=paired) == -expected
-    assert student.established(np.ones(9), np.ones(9), paired=paired) == 0
+        assert established(np.zeros(count), np.ones(count), paired) == -expected
+    assert established(np.ones(9), np.ones(9), paired) == 0
+
+
+def test_of_two_seeds_nothing_is_established():
+    assert established(np.array([1.0, 1.001]), np.array([0.0, 0.001]), True) == 0
+    assert established(np.array([1.0, 1.001, 1.0]), np.array([0.0, 0.001, 0.0]), True) == 1
+
+
+def test_of_two_settings_all_together_tell_what_the_pair_tells():
+    x, y = np.random.default_rng(0).normal([[0.5], [0.0]], size=(2, 7))
+    both = student.spread(np.stack([x, y]))
+    np.testing.assert_allclose(
+        student.among(x, y, both, paired=True), student.student_difference(x, y, paired=True)
+    )
+    equal = stats.ttest_ind(x, y).confidence_interval(0.95)  # of one variance
+    welch = student.student_difference(x, y, paired=False)
+    assert student.among(x, y, both, paired=False) == max(
+        welch, (x.mean() - y.mean(), *equal), key=lambda found: found[2] - found[1]
+    )
+
+
+def test_the_spread_of_all_settings_is_that_of_an_analysis_of_variance():
+    """Of blocks the residual, else what is within; by pairs and all together, in plain NumPy."""
+    scores = np.random.default_rng(0).normal(size=(5, 6)) + np.arange(6)
+    found = student.spread(scores)
+    pairs = [np.var(one - other, ddof=1) for one, other in itertools.combinations(scores, 2)]
+    assert found.paired == pytest.approx((np.mean(pairs), 4 * 5))
+    assert found.independent == pytest.approx((2 * scores.var(axis=1, ddof=1).mean(), 5 * 5))
+    scores[2, 0] = np.nan
+    gone = student.spread(np.concatenate([scores, np.full((1, 6), np.inf)]))
+    assert gone.paired == pytest.approx(student.spread(scores[:, 1:]).paired)
+    assert gone.independent[1] == 5 * 5 - 1
 
 
 @pytest.mark.parametrize("seeds", [9, 6])

@@ -353,6 +353,24 @@ def test_what_is_established_holds_for_all_settings_at_once():
     assert not any(ranking.established(ranked(alike), "r")), "four times the same sign is no proof"
 
 
+@pytest.mark.parametrize("settings", [2, 8, 20])
+@pytest.mark.parametrize("seeds", [3, 4, 8])
+def test_settings_that_find_a_policy_by_chance_are_rarely_told_apart(settings, seeds):
+    """Of a few seeds some settings have found it in all, and some in none."""
+    rng, wrong, tries = np.random.default_rng(seeds), 0, 300
+    for _ in range(tries):
+        found = rng.integers(2, size=(settings, seeds)) + rng.normal(0, 0.01, (settings, seeds))
+        wrong += any(ranking.established(ranked(found), "r"))
+    assert wrong / tries <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / tries)
+
+
+def test_a_setting_that_diverges_hides_nothing_of_the_others():
+    clear = np.random.default_rng(0).normal(size=(20, 16))
+    clear[7] += 20.0
+    clear[3] = -1e7 + 1e6 * clear[3]
+    assert all(ranking.established(ranked(clear), "r"))
+
+
 def test_the_first_of_a_ranking_that_is_worse_where_both_have_seeds_is_not_called_better():
     """By the seeds of its own it is first, as after a sweep that was stopped."""
     few, many = np.array([10.0, 10.01, 9.99]), np.array([11.0, 11.02, 11.0, *np.zeros(13)])

@@ -81,7 +81,7 @@ class Verdict(NamedTuple):
     Attributes:
         improvement: probability that a seed of this one is better than one of the first.
         difference: of the scores' means, this minus the first (Student, 1908, of pairs; Welch,
-            1947, where seeds are taken as independent).
+            1947, where seeds are taken as independent; wider where ``student.among`` is).
         established: whether there is a difference.
         seeds_needed: of each, to establish a difference as large as the one observed; where it
             isn't, more than there are.
@@ -224,23 +224,38 @@ def matched(one: Contender, other: Contender, x: np.ndarray, y: np.ndarray) -> M
     return Matched(x[next(places)], y[next(places)], shared, paired=True)
 
 
+def spread(contenders: Sequence[Contender], values: Sequence[np.ndarray]) -> student.Spread:
+    """Return how scores vary, by those of all contenders, ``[S]`` each."""
+    seeds = sorted({seed for contender in contenders for seed in contender.seeds})
+    table = np.full((len(contenders), len(seeds)), np.nan)
+    for row, contender, scores in zip(table, contenders, values, strict=True):
+        row[np.searchsorted(seeds, list(contender.seeds))] = scores
+    return student.spread(table)
+
+
 def judge(
-    first: Contender, other: Contender, measure: str, x: np.ndarray, y: np.ndarray, others: int = 1
+    first: Contender,
+    other: Contender,
+    measure: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    spread: student.Spread,
+    others: int = 1,
 ) -> Verdict:
     """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``.
 
-    Means as ``matched`` has it. The errors of all ``others`` that are compared with the first
-    together stay below ``ERROR`` (Bonferroni).
+    Means as ``matched`` has it, with the ``spread`` of all contenders. The errors of all ``others``
+    that are compared with the first together stay below ``ERROR`` (Bonferroni).
     """
     sign = -1 if lower_is_better(measure) else 1
     better = [sign * sized(measure, values) for values in (x, y)]
     pair = matched(other, first, x, y)
     how: Any = {"paired": pair.paired, "confidence": 1 - ERROR / others}
-    is_so = student.established(pair.x, pair.y, **how) != 0
+    is_so = student.established(pair.x, pair.y, spread, **how) != 0
     needed = float(statistics.seeds_needed(pair.x, pair.y, **how))
     return Verdict(
         improvement=statistics.improvement(jax.random.key(0), *better),
-        difference=student.student_difference(pair.x, pair.y, **how),
+        difference=student.among(pair.x, pair.y, spread, **how),
         established=is_so,
         # Of few seeds it says about as many as there are, where luck would have to help.
         seeds_needed=needed if is_so else max(needed, min(pair.counts) + 1.0),
@@ -269,24 +284,21 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
     pairs, or scores of each, were ``compared``.
     """
     content: dict[str, Mapping[str, Any]] = {}
-    (first, *others), until = contenders, common_seconds(contenders)
-    before = scores(first, measure, score)
-    figures = partial(_figures, first, len(others), measure)
-    for contender in contenders:
+    until = common_seconds(contenders)
+    values = [scores(contender, measure, score) for contender in contenders]
+    figures = partial(_figures, contenders, measure)
+    for place, contender in enumerate(contenders):
         steps, along = _steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
             "seeds": len(contender.seeds),
             "seed_numbers": list(contender.seeds),
             "seconds": contender.seconds,
             "env_steps_per_second": math.nan if along is None else steps / float(along[-1]),
-            **figures(contender, scores(contender, measure, score), before),
+            **figures(place, values),
         }
         if until is not None:
             assert contender.along is not None
-            values, beside = (
-                scores_by_seconds(each, measure, until) for each in (contender, first)
-            )
-            found = figures(contender, values, beside)
+            found = figures(place, [scores_by_seconds(one, measure, until) for one in contenders])
             # Seeds were timed once, all together: how sure their seconds are isn't known.
             found.pop("established", None)
             entry["by_seconds"] = {
@@ -297,23 +309,20 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
 
 
 def _figures(
-    first: Contender,
-    others: int,
-    measure: str,
-    contender: Contender,
-    values: np.ndarray,
-    before: np.ndarray,
+    contenders: Sequence[Contender], measure: str, place: int, values: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Return what scores ``values [S]`` come to, and beside those of the first, ``before [S]``."""
-    low, high = statistics.bootstrap_interval(jax.random.key(0), values, statistics.iqm)
+    """Return what one's scores come to, of those of all, and beside those of the first."""
+    others, own = len(contenders) - 1, values[place]
+    low, high = statistics.bootstrap_interval(jax.random.key(0), own, statistics.iqm)
     found = {
-        "measured": int(np.sum(~np.isnan(values))),
-        "infinite": int(np.sum(np.isinf(values))),
-        "iqm": float(statistics.iqm(values)), "low": float(low), "high": float(high),
+        "measured": int(np.sum(~np.isnan(own))),
+        "infinite": int(np.sum(np.isinf(own))),
+        "iqm": float(statistics.iqm(own)), "low": float(low), "high": float(high),
     }  # fmt: skip
-    if contender is first:
+    if not place:
         return found
-    verdict = judge(first, contender, measure, values, before, others)
+    all_of_them = spread(contenders, values)
+    verdict = judge(contenders[0], contenders[place], measure, own, values[0], all_of_them, others)
     return found | {
         "improvement": [float(x) for x in verdict.improvement],
         "difference": [float(x) for x in verdict.difference],

@@ -20,6 +20,22 @@ class Interval(NamedTuple):
     high: float
 
 
+class Spread(NamedTuple):
+    """How far one score of X minus one of Y is from what is expected, by all that were compared.
+
+    Attributes:
+        paired: variance where both have the same seed; its degrees of freedom.
+        independent: where they don't; likewise.
+    """
+
+    paired: tuple[float, float]
+    independent: tuple[float, float]
+
+
+FEWEST = 3
+"""Scores of which anything can be established: two that are alike by chance are not rare."""
+
+
 def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interval:
     """Estimate the mean (Student, 1908); the ends are NaN of fewer than two scores.
 
@@ -59,16 +75,77 @@ def student_difference(
     return _around(middle, error, freedom, confidence)
 
 
-def established(x: np.ndarray, y: np.ndarray, *, paired: bool, confidence: float = 0.95) -> int:
+def spread(scores: np.ndarray) -> Spread:
+    """Pool what all settings tell of how scores vary (Fisher, 1925).
+
+    Args:
+        scores: of each setting ``[K, N]``, those of a seed in one column; NaN where there is none.
+            Settings with scores that are infinite say nothing.
+    """
+    scores = np.asarray(scores, np.float64)
+    scores = scores[~np.isinf(scores).any(axis=1)]
+    counts = np.sum(~np.isnan(scores), axis=1)
+    scores, counts = scores[counts > 1], counts[counts > 1]
+    freedom = float(np.sum(counts - 1))
+    if not freedom:
+        return Spread((0.0, 1.0), (0.0, 1.0))
+    within = scores - np.nanmean(scores, axis=1, keepdims=True)
+    independent = (2 * float(np.nansum(within**2)) / freedom, freedom)
+    whole = scores[:, ~np.isnan(scores).any(axis=0)]
+    blocks = float((len(whole) - 1) * (whole.shape[1] - 1))
+    if blocks <= 0:
+        return Spread(independent, independent)
+    rest = whole - whole.mean(axis=1, keepdims=True) - whole.mean(axis=0) + whole.mean()
+    return Spread((2 * float(np.sum(rest**2)) / blocks, blocks), independent)
+
+
+def among(
+    x: np.ndarray, y: np.ndarray, spread: Spread, *, paired: bool, confidence: float = 0.95
+) -> Interval:
+    """Estimate the mean of X minus that of Y, two of several settings that are compared.
+
+    The wider one of ``student_difference`` and of the interval by the spread of all settings. Of
+    scores that are about normal it hardly differs from the first. But where a policy is found or
+    not, few seeds of some pair are bound to be nearly alike, and their own spread then tells
+    nothing. No spread counts for more than that of a coin's two sides, as far apart as any scores
+    of the two: a setting that diverges must not hide what others differ by.
+
+    Args:
+        x: scores.
+        y: scores; if ``paired`` entry i shares a seed with that of X.
+        spread: of all settings.
+        paired: whether they do.
+        confidence: chance that an interval holds the truth.
+    """
+    own = student_difference(x, y, paired=paired, confidence=confidence)
+    x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
+    if not (len(x) and len(y)):
+        return own
+    variance, freedom = spread.paired if paired else spread.independent
+    both = np.concatenate([x, y])
+    if np.isfinite(both).all():
+        variance = min(variance, float(both.max() - both.min()) ** 2 / 2)
+    error = math.sqrt(variance / len(x) if paired else variance * (1 / len(x) + 1 / len(y)) / 2)
+    pooled = _around(own.mean, error, freedom, confidence)
+    return pooled if pooled.high - pooled.low > own.high - own.low else own
+
+
+def established(
+    x: np.ndarray, y: np.ndarray, spread: Spread, *, paired: bool, confidence: float = 0.95
+) -> int:
     """Return 1 where the mean of X is established to be more than that of Y, -1 where less, else 0.
 
-    By whether ``student_difference`` excludes 0; where that is a point, since all are alike, there
-    must be as many as a test of signs, or of exchanged scores, needs.
+    By whether ``among`` excludes 0, of ``FEWEST`` scores at least. Where those of the two are all
+    alike, there must be as many as a test of signs, or of exchanged scores, needs.
     """
-    middle, low, high = student_difference(x, y, paired=paired, confidence=confidence)
-    if low == high:
-        x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
-        return int(np.sign(middle)) if _are_enough(len(x), len(y), paired, confidence) else 0
+    _, low, high = among(x, y, spread, paired=paired, confidence=confidence)
+    own = student_difference(x, y, paired=paired, confidence=confidence)
+    x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
+    alike = own.low == own.high
+    if min(len(x), len(y)) < FEWEST:
+        return 0
+    if alike and not _are_enough(len(x), len(y), paired, confidence):
+        return 0
     return int(low > 0) - int(high < 0)
 
 
