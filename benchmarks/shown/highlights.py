@@ -64,7 +64,7 @@ def _of_designs() -> str:
         row["env_steps_per_second"]["median"] for row in result_of("compare_designs_gpu")["rows"]
     ]
     return (
-        "Beside our DQN in JAX's usual style, 64-64, by seeds: "
+        "Against our DQN in JAX's usual style, 64-64, speed by seeds is "
         f"{ratios('compare_designs_cpu')} on a CPU, {ratios('compare_designs_gpu')} on a GPU, "
         f"there {max(speeds) / 1e6:.0f} million environment steps a second "
         "([tables](benchmarks/README.md#the-standard-design))."
@@ -74,15 +74,17 @@ def _of_designs() -> str:
 def _of_sweeps() -> str:
     ratio = [case["ratio"] for case in result_of("sweeps")["results"].values()]
     return (
-        f"16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 residual networks "
-        f"{ratio[-1]:.2f} of that with flax's `nn.Conv` ([table](benchmarks/README.md#sweeps))."
+        f"On two cores 16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 "
+        f"residual networks {ratio[-1]:.2f} of that with `nn.Conv` "
+        "([table](benchmarks/README.md#sweeps))."
     )
 
 
 def _of_values() -> str:
     result = result_of("overestimation")
     found = " and ".join(
-        f"{difference(case['all of training'])} with rewards ± {case['noise']:g}"
+        difference(case["all of training"])
+        + (f" with ± {case['noise']:g} added to rewards" if case["noise"] else "")
         for case in result["cases"][:2]
     )
     return (

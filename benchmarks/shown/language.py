@@ -81,7 +81,7 @@ def of_reading() -> str:
     minutes = sum(map(max, found["seconds"].values())) / 60
     shortest = found["greedy"]["shortest"]["mean"]
     return (
-        f"A language model of mazes comes within {above:.1%} of their exact entropy; fine-tuned, "
+        f"A language model predicts walls of mazes within {above:.1%} of their entropy; tuned, "
         f"in {minutes:.0f} minutes, {shortest:.0%} of its paths in mazes it never read are exactly "
         "shortest ([table](configs/README.md#from-text-to-policy))."
     )

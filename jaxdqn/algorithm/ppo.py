@@ -2,7 +2,8 @@
 
 Schulman et al. (2017, arXiv:1707.06347), with generalised advantages (Schulman et al., 2016,
 arXiv:1506.02438). With ``epochs`` and ``minibatches`` of 1 nothing is ever clipped, and it is an
-actor-critic method; with ``gae_lambda`` of 1, too, REINFORCE with a baseline (Williams, 1992).
+actor-critic method; with ``gae_lambda`` of 1, too, without normalised advantages and without a
+bonus of entropy, REINFORCE with a baseline (Williams, 1992), bootstrapped where the rollout ends.
 """
 
 from collections.abc import Callable

@@ -33,7 +33,8 @@ class TMazeParams(struct.PyTreeNode):
     """The numbers of a T-maze; every one can be changed without compiling.
 
     As they are, the return of an episode without bumps is 1 for the right turn and 0 for the
-    wrong one, so that ``eval_return`` is the share of right turns. Bakker's rewards are 4 and -0.1.
+    wrong one, so that ``eval_return`` is the share of correct turns. Bakker's rewards are 4 and
+    -0.1.
 
     Attributes:
         length: moves from the start to the junction, 1 or more.

@@ -81,8 +81,8 @@ class DenseSettings(NetworkSettings):
     dueling: bool = static(False)
     """The last hidden layer is there twice, for the state's value and the actions' advantages."""
     noisy: bool = static(False)
-    """Learned noise in the weights of all dense layers, to explore by: epsilon is then 0 unless it
-    is set, too."""
+    """Learned noise in the weights of the hidden and output layers, to explore by: epsilon is then
+    0 unless it is set, too."""
     shared_noise: bool = static(False)
     """One draw of the noise for all environments at each step; else each acts by its own."""
 
