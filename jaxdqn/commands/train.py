@@ -23,7 +23,11 @@ from jaxdqn.runs.session import Options, Outcome
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Train one agent per seed, and leave a run folder with tables and pictures."""
+    """Train one agent per seed, and leave a run folder with tables and pictures.
+
+    Of the settings, those that are "sweepable" are numbers, of which one compiled program trains
+    any; whoever changes one that is "compiled" waits for another program.
+    """
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
     """Settings, a TOML file such as configs/maze.toml; the options below change single ones."""
