@@ -58,7 +58,7 @@ class Ranked(NamedTuple):
 
 
 def share(part: int, whole: int) -> str:
-    """Return how many of some seeds: 4 of 6, or 6 alone where it is all of them."""
+    """Return a count of seeds as a table says it: 4 of 6, or 6 where it is all of them."""
     return str(whole) if part == whole else f"{part} of {whole}"
 
 

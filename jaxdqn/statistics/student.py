@@ -150,12 +150,12 @@ def established(
 
 
 def fewest(*, paired: bool, confidence: float = 0.95) -> int:
-    """Return of how many scores each, where all are alike, anything can be established."""
+    """Return the smallest number of scores, all alike in each, that can establish a difference."""
     return next(n for n in itertools.count(2) if _are_enough(n, n, paired, confidence))
 
 
 def _are_enough(x: int, y: int, paired: bool, confidence: float) -> bool:
-    """Whether so many alike are rarer by chance: pairs of one sign, or this choice among all."""
+    """Whether so many that are alike are too rare by chance, by signs or by permutation."""
     ways = 2**x if paired else math.comb(x + y, x)
     return 2 / ways <= 1 - confidence
 
@@ -177,7 +177,7 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def _variance(scores: np.ndarray) -> float:
-    """Return that of a mean; NaN of fewer than two scores, or of some that aren't finite."""
+    """Return the variance of the mean; NaN of fewer than two scores, or of infinite ones."""
     known = len(scores) > 1 and np.isfinite(scores).all()
     return float(scores.var(ddof=1)) / len(scores) if known else math.nan
 
