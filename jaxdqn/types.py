@@ -1,6 +1,6 @@
 """Words that every module shares.
 
-Shape letters, used beside fields and in docstrings throughout the package:
+Shape letters, beside fields and in docstrings, where these don't say otherwise:
 
 ======  ==========================================
 ``E``   parallel environments of one agent

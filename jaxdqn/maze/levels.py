@@ -26,7 +26,7 @@ class TooFewLevelsError(ConfigError):
     """
 
     def __init__(self, message: str, found: int) -> None:
-        """Say so."""
+        """Keep the count beside the message."""
         super().__init__(message)
         self.found = found
 
