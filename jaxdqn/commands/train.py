@@ -53,11 +53,12 @@ def main(arguments: list[str]) -> int:
         )
     chosen.keeping.check()
     sweep.need_folder(chosen.out)
-    numbers, most = range(first, first + count), executor.plan(config, count).most
-    text = to_toml(config)
-    out = chosen.out or place.by_time(chosen.config_file.stem)
-    if most < count or jax.process_count() > 1:
+    numbers, text = range(first, first + count), to_toml(config)
+    in_chunks = executor.plan(config, count).most < count or jax.process_count() > 1
+    if in_chunks:
         chosen.keeping.check_chunks()
+    out = chosen.out or place.by_time(chosen.config_file.stem)
+    if in_chunks:
         if processes.is_first():
             console.announce(config, numbers, out)
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
