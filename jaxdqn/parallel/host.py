@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+if sys.platform != "win32":
+    import resource
+
 UNKNOWN = 4 * 10**9
 """Bytes that are taken to be free where no one says what is."""
 
@@ -91,15 +94,12 @@ def _of_windows() -> int | None:
 
 
 def _of_addresses() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most == resource.RLIM_INFINITY:
-        return None
-    pages = _read(Path("/proc/self/statm")).split()
-    return most - (int(pages[0]) * resource.getpagesize() if pages else 0)
+    if sys.platform != "win32":
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            pages = _read(Path("/proc/self/statm")).split()
+            return most - (int(pages[0]) * resource.getpagesize() if pages else 0)
+    return None
 
 
 def _read(path: Path) -> str:
