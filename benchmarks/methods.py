@@ -67,8 +67,8 @@ def study(task: str, seeds: int, folder: Path, quick: bool) -> dict[str, Any]:
     compare.main([*paths, "--seeds", str(seeds), "--measure", measure, "--out", str(out)])
     seconds = time.perf_counter() - began
     found = json.loads((out / "comparison.json").read_text(encoding="utf-8"))["settings"]
-    for name, entry in found.items():
-        with np.load(out / f"{name}.npz") as trained:
+    for entry in found.values():
+        with np.load(out / f"{entry.pop('file')}.npz") as trained:
             curve = statistics.sample_efficiency(jax.random.key(0), trained[measure])
             entry["steps"] = trained["env_steps"][0].tolist()
             entry["curve"] = {part: np.round(getattr(curve, part), 5).tolist()

@@ -70,7 +70,7 @@ _COMMANDS = (
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
-    files = [word for word in arguments if word.endswith(".toml")]
+    files = [word for word in arguments if word.lower().endswith(".toml")]
     at = arguments.index("--seeds") + 1 if "--seeds" in arguments else len(arguments)
     if command != "train" or not files or list(arguments[at : at + 1]) != ["1"]:
         return None

@@ -12,7 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
     {"types", "errors", "deferred"},
-    {"named"},
+    {"named", "checksums"},
     {"settings", "random", "precision", "pytrees"},
     {"maze", "networks", "statistics", "losses", "replay"},
     {"config", "interface"},

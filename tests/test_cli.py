@@ -26,7 +26,7 @@ from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
-from jaxdqn.runs import comparison_console, console, session, signals
+from jaxdqn.runs import comparison_console, console, place, session, signals
 from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
@@ -434,7 +434,8 @@ def test_what_is_interrupted_before_any_result_leaves_no_folder(
 
     def interrupted(*_, **__):
         if line[0] == "train":
-            assert sorted(path.name for path in out.iterdir()) == ["config.toml", "metrics.csv"]
+            there = ["config.toml", "jaxdqn.lock", "metrics.csv"]
+            assert sorted(path.name for path in out.iterdir()) == there
         raise KeyboardInterrupt
 
     monkeypatch.setattr(seeds, "train_in_periods", interrupted)
@@ -448,7 +449,7 @@ def test_what_is_interrupted_before_any_result_leaves_no_folder(
 def test_a_folder_that_holds_something_stays(tmp_path, name):
     (tmp_path / "config.toml").touch()
     (tmp_path / name).touch()
-    with pytest.raises(ConfigError), folder_of_runs.removed_if_useless(tmp_path):
+    with pytest.raises(ConfigError), place.removed_if_useless(tmp_path):
         raise ConfigError("no more memory")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["config.toml", name])
 

@@ -277,6 +277,26 @@ def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, m
     assert len(rows) == 1 + 2 * 3 * small().evaluations
 
 
+def test_files_of_settings_are_told_apart_on_every_system(tmp_path):
+    names, out = ["mynet:Waves", "Maze", "maze", "long " * 40], tmp_path / "both"
+    paths = [tmp_path / str(place) / f"{name}.toml" for place, name in enumerate(names)]
+    for place, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_text(to_toml(small(discount=0.5 + place / 10)))
+    compare.main([*map(str, paths), "--seeds", "2", "--out", str(out)])
+    settings = json.loads((out / "comparison.json").read_text())["settings"]
+    assert list(settings) == names
+    files = [entry["file"] for entry in settings.values()]
+    assert files[:3] == ["mynet-Waves", "Maze", "maze-2"]
+    assert len(files[3]) < 90
+    left = {path.name for path in out.iterdir()}
+    assert left == {f"{file}.{kind}" for file in files for kind in ("npz", "toml")} | {
+        "comparison.json", "comparison.png", "metrics.csv"
+    }  # fmt: skip
+    for place, file in enumerate(files):
+        assert jaxdqn.load_config(out / f"{file}.toml").discount == 0.5 + place / 10
+
+
 def test_seeds_that_halted_are_said_of_settings_that_are_trained(tmp_path, capsys):
     wild = small(env_params={"step_cost": 3e38}, epsilon_steps=10_000)
     (tmp_path / "wild.toml").write_text(to_toml(wild))

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import signal
+import socket
 
 import jax
 import jax.numpy as jnp
@@ -270,7 +271,10 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
         code, out, err = run_here("pretrain", file, "--out", "lm", cwd=tmp_path)
     assert (code, err) == (130, "")
     assert "stopped after 4 of 8 updates; go on with: jaxdqn resume lm" in out
+    killed = tmp_path / "lm" / f"language.npz.{socket.gethostname()}.{2**30}.tmp"
+    killed.touch()
     code, out, err = run_here("resume", "lm", cwd=tmp_path)
+    assert not killed.exists()
     assert (code, err) == (0, "")
     assert "exactly shortest" in out
     assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)

@@ -16,6 +16,7 @@ from conftest import ROOT, assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import ConfigError
+from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, files, folder, loggers, session
@@ -230,7 +231,7 @@ def test_a_session_beside_another_leaves_the_drafts_of_living_processes(tmp_path
     kept = [draft_of(here, os.getppid()), draft_of("elsewhere", gone.pid), tmp_path / "notes.tmp"]
     kept[-1].touch()
     stale = draft_of(here, gone.pid)
-    folder.clear(tmp_path, small())
+    folder.clear(tmp_path, to_toml(small()))
     assert [draft.exists() for draft in [*kept, stale]] == [True, True, True, False]
 
 

@@ -16,12 +16,15 @@ from jaxdqn import plots, sweeping
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel.grid import grid
+from jaxdqn.plots import style
 from jaxdqn.runs import (
     comparison,
     comparison_console,
     console,
+    files,
     folder,
     long_form,
+    place,
     ranking,
     shelf,
     sweep_console,
@@ -58,7 +61,9 @@ def main(arguments: list[str]) -> int:
     read = {path: _read(path) for path in chosen.settings if path.is_dir()}
     names = [[_name(path)] if path not in read else [one.name for one in read[path]]
              for path in chosen.settings]  # fmt: skip
-    comparison.check_names(list(itertools.chain(*names)))
+    every = list(itertools.chain(*names))
+    comparison.check_names(every)
+    plain = dict(zip(every, files.plain_names(every), strict=True))
     if chosen.seeds < 2:
         raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
     configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
@@ -66,14 +71,12 @@ def main(arguments: list[str]) -> int:
     shapes += [(one.name, one.metrics) for one in itertools.chain(*read.values())]
     for name, metrics in shapes:
         comparison.check_measure(metrics, chosen.measure, name)
-    out = chosen.out or folder.by_time("compare")
-    folder.make_folder(out)
+    out = chosen.out or place.by_time("compare")
     contenders = []
-    with folder.removed_if_useless(out):
+    with place.new(out):
         for path in chosen.settings:
             for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
-                # Settings may be paths.
-                name = contender.name.replace("/", "-")
+                name = plain[contender.name]
                 folder.save_arrays(out / f"{name}.npz", contender.metrics)
                 _save_config(out / f"{name}.toml", contender)
                 contenders.append(contender)
@@ -84,7 +87,7 @@ def main(arguments: list[str]) -> int:
         {
             "measure": chosen.measure,
             "score": chosen.score,
-            "settings": report,
+            "settings": {name: {"file": plain[name], **found} for name, found in report.items()},
             "halted": halted,
             **provenance(),
         },
@@ -93,7 +96,7 @@ def main(arguments: list[str]) -> int:
         out / "metrics.csv", [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
     )
     figure = plots.compare(contenders, chosen.measure, chosen.score)
-    figure.savefig(out / "comparison.png", dpi=150)
+    style.save(figure, out / "comparison.png", dpi=150)
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
     comparison_console.report(

@@ -12,7 +12,7 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
-from jaxdqn.runs import reading
+from jaxdqn.runs import place, reading
 
 OFFERED = (
     "finetune_updates",
@@ -71,4 +71,5 @@ def main(arguments: list[str]) -> int:
     state = training.begin(config, before.state.params, jax.random.key(chosen.seed))
     run = chosen.run.resolve()
     out = chosen.out or run.with_name(f"{run.name}-finetuned")
-    return watch(out, reading.begin(out, config, state), chosen.save_every)
+    with place.new(out, configs.to_toml(config)):
+        return watch(out, reading.begin(out, config, state), chosen.save_every)

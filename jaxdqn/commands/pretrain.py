@@ -16,7 +16,7 @@ from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.plots import reading as plots
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, folder, reading, reading_console, signals
+from jaxdqn.runs import console, place, reading, reading_console, signals
 from jaxdqn.runs.reading import Reading
 from jaxdqn.runs.session import check_save_every
 
@@ -40,13 +40,16 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
-    out = chosen.out or folder.by_time(chosen.config_file.stem)
-    folder.check_new(out)
+    text = configs.to_toml(chosen.settings)
+    if chosen.out is not None:
+        place.check_new(chosen.out, text)
     # Mazes that can't be made are refused before there is a folder; training finds these again.
     console.print_line(f"making {chosen.settings.mazes:,} mazes …")
     corpus.banks(chosen.settings)
     state = training.init(chosen.settings, jax.random.key(chosen.seed))
-    return watch(out, reading.begin(out, chosen.settings, state), chosen.save_every)
+    out = chosen.out or place.by_time(chosen.config_file.stem)
+    with place.new(out, text):
+        return watch(out, reading.begin(out, chosen.settings, state), chosen.save_every)
 
 
 def watch(out: Path, begun: Reading, save_every: float) -> int:

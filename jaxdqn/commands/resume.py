@@ -9,10 +9,11 @@ import tyro
 
 from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
-from jaxdqn.config import Config, check
+from jaxdqn.config import Config, check, to_toml
 from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError
-from jaxdqn.runs import console, folder, reading, shelf
+from jaxdqn.language import config as language
+from jaxdqn.runs import console, folder, place, reading, shelf
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
 
@@ -55,13 +56,14 @@ def main(arguments: list[str]) -> int:
         )
     if shelf.is_sweep(chosen.run):
         return _resume_sweep(chosen)
-    begin, numbers = of_run(chosen.run)
-    config = begin.config
-    if chosen.total_steps is not None:
-        config = extended(config, chosen.total_steps, int(begin.state.evaluations))
-    console.announce(config, numbers, chosen.run)
-    folder.clear(chosen.run, config)
-    return watch(chosen.run, config, numbers, chosen.keeping, begin)
+    with place.alone(chosen.run):
+        begin, numbers = of_run(chosen.run)
+        config = begin.config
+        if chosen.total_steps is not None:
+            config = extended(config, chosen.total_steps, int(begin.state.evaluations))
+        console.announce(config, numbers, chosen.run)
+        folder.clear(chosen.run, to_toml(config))
+        return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
 
 def check_settings_stay(arguments: list[str]) -> None:
@@ -79,10 +81,12 @@ def check_settings_stay(arguments: list[str]) -> None:
 def _resume_reading(chosen: Arguments) -> int:
     of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
     reading.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
-    begun = reading.restore(chosen.run)
-    if chosen.updates is not None:
-        begun = reading.extend(chosen.run, begun, chosen.updates)
-    return pretrain.watch(chosen.run, begun, chosen.keeping.save_every)
+    with place.alone(chosen.run):
+        begun = reading.restore(chosen.run)
+        if chosen.updates is not None:
+            begun = reading.extend(begun, chosen.updates)
+        folder.clear(chosen.run, language.to_toml(begun.config))
+        return pretrain.watch(chosen.run, begun, chosen.keeping.save_every)
 
 
 def _resume_sweep(chosen: Arguments) -> int:

@@ -15,7 +15,7 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
 from jaxdqn.random import check_seed
-from jaxdqn.runs import comparison, console, folder, halving, ranking, sweep_console, sweeps
+from jaxdqn.runs import comparison, console, halving, place, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.session import check_save_every
 from jaxdqn.training import measured
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen, found = parse(arguments)
     need_folder(chosen.out)
-    out = chosen.out or folder.by_time(f"{chosen.config_file.stem}-sweep")
+    out = chosen.out or place.by_time(f"{chosen.config_file.stem}-sweep")
     if processes.is_first():
         for note in console.notes_on([found.of(cell) for cell in range(len(found.settings))]):
             console.print_line(note)

@@ -10,13 +10,13 @@ import tyro
 
 from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
-from jaxdqn.config import Config, check, check_single, load_config, scaled
+from jaxdqn.config import Config, check, check_single, load_config, scaled, to_toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import console, folder, session
+from jaxdqn.runs import console, folder, place, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
 
@@ -57,16 +57,17 @@ def main(arguments: list[str]) -> int:
         )
     chosen.keeping.check()
     sweep.need_folder(chosen.out)
-    out = chosen.out or folder.by_time(chosen.config_file.stem)
-    numbers = range(first, first + count)
-    if executor.plan(config, count).most < count or jax.process_count() > 1:
+    numbers, text = range(first, first + count), to_toml(config)
+    in_chunks = executor.plan(config, count).most < count or jax.process_count() > 1
+    if in_chunks:
         chosen.keeping.check_chunks()
+    out = chosen.out or place.by_time(chosen.config_file.stem)
+    if in_chunks:
         if processes.is_first():
             console.announce(config, numbers, out)
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         return sweep.watch(out, grid(config, numbers, {}), looking)
-    folder.create(out, config)
-    with folder.removed_if_useless(out):
+    with place.new(out, text):
         console.announce(config, numbers, out)
         return watch(out, config, numbers, chosen.keeping)
 

@@ -52,11 +52,12 @@ def sweep_table(path: str | Path) -> dict[str, Any]:
 def read(path: Path) -> str:
     """Return the text of a configuration's file, refusing with a ``ConfigError`` what is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
     except OSError as error:
+        shipped = "; shipped settings are in the source's folder configs"
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
-            "check the path."
+            f"check the path{shipped if path.parent.name == 'configs' else ''}."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None

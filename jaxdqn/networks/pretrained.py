@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import serialization
 
+from jaxdqn import checksums
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.networks.network import Seen
 from jaxdqn.types import Params
@@ -109,7 +110,7 @@ def _read(path: Path, changed: int) -> Run:
             f"pretrained ({str(path)!r}) is the run folder of agents, and a network begins with a "
             "language model: name the run folder of a pre-training or fine-tuning."
         )
-    params = serialization.msgpack_restore((path / WEIGHTS).read_bytes())["params"]
+    params = serialization.msgpack_restore(checksums.read(path / WEIGHTS))["params"]
     for name in ("layers", "heads", "width", "causal", "env_kwargs"):
         settings[name]
     params["trunk"]["places"], params["trunk"]["tokens"]["embedding"], params["output"]

@@ -1,8 +1,6 @@
 """How much memory training takes, and how much there is."""
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +9,7 @@ from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, shaping
 from jaxdqn.metrics import Evaluation, Metrics
+from jaxdqn.parallel import host
 from jaxdqn.training import outline
 from jaxdqn.types import Params
 
@@ -54,22 +53,9 @@ def free(device: jax.Device) -> int:
     statistics = device.memory_stats() if device.platform != "cpu" else None
     if statistics and "bytes_limit" in statistics:
         return int(SHARE * (statistics["bytes_limit"] - statistics["bytes_in_use"]))
-    return int(SHARE * _free_on_host()) // len(jax.local_devices())
+    return int(SHARE * host.free()) // len(jax.local_devices())
 
 
 def gigabytes(count: int) -> str:
     """Write a number of bytes for people."""
     return f"{count / 1e9:.3g} GB"
-
-
-def _free_on_host() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    # What the page cache holds is given back on demand.
-    available = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
-    if available:
-        return 1024 * int(available[0])
-    # Where nobody says what is free, as on macOS, half of what there is.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

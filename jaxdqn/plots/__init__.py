@@ -6,7 +6,7 @@ from typing import Any
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
-from jaxdqn.plots import mazes, sweeps
+from jaxdqn.plots import mazes, style, sweeps
 from jaxdqn.plots.contenders import compare
 from jaxdqn.plots.curves import curves
 from jaxdqn.runs.comparison import Score
@@ -39,7 +39,7 @@ def draw_sweep(
     }
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     for name, figure in drawn.items():
-        figure.savefig(folder / name, dpi=120)
+        style.save(figure, folder / name)
     return list(drawn)
 
 
@@ -67,5 +67,5 @@ def draw(
             figures["levels.png"] = mazes.sheet(unseen, title)
         mazes.animation(unseen, folder / "greedy.gif")
     for file, figure in figures.items():
-        figure.savefig(folder / file, dpi=120)
+        style.save(figure, folder / file)
     return [*figures, *(["greedy.gif"] if metrics.success is not None else [])]

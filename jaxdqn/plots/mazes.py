@@ -12,6 +12,7 @@ from jaxdqn import maze, walks
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.maze import render, solve
+from jaxdqn.runs import folder
 from jaxdqn.types import Array, Params
 
 WALKS = 64
@@ -181,6 +182,9 @@ def animation(unseen: Unseen, path: Path) -> None:
     Args:
         unseen: greedy walks, from ``walk_unseen``.
         path: the file.
+
+    Raises:
+        ConfigError: it can't be written; what was there before stays.
     """
     found = unseen.walks
     index = int(np.argmax(np.where(found.reached, found.steps, 0)))
@@ -188,4 +192,5 @@ def animation(unseen: Unseen, path: Path) -> None:
     cells = found.cells[index, : int(found.steps[index]) + 1].tolist()
     first, *others = render.animate(level, cells, int(found.goals[index]))
     lasting = [120] * len(others) + [1_200]
-    first.save(path, save_all=True, append_images=others, duration=lasting, loop=0)
+    with folder.writing(path) as draft:
+        first.save(draft, "GIF", save_all=True, append_images=others, duration=lasting, loop=0)

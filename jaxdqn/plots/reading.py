@@ -11,7 +11,7 @@ from jaxdqn import maze
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
-from jaxdqn.plots.style import BLUE, GREY, plain, short_steps
+from jaxdqn.plots.style import BLUE, GREY, plain, save, short_steps
 from jaxdqn.runs.reading import Reading
 from jaxdqn.types import Array, Params
 
@@ -29,7 +29,7 @@ def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdict
     if "board_divergence" in summary:
         figures["walls.png"] = divergence(summary["board_divergence"], name)
     for file, figure in figures.items():
-        figure.savefig(out / file, dpi=120)
+        save(figure, out / file)
     return list(figures)
 
 

@@ -1,8 +1,12 @@
 """What all figures have in common: colours, titles of measures, axes without a frame."""
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxdqn.runs import folder
 
 # Okabe and Ito (2008), in an order that stays apart also in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -45,3 +49,13 @@ def short_steps(steps: float, _: float) -> str:
     if steps >= 1e6:
         return f"{steps / 1e6:g} M"
     return f"{steps / 1e3:g} k" if abs(steps) >= 1e3 else f"{steps:g}"
+
+
+def save(figure: Figure, path: Path, dpi: int = 120) -> None:
+    """Write a picture of the kind that its name ends in.
+
+    Raises:
+        ConfigError: it can't be written; what was there before stays.
+    """
+    with folder.writing(path) as draft:
+        figure.savefig(draft, format=path.suffix.removeprefix("."), dpi=dpi)

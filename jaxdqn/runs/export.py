@@ -13,6 +13,7 @@ from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.method import Method
+from jaxdqn.runs import files
 from jaxdqn.training import outline
 from jaxdqn.types import Array, Params
 
@@ -62,7 +63,9 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
     seen = jax.ShapeDtypeStruct((batch, *environment.obs.shape), environment.obs.dtype)
     exported = jax.export.export(jax.jit(policy), platforms=PLATFORMS)(seen)
     try:
-        return Path(path).write_bytes(exported.serialize())
+        content = exported.serialize()
+        with files.replacing(Path(path)) as draft:
+            return draft.write_bytes(content)
     except ImportError:
         raise ConfigError(
             "export needs the package 'flatbuffers', which is not installed: "

@@ -1,10 +1,10 @@
 """Run folders: what a training leaves on disk."""
 
 import contextlib
+import io
 import json
 import math
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,12 @@ import jax
 import numpy as np
 from flax import serialization
 
-from jaxdqn import environment, statistics
+from jaxdqn import checksums, environment, statistics
 from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
-from jaxdqn.runs import files
+from jaxdqn.networks.pretrained import WEIGHTS
+from jaxdqn.runs import files, place
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params
 
@@ -25,8 +26,7 @@ OF_ONE_SETTING = ("policy.png", "visits.png", "levels.png", "greedy.gif", "evalu
 """What a folder may hold of one setting alone."""
 OF_SEVERAL = ("settings.csv", "ranking.png", "heat_map.png")
 """What it may hold of several."""
-_BEFORE_TRAINING = {"config.toml", "metrics.csv"}
-"""What a run folder holds before its first checkpoint, after which rows are written."""
+_METRICS = "metrics.npz"
 
 
 class Run(NamedTuple):
@@ -69,70 +69,13 @@ def index_of(seed: int, seeds: range) -> int:
     return seeds.index(seed)
 
 
-def by_time(name: str) -> Path:
-    """Return the place of a run folder that was given none: a name, and the time."""
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
 def create(path: str | Path, config: Config) -> None:
     """Make a new run folder with its ``config.toml``.
 
     Raises:
         ConfigError: something is there already, or the place or the settings can't be written.
     """
-    path, text = Path(path), to_toml(config)
-    make_folder(path)
-    try:
-        write_config(path, text)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-@contextlib.contextmanager
-def removed_if_useless(path: Path) -> Iterator[None]:
-    """Remove a folder that was just made where an error or Ctrl-C comes before any result."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            there = list(path.iterdir())
-            if {file.name for file in there} <= _BEFORE_TRAINING:
-                for file in there:
-                    file.unlink()
-                path.rmdir()
-        raise
-
-
-def make_folder(path: Path) -> None:
-    """Make a new folder.
-
-    Raises:
-        ConfigError: something is there already, or the place can't be written to.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=False)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def check_new(path: Path) -> None:
-    """Refuse, with a ``ConfigError``, a place where something is, before long preparations."""
-    if path.exists():
-        raise _exists(path)
-
-
-def _exists(path: Path) -> ConfigError:
-    return ConfigError(
-        f"out ('{path}') exists already and is not overwritten: choose another folder."
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"out ('{path}') can't be written ({reason_of(error)}): choose another folder."
-    )
+    place.begin(Path(path), to_toml(config))
 
 
 def unchangeable(run: Path, error: OSError) -> ConfigError:
@@ -140,16 +83,19 @@ def unchangeable(run: Path, error: OSError) -> ConfigError:
     return ConfigError(f"run '{run}' can't be written to ({reason_of(error)}): copy it first.")
 
 
-def clear(path: Path, config: Config) -> None:
+def clear(path: Path, text: str) -> None:
     """Make a run folder ready to be carried on: its settings, no drafts of killed processes.
+
+    Args:
+        path: the folder.
+        text: its ``config.toml``.
 
     Raises:
         ConfigError: it can't be written to.
     """
-    text = to_toml(config)
     try:
         files.clear_drafts(path)
-        write_config(path, text)
+        files.write_text(path / place.SETTINGS, text)
     except OSError as error:
         raise unchangeable(path, error) from None
 
@@ -165,11 +111,6 @@ def remove(path: Path, names: Sequence[str]) -> None:
             (path / name).unlink(missing_ok=True)
     except OSError as error:
         raise unchangeable(path, error) from None
-
-
-def write_config(path: Path, text: str) -> None:
-    """Write the settings of a run folder; those before stay until these are whole."""
-    files.write_text(path / "config.toml", text)
 
 
 def summarise(
@@ -226,35 +167,47 @@ def _of_goal(config: Config, metrics: Metrics) -> dict[str, Any]:
 
 
 def save_results(path: Path, metrics: Metrics, summary: dict[str, Any], params: Params) -> None:
-    """Write ``metrics.npz`` (per seed), ``summary.json`` and ``params.msgpack`` (Flax).
+    """Write ``params.msgpack`` (Flax), ``metrics.npz`` (per seed) and ``summary.json``.
 
     Raises:
         ConfigError: one of them can't be written.
     """
-    save_metrics(path, metrics, summary)
-    with writing(path / "params.msgpack") as draft:
-        draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
+    content = serialization.to_bytes(jax.device_get(params))
+    with writing(path / WEIGHTS) as draft:
+        draft.write_bytes(content)
+    save_metrics(path, metrics, summary, {WEIGHTS: content})
 
 
-def save_metrics(path: Path, metrics: Metrics, summary: dict[str, Any]) -> None:
+def save_metrics(
+    path: Path, metrics: Metrics, summary: dict[str, Any], beside: Mapping[str, bytes] = {}
+) -> None:
     """Write ``metrics.npz`` (per seed) and ``summary.json``.
 
+    Args:
+        path: the run folder.
+        metrics: leaves ``[S, T]``.
+        summary: what is to be said of it.
+        beside: what other files hold whose checksums belong to the summary, too.
+
     Raises:
         ConfigError: one of them can't be written.
     """
-    save_arrays(path / "metrics.npz", metrics)
-    save_json(path / "summary.json", summary)
+    content = save_arrays(path / _METRICS, metrics)
+    sums = checksums.said({_METRICS: content, **beside})
+    save_json(path / checksums.SUMMARY, {**summary, **sums})
 
 
-def save_arrays(path: Path, metrics: Metrics) -> None:
-    """Write metrics as named arrays.
+def save_arrays(path: Path, metrics: Metrics) -> bytes:
+    """Write metrics as named arrays; return what the file holds.
 
     Raises:
         ConfigError: the file can't be written.
     """
     columns: dict[str, Any] = to_arrays(metrics)
-    with writing(path) as draft, draft.open("wb") as file:
-        np.savez_compressed(file, **columns)
+    with writing(path) as draft:
+        with draft.open("wb") as file:
+            np.savez_compressed(file, **columns)
+        return draft.read_bytes()
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
@@ -293,13 +246,13 @@ def load(path: str | Path) -> Run:
     path = Path(path)
     config = load_config(path / "config.toml")
     try:
-        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        # NumPy leaves a file open that it can't read; one that we opened is closed.
-        with (path / "metrics.npz").open("rb") as file, np.load(file) as named:
-            metrics = from_arrays(dict(named))
-        params = serialization.msgpack_restore((path / "params.msgpack").read_bytes())
+        summary = json.loads((path / checksums.SUMMARY).read_text(encoding="utf-8"))
+        metrics = from_arrays(files.unpacked(io.BytesIO(checksums.read(path / _METRICS))))
+        params = serialization.msgpack_restore(checksums.read(path / WEIGHTS))
         first, last = summary["seeds"]
         return Run(summary["name"], config, metrics, range(first, last + 1), params)
+    except ConfigError:
+        raise
     except FileNotFoundError as error:
         raise ConfigError(
             f"run folder ('{path}') has no {Path(str(error.filename)).name}: "

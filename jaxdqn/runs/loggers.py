@@ -29,8 +29,9 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            with files.replacing(path) as draft:
-                file = stack.enter_context(draft.open("w", newline="", encoding="utf-8"))
+            files.write_text(path, "")
+            # Opened only now: elsewhere than on POSIX an open file can't take another's place.
+            file = stack.enter_context(path.open("a", newline="", encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"table '{path}' can't be written ({reason_of(error)}): choose another run folder."

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from jaxdqn import pytrees
+from jaxdqn import checksums, pytrees
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, generation, measures, training
@@ -19,8 +19,8 @@ from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
-from jaxdqn.networks.pretrained import SETTINGS, WEIGHTS
-from jaxdqn.runs import checkpoint, files, folder
+from jaxdqn.networks.pretrained import WEIGHTS
+from jaxdqn.runs import checkpoint, files, folder, place
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params, PRNGKey
 
@@ -70,24 +70,17 @@ def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
     Raises:
         ConfigError: something is there already, or the place or the settings can't be written.
     """
-    text = configs.to_toml(config)
-    folder.make_folder(out)
-    files.write_text(out / SETTINGS, text)
+    place.begin(out, configs.to_toml(config))
     return Reading(config, state, None, 0.0)
 
 
-def extend(run: Path, reading: Reading, updates: int) -> Reading:
-    """Make a run folder ready to be carried on to so many updates, see ``config.extended``.
+def extend(reading: Reading, updates: int) -> Reading:
+    """Return a training that goes on to so many updates, see ``config.extended``.
 
     Raises:
-        ConfigError: fewer updates than were done, or the folder can't be written to.
+        ConfigError: fewer updates than were done.
     """
-    longer = configs.extended(reading.config, updates, reading.rows)
-    try:
-        folder.write_config(run, configs.to_toml(longer))
-    except OSError as error:
-        raise folder.unchangeable(run, error) from None
-    return reading._replace(config=longer)
+    return reading._replace(config=configs.extended(reading.config, updates, reading.rows))
 
 
 def carry_on(
@@ -229,21 +222,23 @@ def write_paths(
 
 
 def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:
-    """Judge the model and write weights, table and summary; return what was found."""
+    """Judge the model and write table, weights and summary; return what was found."""
     summary, greedy = judge(reading)
     try:
         _write_table(out / "metrics.csv", _table(reading))
-        write_weights(out, reading.state.params)
+        summary |= write_weights(out, reading.state.params)
     except OSError as error:
         raise folder.unchangeable(out, error) from None
-    folder.save_json(out / "summary.json", summary)
+    folder.save_json(out / checksums.SUMMARY, summary)
     return summary, greedy
 
 
-def write_weights(out: Path, params: Params) -> None:
-    """Write what a network begins with; a crash leaves what was there, or all of this."""
+def write_weights(out: Path, params: Params) -> dict[str, Any]:
+    """Write what a network begins with; return what the summary is to say of it."""
+    content = serialization.to_bytes(jax.device_get(params))
     with files.replacing(out / WEIGHTS) as draft:
-        draft.write_bytes(serialization.to_bytes(jax.device_get(params)))
+        draft.write_bytes(content)
+    return checksums.said({WEIGHTS: content})
 
 
 def _joined(rows: LanguageMetrics, row: LanguageMetrics) -> LanguageMetrics:
@@ -255,7 +250,7 @@ def _table(reading: Reading) -> dict[str, np.ndarray]:
 
 
 def _write_table(path: Path, rows: dict[str, np.ndarray]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with files.replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(rows)
         writer.writerows(zip(*(x.tolist() for x in rows.values()), strict=True))

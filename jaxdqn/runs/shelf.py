@@ -23,7 +23,7 @@ from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel import sweeps
 from jaxdqn.parallel.grid import Grid, settings_along
 from jaxdqn.parallel.sweeps import Chunk, Results
-from jaxdqn.runs import checkpoint, files, folder
+from jaxdqn.runs import checkpoint, files, place
 from jaxdqn.training import outline
 from jaxdqn.types import Params
 
@@ -71,8 +71,8 @@ class Shelf:
             ConfigError: it is no sweep's, or one's that has none of these settings, whose results
                 would be replaced; or it can't be written to.
         """
-        out = self._out
-        if not is_sweep(out) and out.is_dir() and any(out.iterdir()):
+        out, text = self._out, to_toml(self._grid.config)
+        if not is_sweep(out) and out.is_dir() and not place.is_unused(out, text):
             raise ConfigError(
                 f"out ('{out}') exists already and is no sweep's: choose another folder."
             )
@@ -87,10 +87,12 @@ class Shelf:
             "notes": notes,
         }  # fmt: skip
         try:
-            self._finished.mkdir(parents=True, exist_ok=True)
-            self._under_way.mkdir(exist_ok=True)
-            folder.clear(out, self._grid.config)
+            out.mkdir(parents=True, exist_ok=True)
+            files.clear_drafts(out)
+            files.write_text(out / place.SETTINGS, text)
             files.write_text(out / GRID, json.dumps(pytrees.plain(asked), indent=1) + "\n")
+            self._finished.mkdir(exist_ok=True)
+            self._under_way.mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"out ('{out}') can't be written ({reason_of(error)}): choose another folder."
@@ -176,6 +178,9 @@ class Shelf:
             ConfigError: it can't be written; the one before is still there.
         """
         agents = self._agents(chunk)
+        with contextlib.suppress(OSError):  # of which the file tells
+            # Another process in this folder, which had nothing left to train, may have closed it.
+            self._under_way.mkdir(exist_ok=True)
         checkpoint.save(
             self._under_way / _name(agents), state, chunk.config, metrics,
             agents=agents, seconds=seconds,
@@ -226,7 +231,7 @@ def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
     Raises:
         ConfigError: it is missing or damaged.
     """
-    config = load_config(out / "config.toml")
+    config = load_config(out / place.SETTINGS)
     try:
         said = json.loads((out / GRID).read_text(encoding="utf-8"))
         axes, seeds = dict(said["axes"]), list(said["seeds"])

@@ -7,7 +7,7 @@ import jax
 
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError
-from jaxdqn.runs import checkpoint, folder, reading, shelf
+from jaxdqn.runs import checkpoint, folder, place, reading, shelf
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
 
@@ -76,6 +76,11 @@ def of_run(run: Path) -> tuple[Checkpoint, range]:
         ConfigError: it is missing, unreadable or not of a run.
     """
     of_agents(run)
+    if (run / place.SETTINGS).exists() and not (run / checkpoint.FILE).exists():
+        raise ConfigError(
+            f"run '{run}' was stopped before its first checkpoint: begin it anew, with the command "
+            "that began it."
+        )
     found = checkpoint.restore(run / checkpoint.FILE)
     if found.seeds is None:
         raise ConfigError(
