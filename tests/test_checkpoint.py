@@ -122,6 +122,15 @@ def test_what_is_restored_is_what_was_saved(tmp_path, numbers):
     assert [path.name for path in tmp_path.iterdir()] == ["here.npz"]
 
 
+def test_settings_come_back_as_the_same_numbers_in_32_bits(tmp_path):
+    rate, rewards = np.float32(1e-3), np.full((4, 4), 0.1, np.float32)
+    config = small(learning_rate=rate, env_params={"cell_rewards": rewards})
+    jaxdqn.save(tmp_path, jaxdqn.init(config, KEY), config)
+    back = jaxdqn.restore(tmp_path).config
+    assert (type(back.learning_rate), np.float32(back.learning_rate)) == (float, rate)
+    np.testing.assert_array_equal(back.env_params["cell_rewards"].astype(np.float32), rewards)
+
+
 def test_states_of_a_plain_vmap_and_of_any_key_type_are_kept(tmp_path):
     config = small()
     keys = jax.random.split(jax.random.key(1, impl="rbg"), 3)
@@ -254,7 +263,7 @@ def test_what_is_no_metrics_of_these_agents_never_replaces_a_checkpoint(tmp_path
     [
         *(({"seconds": wrong}, r"seconds \(.*\) must be a number, 0 or more")
           for wrong in ("x", -1.0, float("nan"), float("inf"), None, True)),
-        *(({"agents": wrong}, r"agents \(.*\) must be a list .*one for each .* axes \(\): change it")
+        *(({"agents": wrong}, r"agents \(.*\) must be a list .*one for each .* axes \(\): change")
           for wrong in ({1, 2}, [{1, 2}], "ab", ["a"])),
     ],
 )  # fmt: skip

@@ -43,11 +43,12 @@ class About(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What ``restore`` gives back, bit for bit what ``save`` was given.
+    """What ``restore`` gives back: what ``save`` was given, its arrays bit for bit.
 
     Attributes:
         state: arrays in the host's memory, to be put on any devices.
-        config: the settings.
+        config: the settings; their numbers are Python's, or float64, the same as those given once
+            training takes them in 32 bits.
         metrics: rows so far, or None.
         seeds: numbers of the seeds, or None.
         seconds: of training so far.
@@ -273,7 +274,7 @@ def assemble(arrays: dict[str, Any], keys: dict[str, str], like: Any) -> Any:
     wanted = pytrees.named_leaves({"state": like})
     found = {name: x for name, x in arrays.items() if name.startswith("state.")}
     if found.keys() != wanted.keys():
-        raise ConfigError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown.")
+        raise ValueError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown")
     for name, x in found.items():
         if name in keys:
             found[name] = random.wrapped(x, keys[name])
