@@ -27,7 +27,7 @@ from jaxdqn.runs import checkpoint, files, folder
 from jaxdqn.training import outline
 from jaxdqn.types import Params
 
-GRID = "sweep.json"
+GRID = folder.GRID
 _FINISHED, _UNDER_WAY = "chunks", "under_way"
 _KIND = "chunk"
 _FORMAT = 1
