@@ -197,7 +197,7 @@ def test_a_folder_without_results_names_what_leaves_them(half, tmp_path):
         ({"begin": 3}, r"begin \(3\) must be a Checkpoint: write begin=jaxdqn.restore\(out\)"),
         ({"begin": None}, r"out \('.*'\) holds a checkpoint.*begin=jaxdqn.restore\('/.*run'\), or"),
         ({"config": small(total_steps=400)}, r"total_steps \(400\) with evaluations \(4\) is not "
-         r"the schedule of begin, which made 2 evaluations in 144 steps: .*session.extended\(begin, "),
+         r"the schedule of begin, which made 2 evaluations in 144 steps: .*session.extended\(beg"),
         ({"config": small(total_steps=64 + 40, evaluations=1)}, r"is not the schedule of begin"),
         ({"config": None}, r"config \(None\) must be a Config"),
         ({"config": small(learning_rate=np.ones(8))}, r"learning_rate \(.*\) is a sweep"),
