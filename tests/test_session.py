@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_at_an_error_does_not_hide_it(half, tmp_path, monkey
 
 def test_a_finished_training_goes_on_to_a_later_end(half, whole, tmp_path):
     out, begin = copied(half, tmp_path)
-    longer = session.extended(begin, 225)
+    longer = session.extended(begin, np.int64(225))
     assert longer == small(total_steps=64 + 5 * 40, evaluations=5)
     outcome = session.train(out, longer, EIGHT, begin=begin)
     assert outcome.metrics.loss.shape == (8, 5)

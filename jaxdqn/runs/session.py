@@ -173,11 +173,11 @@ def extended(begin: Checkpoint, total_steps: int) -> Config:
     Raises:
         ConfigError: fewer steps than were trained, or too many to count.
     """
-    if isinstance(total_steps, bool) or not isinstance(total_steps, int):
+    if isinstance(total_steps, bool) or not isinstance(total_steps, int | np.integer):
         raise ConfigError(f"total_steps ({shown(total_steps)}) must be a whole number: change it.")
     plan, done = begin.config.schedule, _counter(begin.state.evaluations)
     apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
-    evaluations = -(-(total_steps - plan.warmup_env_steps) // apart)
+    evaluations = -(-(int(total_steps) - plan.warmup_env_steps) // apart)
     if evaluations < max(done, 1):
         raise ConfigError(
             f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
