@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, pytrees
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
@@ -164,6 +164,16 @@ def test_a_finished_training_goes_on_to_a_later_end(half, whole, tmp_path):
     for wrong in (225.0, "225", True):
         with pytest.raises(ConfigError, match=r"total_steps \(.*\) must be a whole number: change"):
             session.extended(begin, wrong)
+
+
+def test_a_checkpoint_begins_as_many_trainings_as_one_likes(half, tmp_path):
+    """Of one seed, whose arrays needn't be spread over devices, and so not be copied."""
+    out, begin = copied(half, tmp_path)
+    first = pytrees.map_agents(lambda x: x[:1], lambda x: x, begin.state)
+    checkpoint.save(out, first, small(), seeds=range(1))
+    begin = jaxdqn.restore(out)
+    ends = [session.train(out, small(), range(1), begin=begin).state for _ in range(2)]
+    assert_same_bits(*ends)
 
 
 def test_a_training_leaves_results_that_are_read_back(half, whole):
