@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn import pytrees
@@ -103,7 +102,9 @@ def _of_seeds(config: Config, seeds: Sequence[int], state: State) -> State:
     check_agents(config, seeds, state)
     # The next step consumes JAX's arrays, and of a checkpoint the keys are: it may begin another.
     return pytrees.map_agents(
-        lambda x: jnp.copy(x) if pytrees.is_key(x) else x, lambda x: x.reshape(-1)[0], state
+        lambda x: jax.device_put(x, may_alias=False) if pytrees.is_key(x) else x,
+        lambda x: x.reshape(-1)[0],
+        state,
     )
 
 
