@@ -29,6 +29,11 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     >>> axes = jax.tree.map(lambda _: None, config).replace(learning_rate=0)
     >>> jax.vmap(train, in_axes=(axes, None))(config.replace(learning_rate=rates), key)
 
+    Inside ``jax.shard_map`` set ``check_vma=False``, and put ``jax.jit`` around it. This isn't made
+    to be differentiated: Adam's square root has no derivative where a weight has had gradients of 0
+    only, and NaN comes of it. Ctrl-C returns at once while the compiled program goes on to its end;
+    ``session.train``, or ``run`` of one evaluation at a time, ends after the one under way.
+
     Args:
         config: the settings.
         key: consumed.

@@ -122,6 +122,15 @@ def test_what_is_restored_is_what_was_saved(tmp_path, numbers):
     assert [path.name for path in tmp_path.iterdir()] == ["here.npz"]
 
 
+def test_settings_come_back_as_the_same_numbers_in_32_bits(tmp_path):
+    rate, rewards = np.float32(1e-3), np.full((4, 4), 0.1, np.float32)
+    config = small(learning_rate=rate, env_params={"cell_rewards": rewards})
+    jaxdqn.save(tmp_path, jaxdqn.init(config, KEY), config)
+    back = jaxdqn.restore(tmp_path).config
+    assert (type(back.learning_rate), np.float32(back.learning_rate)) == (float, rate)
+    np.testing.assert_array_equal(back.env_params["cell_rewards"].astype(np.float32), rewards)
+
+
 def test_states_of_a_plain_vmap_and_of_any_key_type_are_kept(tmp_path):
     config = small()
     keys = jax.random.split(jax.random.key(1, impl="rbg"), 3)
@@ -213,6 +222,60 @@ def test_settings_in_the_place_of_the_agent_are_told_where_they_belong(tmp_path)
         jaxdqn.save(tmp_path, small(), state)
     with pytest.raises(ConfigError, match=r"config \(None\) must be a Config"):
         jaxdqn.save(tmp_path, state, None)
+
+
+def refuses(tmp_path, state, words, metrics=None, **also) -> None:
+    """Whatever ``restore`` couldn't give back is refused, and what was kept before is kept."""
+    jaxdqn.save(tmp_path, state, small())
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(ConfigError, match=words):
+        jaxdqn.save(tmp_path, state, small(), metrics, **also)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_what_is_no_metrics_of_these_agents_never_replaces_a_checkpoint(tmp_path):
+    config = small()
+    state, metrics = jaxdqn.run(config, jaxdqn.init(config, KEY), 1)
+    two = jax.tree.map(lambda x: jnp.stack([x, x]), metrics)
+    row = jax.tree.map(lambda x: x[0], metrics)
+    ragged = metrics.replace(loss=jnp.zeros(7))
+    found = jaxdqn.evaluate(config, state.agent.params, KEY)
+    kind = r"metrics \(of type {}\) must be the Metrics that .* write jaxdqn.save\(path, state, c"
+    for wrong, words in [
+        (state, kind.format("State")),
+        (found, kind.format("Evaluation")),
+        ({"loss": metrics.loss}, kind.format("dict")),
+        ([metrics], kind.format("list")),
+        (two, r"metrics.env_steps \(of shape \[2, 1\]\) is not of .* rows are \[T\]: give the m"),
+        (row, r"metrics.env_steps \(of shape \[\]\) is not of the agents in state.* \[T\]"),
+        (ragged, r"metrics.loss \(of shape \[7\]\) is not of"),
+    ]:
+        refuses(tmp_path, state, words, wrong)
+    many = jax.tree.map(lambda x: jnp.stack([x, x]), state)
+    refuses(tmp_path, many, r"metrics.env_steps \(of shape \[1\]\) .* rows are \[2, T\]", metrics)
+    jaxdqn.save(tmp_path, many, config, two, seconds=np.float32(3))
+    assert jaxdqn.restore(tmp_path).seconds == 3.0
+    assert_same_bits(jaxdqn.restore(tmp_path).metrics, two)
+
+
+@pytest.mark.parametrize(
+    ("also", "words"),
+    [
+        *(({"seconds": wrong}, r"seconds \(.*\) must be a number, 0 or more")
+          for wrong in ("x", -1.0, float("nan"), float("inf"), None, True)),
+        *(({"agents": wrong}, r"agents \(.*\) must be a list .*one for each .* axes \(\): change")
+          for wrong in ({1, 2}, [{1, 2}], "ab", ["a"])),
+    ],
+)  # fmt: skip
+def test_what_a_checkpoint_cannot_say_never_replaces_one(tmp_path, also, words):
+    refuses(tmp_path, jaxdqn.init(small(), KEY), words, **also)
+
+
+def test_shapes_in_the_place_of_arrays_never_replace_a_checkpoint(tmp_path):
+    jaxdqn.save(tmp_path, jaxdqn.init(small(), KEY), small())
+    with pytest.raises(ConfigError, match=r"state.agent.*ShapeDtypeStruct.* is not an array of n"):
+        jaxdqn.save(tmp_path, training.outline(small()), small())
+    assert jaxdqn.restore(tmp_path).config == small()
 
 
 def test_a_state_that_has_made_all_steps_that_are_counted_goes_no_further():

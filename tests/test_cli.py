@@ -26,7 +26,7 @@ from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, seeds
-from jaxdqn.runs import comparison_console, console, place, session, signals
+from jaxdqn.runs import comparison_console, console, place, signals
 from jaxdqn.runs import folder as folder_of_runs
 
 FILES = [
@@ -125,8 +125,8 @@ def test_a_run_has_its_name_inside_its_folder_too(finished, monkeypatch, tmp_pat
     with pytest.raises(ConfigError, match="two of the name 'copy'"):
         compare.main([".", "."])
     back, titles = jaxdqn.restore("."), []
-    ended = session.Outcome(back.state, back.metrics, 1.0, None, {})
-    monkeypatch.setattr(session, "train", lambda *_, **__: ended)
+    Path("summary.json").unlink()
+    monkeypatch.setattr(seeds, "train_in_periods", lambda *_: iter([(back.state, None)]))
     monkeypatch.setattr(plots, "draw", lambda _, name, *__: titles.append(name))
     assert resume.main(["."]) == 0
     assert titles == ["copy"]

@@ -59,6 +59,15 @@ def test_a_run_folder_reads_back_what_was_trained(run_folder):
     )
 
 
+def test_curves_of_one_agent_are_told_the_axis_that_they_lack(run_folder):
+    run = folder.load(run_folder)
+    alone = jax.tree.map(lambda x: x[0], run.metrics)
+    with pytest.raises(ConfigError, match=r"metrics \(leaves of shape \[4\]\) must be \[seeds, ev"):
+        plots.curves(run.config, alone, "one")
+    again = plots.curves(run.config, jax.tree.map(lambda x: x[None], alone), "one")
+    assert again.get_suptitle() == "one: 1 seed"
+
+
 def test_every_picture_is_drawn_again(run_folder, capsys):
     """By few programs: an operation that isn't part of one is compiled by itself."""
     with compiles_at_most(10):

@@ -1,11 +1,15 @@
 """A training in a run folder: kept, watched, stopped, carried on, and safe from one bad seed."""
 
 import csv
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,11 +19,11 @@ import pytest
 from conftest import ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, pytrees
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-from jaxdqn.runs import checkpoint, files, folder, loggers, session
+from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options
 
@@ -41,8 +45,8 @@ def half(tmp_path_factory) -> Path:
     outcome = session.train(out, small(), EIGHT, options=ALWAYS, callback=two)
     assert seen == [(0, None), (1, (8,)), (2, (8,))]
     assert outcome.metrics.loss.shape == (8, 2)
-    assert outcome.saving["saved"] == 3
-    assert outcome.saving["bytes"] == (out / checkpoint.FILE).stat().st_size
+    assert outcome.saving.saved == 3
+    assert outcome.saving.bytes == (out / checkpoint.FILE).stat().st_size
     assert outcome.halted == {}
     return out
 
@@ -58,8 +62,181 @@ def whole(half, tmp_path_factory) -> session.Outcome:
     return outcome
 
 
+def copied(half, tmp_path) -> tuple[Path, Checkpoint]:
+    """Return a folder of eight seeds after two of four evaluations, and what to begin with."""
+    return Path(shutil.copytree(half, tmp_path / "run")), jaxdqn.restore(half)
+
+
 def rows_of(path: Path) -> list[list[str]]:
     return list(csv.reader(path.read_text().splitlines()))
+
+
+def after_one_row(action):
+    def callback(_, row):
+        return None if row is None else action()
+
+    return callback
+
+
+def fail() -> None:
+    raise RuntimeError("a plot went wrong")
+
+
+def interrupt(number: int) -> None:
+    signal.raise_signal(number)
+    if number == signal.SIGTERM:
+        signal.raise_signal(number)  # which waits for nothing
+
+
+@pytest.mark.parametrize(
+    ("action", "raised"),
+    [
+        (fail, RuntimeError),
+        (partial(interrupt, signal.SIGINT), KeyboardInterrupt),
+        (partial(interrupt, signal.SIGTERM), KeyboardInterrupt),
+        (lambda: np.arange(2), ConfigError),
+    ],
+    ids=["error", "ctrl-c", "twice", "answer"],
+)
+def test_whatever_ends_a_training_between_evaluations_loses_none(
+    half, whole, tmp_path, action, raised
+):
+    out, begin = copied(half, tmp_path)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(raised):
+        session.train(out, small(), EIGHT, begin=begin, callback=after_one_row(action))
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    kept = jaxdqn.restore(out)
+    assert int(kept.state.evaluations) == kept.metrics.loss.shape[1] == 3
+    ended = session.train(out, small(), EIGHT, begin=kept)
+    assert_same_bits((ended.state, ended.metrics), (whole.state, whole.metrics))
+
+
+def test_a_signal_does_afterwards_what_it_would_have_done(half, tmp_path, capsys):
+    out, begin = copied(half, tmp_path)
+    heard: list = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.train(
+                out, small(), EIGHT, begin=begin,
+                callback=after_one_row(lambda: signal.raise_signal(signal.SIGTERM)),
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+    assert capsys.readouterr().err.startswith("interrupted: finishing this compilation or eval")
+    assert folder.load(out).metrics.loss.shape == (8, 3)
+
+
+def test_in_a_thread_a_training_is_kept_too(half, whole, tmp_path):
+    out, begin = copied(half, tmp_path)
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(session.train, out, small(), EIGHT, begin=begin).result()
+    assert_same_bits(ended.metrics, whole.metrics)
+
+
+def test_a_disk_that_is_full_at_an_error_does_not_hide_it(half, tmp_path, monkeypatch):
+    out, begin = copied(half, tmp_path)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def failing():
+        monkeypatch.setattr(np, "savez", full)
+        fail()
+
+    with pytest.raises(RuntimeError, match="a plot went wrong") as told:
+        session.train(out, small(), EIGHT, begin=begin, callback=after_one_row(failing))
+    assert "can't be written (no space left on device)" in told.value.__notes__[0]
+    assert int(jaxdqn.restore(out).state.evaluations) == 2
+
+
+def test_a_finished_training_goes_on_to_a_later_end(half, whole, tmp_path):
+    out, begin = copied(half, tmp_path)
+    longer = session.extended(begin, np.int64(225))
+    assert longer == small(total_steps=64 + 5 * 40, evaluations=5)
+    outcome = session.train(out, longer, EIGHT, begin=begin)
+    assert outcome.metrics.loss.shape == (8, 5)
+    assert_same_bits(jax.tree.map(lambda x: x[:, :4], outcome.metrics), whole.metrics)
+    assert jaxdqn.restore(out).config == jaxdqn.load_config(out / "config.toml") == longer
+    with pytest.raises(ConfigError, match=r"total_steps \(100\) is less than the 264 steps tr"):
+        session.extended(jaxdqn.restore(out), 100)
+    for wrong in (225.0, "225", True):
+        with pytest.raises(ConfigError, match=r"total_steps \(.*\) must be a whole number: change"):
+            session.extended(begin, wrong)
+
+
+def test_a_checkpoint_begins_as_many_trainings_as_one_likes(half, tmp_path):
+    """Of one seed, whose arrays needn't be spread over devices, and so not be copied."""
+    out, begin = copied(half, tmp_path)
+    first = pytrees.map_agents(lambda x: x[:1], lambda x: x, begin.state)
+    checkpoint.save(out, first, small(), seeds=range(1))
+    begin = jaxdqn.restore(out)
+    ends = [session.train(out, small(), range(1), begin=begin).state for _ in range(2)]
+    assert_same_bits(*ends)
+
+
+def test_a_training_leaves_results_that_are_read_back(half, whole):
+    run = folder.load(half)
+    assert (run.seeds, run.config) == (EIGHT, small())
+    assert_same_bits(run.metrics, jax.tree.map(lambda x: x[:, :2], whole.metrics))
+    assert_same_bits(run.params, jaxdqn.restore(half).state.agent.params)
+    assert json.loads((half / "summary.json").read_text())["checkpoint"]["saved"] == 3
+
+
+def test_a_folder_without_results_names_what_leaves_them(half, tmp_path):
+    out, _ = copied(half, tmp_path)
+    (out / "summary.json").unlink()
+    with pytest.raises(ConfigError, match=r"has no summary.json: finish it with jaxdqn resume /"):
+        folder.load(out)
+    (out / folder.GRID).touch()
+    with pytest.raises(ConfigError, match=r"read a sweep's networks with jaxdqn.*trained\('/"):
+        folder.load(out)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"numbers": range(0)}, r"numbers \(range\(0, 0\)\) must be a range of seeds in a row"),
+        ({"numbers": range(-1, 7)}, r"numbers \(range\(-1, 7\)\) must be a range .* range\(4"),
+        ({"numbers": range(0, 16, 2)}, r"numbers \(.*\) must be a range of seeds in a row"),
+        ({"numbers": 8}, r"numbers \(8\) must be a range of seeds in a row"),
+        ({"numbers": range(3)}, r"numbers \(range\(0, 3\)\) are not .* write range\(0, 8\)"),
+        ({"numbers": range(1, 9)}, r"numbers \(range\(1, 9\)\) are not the seeds of begin"),
+        ({"begin": "r1"}, r"begin \('r1'\) must be a Checkpoint: .*=jaxdqn.restore\('r1'\)"),
+        ({"begin": 3}, r"begin \(3\) must be a Checkpoint: write begin=jaxdqn.restore\(out\)"),
+        ({"begin": None}, r"out \('.*'\) holds a checkpoint.*begin=jaxdqn.restore\('/.*run'\), or"),
+        ({"config": small(total_steps=400)}, r"total_steps \(400\) with evaluations \(4\) is not "
+         r"the schedule of begin, which made 2 evaluations in 144 steps: .*session.extended\(beg"),
+        ({"config": small(total_steps=64 + 40, evaluations=1)}, r"is not the schedule of begin"),
+        ({"config": None}, r"config \(None\) must be a Config"),
+        ({"config": small(learning_rate=np.ones(8))}, r"learning_rate \(.*\) is a sweep"),
+        ({"config": small(widths=(8,))}, r"state.agent.* is not what these settings make"),
+        ({"options": {"save_every": 0}}, r"options \({.*}\) must be Options: write session.Opt"),
+        ({"options": Options(on_nonfinite="bogus")}, r"on_nonfinite = 'bogus' is not known: u"),
+        ({"options": Options(save_every="a")}, r"save_every \('a'\) must be 0 or more"),
+        ({"callback": 3}, r"callback \(3\) must be a function of states and a row of metrics"),
+        ({"callback": lambda *_: 12}, r"callback returned 12: return True to stop .* False to go"),
+        ({"callback": lambda *_: "no"}, r"callback returned 'no': return True"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_or_kept_is_one_clear_error(half, tmp_path, given, words):
+    out, begin = copied(half, tmp_path)
+    before = (out / checkpoint.FILE).read_bytes()
+    given = {"config": small(), "numbers": EIGHT, "begin": begin, **given}
+    with pytest.raises(ConfigError, match=words):
+        session.train(out, **given)
+    if "callback" not in given:
+        assert (out / checkpoint.FILE).read_bytes() == before
+    assert jaxdqn.restore(out).config == small()
+
+
+@pytest.mark.parametrize("true", [True, np.True_, np.array(True), jnp.array(True)])
+def test_any_truth_stops_a_training(half, tmp_path, true):
+    out, begin = copied(half, tmp_path)
+    outcome = session.train(out, small(), EIGHT, begin=begin, callback=lambda *_: true)
+    assert int(outcome.state.evaluations) == 2
 
 
 def planted(begin: Checkpoint, seed: int) -> Checkpoint:
@@ -99,7 +276,7 @@ def test_nan_in_one_seed_leaves_the_other_seven_as_they_would_have_been(
     assert said.count("\n") == 1
     assert "seed 3 (at update 21)" in said
     assert "7 seeds go on" in said
-    assert int(jaxdqn.restore(tmp_path / "run" / session.LAST_GOOD).state.evaluations) == 2
+    assert int(jaxdqn.restore(tmp_path / "run" / keeper.LAST_GOOD).state.evaluations) == 2
 
 
 def test_several_seeds_that_halt_at_once_are_spoken_of_as_several(half, tmp_path, capsys):

@@ -9,11 +9,10 @@ import tyro
 
 from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
-from jaxdqn.config import Config, check, to_toml
 from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as language
-from jaxdqn.runs import console, folder, place, reading, shelf
+from jaxdqn.runs import console, folder, place, reading, session, shelf
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
 
@@ -60,9 +59,8 @@ def main(arguments: list[str]) -> int:
         begin, numbers = of_run(chosen.run)
         config = begin.config
         if chosen.total_steps is not None:
-            config = extended(config, chosen.total_steps, int(begin.state.evaluations))
+            config = session.extended(begin, chosen.total_steps)
         console.announce(config, numbers, chosen.run)
-        folder.clear(chosen.run, to_toml(config))
         return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
 
@@ -99,29 +97,3 @@ def _resume_sweep(chosen: Arguments) -> int:
     found, notes = shelf.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
     return sweep.watch(chosen.run, found, looking)
-
-
-def extended(config: Config, total_steps: int, done: int) -> Config:
-    """Return settings whose schedule goes on to ``total_steps`` with evaluations as far apart.
-
-    Args:
-        config: the settings so far.
-        total_steps: environment steps per agent, warm-up included.
-        done: evaluations so far.
-
-    Raises:
-        ConfigError: fewer steps than were trained, or too many to count.
-    """
-    plan = config.schedule
-    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
-    evaluations = -(-(total_steps - plan.warmup_env_steps) // apart)
-    if evaluations < max(done, 1):
-        raise ConfigError(
-            f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
-            "steps trained already: raise it, or leave it out to finish what was asked for."
-        )
-    longer = config.replace(
-        total_steps=plan.warmup_env_steps + evaluations * apart, evaluations=evaluations
-    )
-    check(longer)
-    return longer

@@ -16,7 +16,7 @@ from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import console, folder, place, session
+from jaxdqn.runs import console, place, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
 
@@ -91,10 +91,12 @@ def watch(
                 progress.update(row)
             return progress.asked
 
-        outcome = session.train(out, config, numbers, options=options, callback=show, begin=begin)
+        outcome = session.train(
+            out, config, numbers, options=options, callback=show, begin=begin, holds=False
+        )
     reached = config.num_envs * int(outcome.state.vector_steps)
-    if outcome.metrics is not None:
-        _leave_results(out, config, numbers, outcome, outcome.metrics)
+    if outcome.summary is not None:
+        _show_results(out, config, numbers, outcome)
     if len(outcome.halted) == len(numbers):
         return 1  # nothing can be gone on with
     ended = int(outcome.state.evaluations) == config.schedule.evaluations
@@ -145,13 +147,9 @@ def parse(arguments: list[str]) -> Arguments:
     return dataclasses.replace(chosen, settings=settings)
 
 
-def _leave_results(
-    out: Path, config: Config, numbers: range, outcome: Outcome, metrics: Metrics
-) -> None:
-    name = out.resolve().name
-    summary = folder.summarise(name, config, metrics, numbers, outcome.seconds)
-    summary |= {"checkpoint": outcome.saving, "halted": outcome.halted}
-    folder.save_results(out, metrics, summary, outcome.state.agent.params)
-    params = seeds.parameters_of(outcome.state, 0)
-    plots.draw(out, name, config, metrics, params, numbers.start)
-    console.report(summary, out)
+def _show_results(out: Path, config: Config, numbers: range, outcome: Outcome) -> None:
+    assert outcome.metrics is not None
+    assert outcome.summary is not None
+    name, params = outcome.summary["name"], seeds.parameters_of(outcome.state, 0)
+    plots.draw(out, name, config, outcome.metrics, params, numbers.start)
+    console.report(outcome.summary, out)

@@ -100,7 +100,12 @@ def check_agents(config: Config, seeds: Sequence[int], state: State) -> None:
 def _of_seeds(config: Config, seeds: Sequence[int], state: State) -> State:
     """Return a state that holds these seeds, its counters shared."""
     check_agents(config, seeds, state)
-    return pytrees.map_agents(lambda x: x, lambda x: x.reshape(-1)[0], state)
+    # The next step consumes JAX's arrays, and of a checkpoint the keys are: it may begin another.
+    return pytrees.map_agents(
+        lambda x: jax.device_put(x, may_alias=False) if pytrees.is_key(x) else x,
+        lambda x: x.reshape(-1)[0],
+        state,
+    )
 
 
 def _padding(count: int, wanted: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from jaxdqn import environment as environments
 from jaxdqn import maze, statistics
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError
 from jaxdqn.metrics import Metrics
 from jaxdqn.plots.style import BLUE, GREY, ORANGE, TITLES, plain, short_steps
 
@@ -24,7 +25,15 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         config: the settings.
         metrics: leaves ``[S, T]``.
         title: above all.
+
+    Raises:
+        ConfigError: metrics of another shape, such as those of one agent alone.
     """
+    if len(shape := np.shape(metrics.loss)) != 2:
+        raise ConfigError(
+            f"metrics (leaves of shape {list(shape)}) must be [seeds, evaluations]: give those of "
+            "one agent an axis, jax.tree.map(lambda x: x[None], metrics)."
+        )
     names = [name for name in _ON_MAZES if getattr(metrics, name) is not None]
     names = names if metrics.success is not None else list(_ELSEWHERE)
     if len(names) % 2:  # a network that remembers isn't compared with exact values

@@ -5,6 +5,9 @@ comes with Flax, was measured and left: it saves 16 agents (14 MB) in 104 ms whe
 and gave back wrong arrays for 20 of 20 flipped bits.
 """
 
+import json
+import math
+import numbers
 import platform
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +43,12 @@ class About(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What ``restore`` gives back, bit for bit what ``save`` was given.
+    """What ``restore`` gives back: what ``save`` was given, its arrays bit for bit.
 
     Attributes:
         state: arrays in the host's memory, to be put on any devices.
-        config: the settings.
+        config: the settings; their numbers are Python's, or float64, the same as those given once
+            training takes them in 32 bits.
         metrics: rows so far, or None.
         seeds: numbers of the seeds, or None.
         seconds: of training so far.
@@ -77,7 +81,7 @@ def save(
         path: the file, or a folder that is to hold ``checkpoint.npz``.
         state: of one agent, or of many with a leading axis.
         config: the settings.
-        metrics: rows so far.
+        metrics: rows so far, leaves ``[T]`` after the axes of the state's agents.
         seeds: numbers of the seeds, one for each agent.
         agents: what a sweep calls each of them, as JSON can say it.
         seconds: of training so far.
@@ -86,8 +90,8 @@ def save(
         Size of the file in bytes.
 
     Raises:
-        ConfigError: the state isn't one of these settings and seeds, or the file can't be written;
-            an earlier checkpoint is still there.
+        ConfigError: the state isn't one of these settings and seeds, the metrics aren't of these
+            agents, or the file can't be written; an earlier checkpoint is still there.
     """
     if isinstance(state, Config):
         raise ConfigError(
@@ -95,17 +99,23 @@ def save(
         )
     check_kind(config)
     text = to_toml(config)
-    _check_agents(config, seeds, state)
-    measured = {} if metrics is None else to_arrays(metrics)
-    about, arrays = pack({"state": state, "metrics": measured}, text, seconds)
+    axes = _axes_of_agents(config, seeds, state)
+    measured = {} if metrics is None else _measured(metrics, axes)
+    _check_names(agents, axes)
+    _check_seconds(seconds)
+    about, arrays = pack({"state": state, "metrics": measured}, text, float(seconds))
     about |= {"seeds": None if seeds is None else [seeds.start, seeds.stop], "agents": agents}
     return files.write_arrays(_file(path), about, arrays, _KIND)
 
 
-def _check_agents(config: Config, seeds: range | None, state: State) -> None:
+def _axes_of_agents(config: Config, seeds: range | None, state: State) -> tuple[int, ...]:
+    """Return the axes that a state has before those of one agent.
+
+    Raises:
+        ConfigError: it isn't one of these settings and seeds.
+    """
     if seeds is None:
-        pytrees.leading_axes(state, outline(config))
-        return
+        return pytrees.leading_axes(state, outline(config))
     # The file holds the first and the last number only.
     if not isinstance(seeds, range) or seeds != range(seeds.start, seeds.stop):
         raise ConfigError(
@@ -113,6 +123,48 @@ def _check_agents(config: Config, seeds: range | None, state: State) -> None:
             "like, or leave it out."
         )
     check_agents(config, seeds, state)
+    return (len(seeds),)
+
+
+def _measured(metrics: Any, axes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return arrays by name, refusing what ``restore`` couldn't give back beside these agents."""
+    if not isinstance(metrics, Metrics):
+        raise ConfigError(
+            f"metrics (of type {type(metrics).__name__}) must be the Metrics that training gave "
+            "back with the state: write jaxdqn.save(path, state, config, metrics), or leave them "
+            "out."
+        )
+    arrays = to_arrays(metrics)
+    rows = arrays["env_steps"].shape[-1:] or (0,)  # of one row alone, whose axis is missing
+    for name, x in arrays.items():
+        if x.shape != (*axes, *rows):
+            of = ", ".join([*map(str, axes), "T"])
+            raise ConfigError(
+                f"metrics.{name} (of shape {list(x.shape)}) is not of the agents in state, whose "
+                f"rows are [{of}]: give the metrics that training gave back with it."
+            )
+    return arrays
+
+
+def _check_names(agents: Any, axes: tuple[int, ...]) -> None:
+    if agents is None:
+        return
+    try:
+        json.dumps(agents)
+        right = isinstance(agents, list) and (len(agents),) == axes
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise ConfigError(
+            f"agents ({shown(agents)}) must be a list of what JSON can say, one for each agent "
+            f"along the state's leading axes {axes}: change it, or leave it out."
+        )
+
+
+def _check_seconds(seconds: Any) -> None:
+    is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+    if not (is_number and 0 <= seconds < math.inf):
+        raise ConfigError(f"seconds ({shown(seconds)}) must be a number, 0 or more: change it.")
 
 
 def restore(path: str | Path) -> Checkpoint:
@@ -150,6 +202,9 @@ def pack(trees: ArrayTree, config: str, seconds: float) -> tuple[dict[str, Any],
         trees: what is to be kept.
         config: the settings as TOML.
         seconds: of training so far.
+
+    Raises:
+        ConfigError: a leaf is no array, which NumPy would write and not read back.
     """
     arrays, keys = {}, {}
     for name, leaf in pytrees.named_leaves(trees).items():
@@ -157,6 +212,10 @@ def pack(trees: ArrayTree, config: str, seconds: float) -> tuple[dict[str, Any],
             keys[name] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)
         arrays[name] = np.asarray(leaf)
+        if arrays[name].dtype.hasobject:
+            raise ConfigError(
+                f"{name} ({shown(leaf)}) is not an array of numbers: give what training gave back."
+            )
     about = {
         "format": _FORMAT, "versions": versions(), "config": config, "keys": keys, "seeds": None,
         "seconds": seconds,
@@ -215,7 +274,7 @@ def assemble(arrays: dict[str, Any], keys: dict[str, str], like: Any) -> Any:
     wanted = pytrees.named_leaves({"state": like})
     found = {name: x for name, x in arrays.items() if name.startswith("state.")}
     if found.keys() != wanted.keys():
-        raise ConfigError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown.")
+        raise ValueError(f"arrays {sorted(found.keys() ^ wanted.keys())} are missing or unknown")
     for name, x in found.items():
         if name in keys:
             found[name] = random.wrapped(x, keys[name])

@@ -17,11 +17,13 @@ from jaxdqn.config import Config, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.networks.pretrained import WEIGHTS
-from jaxdqn.runs import files, place
+from jaxdqn.runs import checkpoint, files, place
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params
 
 COMPARISON = "comparison.json"
+GRID = "sweep.json"
+"""What a sweep's folder was asked for."""
 OF_ONE_SETTING = ("policy.png", "visits.png", "levels.png", "greedy.gif", "evaluation.json")
 """What a folder may hold of one setting alone."""
 OF_SEVERAL = ("settings.csv", "ranking.png", "heat_map.png")
@@ -136,7 +138,8 @@ def summarise(
         "env_steps_per_seed": env_steps,
         "updates_per_seed": updates,
         "train_seconds": round(seconds, 3),
-        "env_steps_per_second": round(env_steps * len(seeds) / seconds),
+        # A checkpoint that was saved from Python may not say how long it took.
+        "env_steps_per_second": round(env_steps * len(seeds) / seconds) if seconds else 0,
         "final": {name: statistics.summarise(values) for name, values in final.items()},
         **provenance(),
     }
@@ -254,14 +257,21 @@ def load(path: str | Path) -> Run:
     except ConfigError:
         raise
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"run folder ('{path}') has no {Path(str(error.filename)).name}: "
-            "choose the folder of a training that has ended."
-        ) from None
+        raise _incomplete(path, Path(str(error.filename)).name) from None
     except Exception as error:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
+
+
+def _incomplete(path: Path, missing: str) -> ConfigError:
+    if (path / GRID).exists():
+        remedy = f"read a sweep's networks with jaxdqn.runs.trained.trained({str(path)!r})"
+    elif (path / checkpoint.FILE).exists():
+        remedy = f"finish it with jaxdqn resume {path}"
+    else:
+        remedy = "choose the folder of a training that has ended"
+    return ConfigError(f"run folder ('{path}') has no {missing}: {remedy}.")
 
 
 def _without_nan(value: Any) -> Any:

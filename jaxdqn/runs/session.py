@@ -2,29 +2,31 @@
 
 import contextlib
 import dataclasses
-import shutil
-import time
+import signal
+import typing
 from collections.abc import Callable, Iterator
+from functools import partial
+from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import jax
 import numpy as np
 import tyro
 
-from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, counted, shown
+from jaxdqn.config import Config, check, check_single, to_toml
+from jaxdqn.errors import ConfigError, counted, shown, unknown
 from jaxdqn.method import State
-from jaxdqn.metrics import Metrics, append
+from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_32_bits
-from jaxdqn.runs import checkpoint, console, files, loggers
+from jaxdqn.runs import checkpoint, console, folder, loggers, signals
 from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving, attempt
 
 Callback = Callable[[State, Metrics | None], Any]
-"""Called between compiled chunks with the states and one row of metrics, as yielded by
-``seeds.train_in_periods``; true stops the training, which is then saved."""
-
-LAST_GOOD = "last_good.npz"
+"""Called between evaluations with the states and one row of metrics, as yielded by
+``seeds.train_in_periods``; true stops the training, which is then saved, None or false doesn't."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Options:
 
     save_every: float = 60.0
     """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
-    on_nonfinite: Literal["seed", "run"] = "seed"
+    on_nonfinite: OnNonfinite = "seed"
     """What a loss or network that is no longer finite stops: that seed, or the whole run."""
     tensorboard: bool = False
     """Also write means over seeds to the folder tensorboard in the run folder."""
@@ -41,8 +43,10 @@ class Options:
     """Also log means over seeds to this project of Weights & Biases."""
 
     def check(self) -> None:
-        """Refuse, with a ``ConfigError``, a length of time that is none."""
+        """Refuse, with a ``ConfigError``, what can't be honoured."""
         check_save_every(self.save_every)
+        if self.on_nonfinite not in (choices := typing.get_args(OnNonfinite)):
+            raise unknown("on_nonfinite =", self.on_nonfinite, choices)
 
     def of_all_seeds(self) -> dict[str, Any]:
         """Return what is set, other than usual, of what follows all seeds at once."""
@@ -61,8 +65,8 @@ class Options:
 
 def check_save_every(seconds: float) -> None:
     """Refuse, with a ``ConfigError``, a length of time between checkpoints that is none."""
-    if not seconds >= 0:
-        raise ConfigError(f"save_every ({seconds}) must be 0 or more: change it.")
+    if not (isinstance(seconds, Real) and seconds >= 0):
+        raise ConfigError(f"save_every ({shown(seconds)}) must be 0 or more seconds: change it.")
 
 
 class Outcome(NamedTuple):
@@ -72,15 +76,17 @@ class Outcome(NamedTuple):
         state: leaves ``[S, ...]`` but for the counters.
         metrics: all rows, those of earlier sessions too, leaves ``[S, T]``; None before the first.
         seconds: of training, compilation and saving apart, over all sessions.
-        saving: bytes of a checkpoint, how many were saved in this session, in how many seconds.
+        saving: what this session's checkpoints took.
         halted: seeds that stopped learning, and after how many updates.
+        summary: what ``summary.json`` says; None before the first row.
     """
 
     state: State
     metrics: Metrics | None
     seconds: float
-    saving: dict[str, float]
+    saving: Saving
     halted: dict[int, int]
+    summary: dict[str, Any] | None
 
 
 @in_32_bits
@@ -92,119 +98,191 @@ def train(
     options: Options = Options(),
     callback: Callback | None = None,
     begin: Checkpoint | None = None,
+    holds: bool = True,
 ) -> Outcome:
-    """Train seeds with checkpoints and logs in a run folder, to the end of the schedule.
+    """Train seeds in a run folder to the end of the schedule, and leave checkpoints and results.
+
+    Results are what ``jaxdqn train`` leaves but for the pictures, which ``jaxdqn plot`` draws.
+    What was learned up to the last evaluation is saved whatever ends the training between two:
+    the callback, an error in it, Ctrl-C or SIGTERM.
+
+    >>> folder.create(out, config)
+    >>> session.train(out, config, range(16))
+    >>> begin = jaxdqn.restore(out)
+    >>> session.train(out, session.extended(begin, 200_000), begin.seeds, begin=begin)
 
     Args:
-        out: the run folder, from ``folder.create``.
+        out: the run folder, from ``folder.create``; it holds these settings from now on.
         config: the settings.
         numbers: of the seeds.
         options: how it is kept and watched.
-        callback: called after compiling, with None for a row, and after each evaluation.
+        callback: called after compiling, with None for a row, and after each evaluation. True
+            stops the training, with results as far as it came; None or false doesn't.
         begin: where to carry on; by default the agents are new.
+        holds: let Ctrl-C and SIGTERM wait for the evaluation under way and save it, before they do
+            what they would have done; a second one doesn't wait. In a thread that signals don't
+            reach they stay as they are.
 
     Raises:
-        ConfigError: a setting that can't be honoured, a folder that can't be written to before
-            anything is learned, or a seed that is no longer finite, with that option.
+        ConfigError: a setting, a seed or an option that can't be honoured, a folder that can't be
+            written to or holds another training, a checkpoint of another schedule or other seeds,
+            before anything is learned; a callback that returns something else; or a seed that is
+            no longer finite, with that option.
+        KeyboardInterrupt: Ctrl-C; what was learned is in ``out``.
     """
-    options.check()
-    keeper = _Keeper(Path(out), config, numbers, options, begin)
+    out = Path(out)
+    _check(out, config, numbers, options, callback, begin)
+    folder.clear(out, to_toml(config))
+    keeper = Keeper(out, config, numbers, begin, options.save_every, options.on_nonfinite)
     finished = config.schedule.evaluations
-    with contextlib.ExitStack() as stack:
-        watchers = _logs(Path(out), config, numbers, options, keeper.metrics)
-        logs = [stack.enter_context(watcher) for watcher in watchers]
+    with signals.Held(partial(console.say_interrupted, errors=True), holds=holds) as held:
+        watchers = _logs(out, config, numbers, options, keeper.metrics)
+        logs = [held.enter_context(watcher) for watcher in watchers]
         for state, row in seeds.train_in_periods(config, numbers, begin.state if begin else None):
             if row is not None:
                 keeper.take(row)
-                for log in logs:
-                    _attempt(log, row)
             keeper.notice(state)
-            stop = bool(callback(state, row)) if callback else False
-            stop |= len(keeper.halted) == len(numbers)
+            with keeper.saving_first(state):
+                for log in logs if row is not None else []:
+                    attempt(log, row)
+                stop = callback is not None and _wants_to_stop(callback(state, row))
+            stop |= held.asked or len(keeper.halted) == len(numbers)
             if row is None or stop or int(state.evaluations) == finished:
                 keeper.save(state)
             elif keeper.is_due:
-                _attempt(keeper.save, state)
+                attempt(keeper.save, state)
             if stop:
                 break
             keeper.start_clock()
-    return Outcome(state, keeper.metrics, keeper.seconds, keeper.saving, keeper.halted)
+    outcome = _leave(out, config, numbers, keeper, state)
+    if held.heard is not None:
+        signal.raise_signal(held.heard)
+        if int(state.evaluations) < finished:
+            raise KeyboardInterrupt  # also for whoever handles the signal otherwise
+    return outcome
 
 
-class _Keeper:
-    """The checkpoints of one session, its clock, and its watch over seeds that halt."""
+def extended(begin: Checkpoint, total_steps: int) -> Config:
+    """Return settings that go on from a checkpoint, with evaluations as far apart as so far.
 
-    def __init__(
-        self, out: Path, config: Config, numbers: range, options: Options, begin: Checkpoint | None
-    ) -> None:
-        self.metrics = begin.metrics if begin else None
-        self.seconds = begin.seconds if begin else 0.0
-        self.saving: dict[str, float] = {"bytes": 0, "saved": 0, "seconds": 0.0}
-        self.halted = _halted(begin.state, numbers) if begin else {}
-        self._out, self._config, self._numbers, self._options = out, config, numbers, options
-        self._began = self._saved = time.monotonic()
+    Args:
+        begin: from ``restore``.
+        total_steps: environment steps per agent, warm-up included, those so far among them; rounded
+            up to whole evaluations.
 
-    @property
-    def is_due(self) -> bool:
-        return time.monotonic() - self._saved >= self._options.save_every
-
-    def start_clock(self) -> None:
-        self._began = time.monotonic()
-
-    def take(self, row: Metrics) -> None:
-        self.seconds += time.monotonic() - self._began
-        self.metrics = append(self.metrics, row)
-
-    def save(self, state: State) -> None:
-        began = time.monotonic()
-        self.saving["bytes"] = checkpoint.save(
-            self._out / checkpoint.FILE, state, self._config, self.metrics,
-            seeds=self._numbers, seconds=self.seconds,
-        )  # fmt: skip
-        self._saved = time.monotonic()
-        self.saving["saved"] += 1
-        self.saving["seconds"] += self._saved - began
-
-    def notice(self, state: State) -> None:
-        """Name the seeds that halted since the last look, and keep the checkpoint before that."""
-        new = {
-            seed: updates
-            for seed, updates in _halted(state, self._numbers).items()
-            if seed not in self.halted
-        }
-        if not new:
-            return
-        self.halted |= new
-        what = " and ".join(
-            f"seed {seed} (at update {updates + 1:,})" for seed, updates in new.items()
+    Raises:
+        ConfigError: fewer steps than were trained, or too many to count.
+    """
+    if isinstance(total_steps, bool) or not isinstance(total_steps, int | np.integer):
+        raise ConfigError(f"total_steps ({shown(total_steps)}) must be a whole number: change it.")
+    plan, done = begin.config.schedule, _counter(begin.state.evaluations)
+    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
+    evaluations = -(-(int(total_steps) - plan.warmup_env_steps) // apart)
+    if evaluations < max(done, 1):
+        raise ConfigError(
+            f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
+            "steps trained already: raise it, or leave it out to finish what was asked for."
         )
-        said = f"loss or network of {what} left the finite numbers"
-        if self._options.on_nonfinite == "run":
-            raise ConfigError(
-                f"{said}, so the run stops, its last checkpoint kept: lower learning_rate or "
-                "max_grad_norm and train again, or set on_nonfinite = 'seed' and resume."
-            )
-        left = len(self._numbers) - len(self.halted)
-        ends = "it learns no more and keeps its last finite network"
-        if len(new) > 1:
-            ends = "they learn no more and keep their last finite networks"
-        console.warn(
-            f"{said}: {ends}; {counted(left, 'seed')} {'goes' if left == 1 else 'go'} on, and the "
-            f"checkpoint before this is kept as {LAST_GOOD}."
+    longer = begin.config.replace(
+        total_steps=plan.warmup_env_steps + evaluations * apart, evaluations=evaluations
+    )
+    check(longer)
+    return longer
+
+
+def _check(
+    out: Path,
+    config: Config,
+    numbers: range,
+    options: Options,
+    callback: Callback | None,
+    begin: Checkpoint | None,
+) -> None:
+    """Refuse, with a ``ConfigError``, what can't be trained or kept, before it is compiled."""
+    check(config)
+    check_single(config)
+    # A checkpoint keeps the first and the last number only.
+    in_a_row = isinstance(numbers, range) and numbers == range(numbers.start, numbers.stop)
+    if not in_a_row or not numbers or numbers.start < 0 or numbers.stop > 2**32:
+        raise ConfigError(
+            f"numbers ({shown(numbers)}) must be a range of seeds in a row, from 0 to 4294967295: "
+            "write range(4) or the like."
         )
-        last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
-        if newest.exists() and not last_good.exists():
-            _attempt(_copy, newest, last_good)
+    if not isinstance(options, Options):
+        raise ConfigError(
+            f"options ({shown(options)}) must be Options: write session.Options(save_every=0) or "
+            "the like."
+        )
+    options.check()
+    if callback is not None and not callable(callback):
+        raise ConfigError(
+            f"callback ({shown(callback)}) must be a function of states and a row of metrics: "
+            "change it, or leave it out."
+        )
+    if begin is not None:
+        _check_begin(config, numbers, begin)
+    if not out.is_dir():
+        raise ConfigError(
+            f"out ('{out}') can't be written to, since there is no such folder: make it with "
+            "jaxdqn.runs.folder.create(out, config)."
+        )
+    if begin is None and (out / checkpoint.FILE).exists():
+        raise ConfigError(
+            f"out ('{out}') holds a checkpoint, which new agents would replace: go on from it with "
+            f"begin=jaxdqn.restore({str(out)!r}), or choose another folder."
+        )
 
 
-def _copy(source: Path, to: Path) -> None:
-    with files.replacing(to) as beside:
-        shutil.copyfile(source, beside)
+def _check_begin(config: Config, numbers: range, begin: Any) -> None:
+    if not isinstance(begin, Checkpoint):
+        path = repr(str(begin)) if isinstance(begin, str | Path) else "out"
+        raise ConfigError(
+            f"begin ({shown(begin)}) must be a Checkpoint: write begin=jaxdqn.restore({path})."
+        )
+    if begin.seeds not in (None, numbers):
+        raise ConfigError(
+            f"numbers ({shown(numbers)}) are not the seeds of begin: write {shown(begin.seeds)}."
+        )
+    seeds.check_agents(config, numbers, begin.state)
+    plan, done = config.schedule, _counter(begin.state.evaluations)
+    steps = _counter(begin.state.vector_steps) * config.num_envs
+    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
+    if plan.warmup_env_steps + done * apart != steps or done > plan.evaluations:
+        raise ConfigError(
+            f"total_steps ({config.total_steps}) with evaluations ({config.evaluations}) is not "
+            f"the schedule of begin, which made {counted(done, 'evaluation')} in {steps} steps: "
+            "give begin.config to finish it, or session.extended(begin, total_steps) to train "
+            "longer."
+        )
 
 
-def _halted(state: State, numbers: range) -> dict[int, int]:
-    halted, updates = np.asarray(state.agent.halted), np.asarray(state.agent.updates)
-    return {numbers[i]: int(updates[i]) for i in np.flatnonzero(halted)}
+def _counter(value: Any) -> int:
+    """Return what all agents count together."""
+    return int(np.ravel(value)[0])
+
+
+def _wants_to_stop(answer: Any) -> bool:
+    """Return what a callback meant: a truth, perhaps of an array, or nothing at all."""
+    truth = isinstance(answer, bool | np.bool_ | np.ndarray | jax.Array) and (
+        np.shape(answer) == () and np.asarray(answer).dtype == bool
+    )
+    if answer is not None and not truth:
+        raise ConfigError(
+            f"callback returned {shown(answer)}: return True to stop the training, or None or "
+            "False to go on."
+        )
+    return bool(answer)
+
+
+def _leave(out: Path, config: Config, numbers: range, keeper: Keeper, state: State) -> Outcome:
+    """Write the results of a session, and return what it leaves."""
+    summary = None
+    if (metrics := keeper.metrics) is not None:
+        name = out.resolve().name
+        summary = folder.summarise(name, config, metrics, numbers, keeper.seconds)
+        summary |= {"checkpoint": keeper.saving._asdict(), "halted": keeper.halted}
+        folder.save_results(out, metrics, summary, state.agent.params)
+    return Outcome(state, metrics, keeper.seconds, keeper.saving, keeper.halted, summary)
 
 
 def _logs(
@@ -216,11 +294,3 @@ def _logs(
         yield loggers.tensorboard(out / "tensorboard", steps)
     if options.wandb is not None:
         yield loggers.weights_and_biases(options.wandb, out, config)
-
-
-def _attempt(action: Callable[..., Any], *arguments: Any) -> None:
-    """Training in memory is worth more than one file less on disk: say it and go on."""
-    try:
-        action(*arguments)
-    except (OSError, ConfigError) as error:
-        console.warn(f"{str(error).rstrip('.')}; training goes on.")

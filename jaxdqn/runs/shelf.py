@@ -23,11 +23,11 @@ from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel import sweeps
 from jaxdqn.parallel.grid import Grid, settings_along
 from jaxdqn.parallel.sweeps import Chunk, Results
-from jaxdqn.runs import checkpoint, files, place
+from jaxdqn.runs import checkpoint, files, folder, place
 from jaxdqn.training import outline
 from jaxdqn.types import Params
 
-GRID = "sweep.json"
+GRID = folder.GRID
 _FINISHED, _UNDER_WAY = "chunks", "under_way"
 _KIND = "chunk"
 _FORMAT = 1

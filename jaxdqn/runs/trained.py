@@ -35,12 +35,13 @@ class Trained(NamedTuple):
         return jax.tree.map(lambda x: x[index], self.params)
 
 
-def trained(run: Path) -> Trained:
+def trained(run: str | Path) -> Trained:
     """Read the networks of a run folder, from its checkpoint or its chunks.
 
     Raises:
         ConfigError: it is missing, unreadable, not of a run, or a sweep over several settings.
     """
+    run = Path(run)
     if not shelf.is_sweep(run):
         found, numbers = of_run(run)
         return Trained(found.config, found.state.agent.params, numbers)
