@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import jaxdqn
 from jaxdqn.commands import guard
-from jaxdqn.runs import signals
+from jaxdqn.runs import signals, streams
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
        jaxdqn --version
@@ -119,11 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 refused, or no seed is left that learns, 2 misused, 130 interrupted.
     """
-    if argv is None:
-        # In a process of its own: tracing makes many small objects that stay, and Python's looking
-        # through them all, again after every 700, is half a second of a start.
-        gc.set_threshold(50_000)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _settle_in(arguments)
     chosen: dict[str, str] = {}
     while arguments and arguments[0] in _OPTIONS:
         option, value = arguments[0], "".join(arguments[1:2])
@@ -153,6 +151,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         end()
+
+
+def _settle_in(arguments: Sequence[str]) -> None:
+    """Make a process of one's own fit for training."""
+    # Tracing makes many small objects that stay, and Python's looking through them all, again after
+    # every 700, is half a second of a start.
+    gc.set_threshold(50_000)
+    # Who reads the beginning of a help has read enough.
+    streams.outlive(tells=not {"-h", "--help"} & set(arguments))
 
 
 def run(

@@ -60,8 +60,8 @@ def sweep(
         zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
         out: a folder as ``jaxdqn sweep`` leaves it: every finished chunk, tables and pictures.
             Where it holds some chunks already, only what is missing is trained, also of more
-            values or more seeds than before. Ctrl-C and SIGTERM then save what is under way
-            before they do what they would have done.
+            values or more seeds than before. Ctrl-C, SIGTERM and SIGHUP then save what is under
+            way before they do what they would have done.
         say: told what is going to be run before it starts, and what became of ``out``; None for
             silence, there, too.
         **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of

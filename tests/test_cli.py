@@ -33,6 +33,10 @@ FILES = [
     "checkpoint.npz", "config.toml", "curves.png", "greedy.gif", "metrics.csv", "metrics.npz",
     "params.msgpack", "policy.png", "summary.json", "visits.png",
 ]  # fmt: skip
+INTERRUPTED = (
+    "interrupted: finishing this compilation or evaluation, then saving; once more stops without "
+    "saving …\n"
+)
 
 
 def start(*arguments, cwd, env=None):
@@ -365,7 +369,7 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "interrupted: finishing this compilation or evaluation, then saving; once" in out
+    assert err == INTERRUPTED
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
     back = jaxdqn.restore(tmp_path / "run")
     done = int(back.state.evaluations)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_same_bits, small
 from PIL import Image
-from test_cli import run_here
+from test_cli import INTERRUPTED, run_here
 from test_language import AGENT, KEY, little, pretrained
 
 import jaxdqn
@@ -268,7 +268,7 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
         patch.setattr(reading_console, "report_row", interrupted)
         file = chain / "tiny.toml"
         code, out, err = run_here("pretrain", file, "--out", "lm", cwd=tmp_path)
-    assert (code, err) == (130, "")
+    assert (code, err) == (130, INTERRUPTED)
     assert "stopped after 4 of 8 updates; go on with: jaxdqn resume lm" in out
     code, out, err = run_here("resume", "lm", cwd=tmp_path)
     assert (code, err) == (0, "")

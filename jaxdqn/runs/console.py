@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import jax
 import numpy as np
@@ -18,11 +18,18 @@ from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.errors import counted
 from jaxdqn.metrics import Metrics
-from jaxdqn.runs import signals
+from jaxdqn.runs import signals, streams
 
-# Folders and settings may be called anything, "[/b]" and ":smile:" too.
-_CONSOLE = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-_ERRORS = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
+
+
+def _console(name: str) -> Console:
+    # Folders and settings may be called anything, "[/b]" and ":smile:" too.
+    stream = cast(TextIO, streams.Lasting(name))
+    return Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+_CONSOLE = _console("stdout")
+_ERRORS = _console("stderr")
 MOST_NOTES = 5
 """Most sentences on settings before a training."""
 _ROWS = {
@@ -85,8 +92,8 @@ def notes_on(settings: Sequence[Config]) -> list[str]:
 class Progress(signals.Held):
     """A live line of progress; on a plain stream a line per tenth of the way.
 
-    While it is shown, Ctrl-C and SIGTERM only set ``asked``, so that what was learned is
-    kept; a second one stops at once.
+    While it is shown, signals only set ``asked``, so that what was learned is kept, as
+    ``signals.Held`` says.
     """
 
     def __init__(self, config: Config, count: int, done: int = 0) -> None:
@@ -162,11 +169,15 @@ def print_table(table: Table) -> None:
 
 
 def say_interrupted(errors: bool = False) -> None:
-    """Say that a signal was heard, and what is still done."""
+    """Say that a signal was heard, and what is still done.
+
+    Who writes standard output to a file, or to a program that the same Ctrl-C has ended, looks
+    where errors are looked for.
+    """
     print_line(
         "interrupted: finishing this compilation or evaluation, then saving; once more stops "
         "without saving …",
-        errors,
+        errors or not is_terminal(),
     )
 
 

@@ -23,8 +23,8 @@ MOST_LINES = 20
 class SweepProgress(signals.Held):
     """A live line of progress; on a plain stream a line for some of the chunks.
 
-    While it is shown, Ctrl-C and SIGTERM only make ``show`` return true, so that what was learned
-    is kept; a second one stops at once.
+    While it is shown, signals only make ``show`` return true, so that what was learned is kept, as
+    ``signals.Held`` says.
     """
 
     def __init__(

@@ -1,0 +1,111 @@
+"""A command as a process among others: its streams, its signals, what it finds around it."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, small
+
+import jaxdqn
+from jaxdqn.config import to_toml
+from jaxdqn.runs import console, signals, streams
+
+
+class Broken(io.StringIO):
+    """A stream that nobody reads any more, or whose disk is full."""
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def start(*arguments, cwd, **env):
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxdqn", *map(str, arguments)],
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )  # fmt: skip
+
+
+def refused(*arguments, cwd, **env):
+    """Run a command that is refused; return what it says of that."""
+    process = start(*arguments, cwd=cwd, **env)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    return err
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "tiny.toml").write_text(to_toml(small()))
+    return tmp_path
+
+
+def test_a_training_outlives_who_reads_it_and_what_cannot_be_spelled(tmp_path):
+    """A terminal's Ctrl-C ends all of a pipeline, its reader first."""
+    (tmp_path / "long.toml").write_text(
+        to_toml(small(total_steps=64 + 4 * 1_000_000, evaluations=1_000))
+    )
+    words = ("train", "long.toml", "--seeds", 2, "--out", "run")
+    with start(*words, cwd=tmp_path, PYTHONIOENCODING="ascii") as process:
+        seen = ""
+        while "training" not in seen:
+            seen += process.stdout.readline()
+            assert process.poll() is None, process.stderr.read()
+        assert "compiling ?" in seen
+        process.stdout.close()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "interrupted: finishing this compilation or evaluation, then saving" in said
+    assert "Traceback" not in said
+    assert jaxdqn.restore(tmp_path / "run").metrics is not None
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_what_cannot_be_written_is_left_out_and_told_once_on_the_other_stream(monkeypatch, capsys):
+    broken = Broken()
+    monkeypatch.setattr(sys, "stdout", broken)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    streams.outlive()
+    for _ in range(3):
+        print("a line", flush=True)
+    console.print_line("a line of progress")
+    said = "jaxdqn: standard output can't be written (no space left on device): what is running "
+    assert capsys.readouterr().err == f"{said}goes on without it.\n"
+    assert broken.getvalue() == "a line\n" * 3 + "a line of progress\n", "as soon as there is room"
+    monkeypatch.setattr(sys, "stderr", Broken())
+    streams.outlive()
+    print("a line that nobody is told of", flush=True)
+
+
+def test_what_an_encoding_does_not_know_becomes_a_question_mark():
+    raw = io.BytesIO()
+    lasting = streams.Lasting("stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    print("ε … \udcff", file=lasting, flush=True)
+    assert raw.getvalue() == "? … ?\n".replace("\n", os.linesep).encode("cp1252")
+
+
+@pytest.mark.parametrize("first", signals.STOPS, ids=lambda number: number.name)
+def test_a_closed_terminal_asks_for_an_end_however_often_it_is_told(first):
+    with signals.Held(lambda: None) as held:
+        signal.raise_signal(first)
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+        assert held.heard == first
+
+
+@pytest.mark.parametrize("number", signals.STOPS, ids=lambda number: number.name)
+def test_a_signal_that_is_ignored_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with signals.Held(lambda: None) as held:
+            assert signal.getsignal(number) == signal.SIG_IGN
+            signal.raise_signal(number)
+            assert not held.asked
+    finally:
+        signal.signal(number, before)
