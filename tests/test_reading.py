@@ -276,6 +276,31 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)
 
 
+def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
+    """But not before it begins, or at its end: then there is nothing to go on with."""
+    real, calls, full = np.savez, [], {2, 3}
+
+    def full_for_a_while(file, **arrays):
+        calls.append(file)
+        if len(calls) in full:
+            raise OSError(28, "No space left on device")
+        real(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full_for_a_while)
+    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    ended = reading.carry_on(tmp_path / "lm", begun, 0.0, lambda _: False)
+    assert (ended.rows, len(calls)) == (4, 5)
+    said = f"jaxdqn: checkpoint '{tmp_path / 'lm' / reading.FILE}' can't be written (no space left "
+    assert capsys.readouterr().err == (
+        f"{said}on device): make room or choose another place; training goes on.\n"
+    )
+    assert_same_bits(reading.restore(tmp_path / "lm").state, ended.state)
+    for later in (6, 8):
+        full.add(later)
+        with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\)"):
+            reading.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
+
+
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_a_model_that_is_carried_on_further_is_one_that_went_so_far_at_once(tmp_path, stage):
     """Where the step size stays; one that falls would have to have known the end."""

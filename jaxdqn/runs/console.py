@@ -21,7 +21,6 @@ from jaxdqn.metrics import Metrics
 from jaxdqn.runs import signals, streams
 
 
-
 def _console(name: str) -> Console:
     # Folders and settings may be called anything, "[/b]" and ":smile:" too.
     stream = cast(TextIO, streams.Lasting(name))

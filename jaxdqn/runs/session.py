@@ -18,6 +18,7 @@ from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_32_bits
 from jaxdqn.runs import checkpoint, console, files, loggers
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 
 Callback = Callable[[State, Metrics | None], Any]
@@ -112,19 +113,19 @@ def train(
     finished = config.schedule.evaluations
     with contextlib.ExitStack() as stack:
         watchers = _logs(Path(out), config, numbers, options, keeper.metrics)
-        logs = [stack.enter_context(watcher) for watcher in watchers]
+        logs = {what: stack.enter_context(watcher) for what, watcher in watchers}
         for state, row in seeds.train_in_periods(config, numbers, begin.state if begin else None):
             if row is not None:
                 keeper.take(row)
-                for log in logs:
-                    _attempt(log, row)
+                for what, log in logs.items():
+                    keeper.attempts(what, log, row)
             keeper.notice(state)
             stop = bool(callback(state, row)) if callback else False
             stop |= len(keeper.halted) == len(numbers)
             if row is None or stop or int(state.evaluations) == finished:
                 keeper.save(state)
             elif keeper.is_due:
-                _attempt(keeper.save, state)
+                keeper.attempts("the checkpoint", keeper.save, state)
             if stop:
                 break
             keeper.start_clock()
@@ -141,6 +142,7 @@ class _Keeper:
         self.seconds = begin.seconds if begin else 0.0
         self.saving: dict[str, float] = {"bytes": 0, "saved": 0, "seconds": 0.0}
         self.halted = _halted(begin.state, numbers) if begin else {}
+        self.attempts = Attempts()
         self._out, self._config, self._numbers, self._options = out, config, numbers, options
         self._began = self._saved = time.monotonic()
 
@@ -194,7 +196,7 @@ class _Keeper:
         )
         last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
         if newest.exists() and not last_good.exists():
-            _attempt(_copy, newest, last_good)
+            self.attempts(f"'{last_good}'", _copy, newest, last_good)
 
 
 def _copy(source: Path, to: Path) -> None:
@@ -209,18 +211,12 @@ def _halted(state: State, numbers: range) -> dict[int, int]:
 
 def _logs(
     out: Path, config: Config, numbers: range, options: Options, so_far: Metrics | None
-) -> Iterator[contextlib.AbstractContextManager[loggers.Log]]:
+) -> Iterator[tuple[str, contextlib.AbstractContextManager[loggers.Log]]]:
+    """Return what keeps rows as they come, each with what a sentence calls it."""
     steps = 0 if so_far is None else int(so_far.env_steps[0, -1])
-    yield loggers.table(out / "metrics.csv", numbers, so_far)
+    table, board = out / "metrics.csv", out / "tensorboard"
+    yield f"table '{table}'", loggers.table(table, numbers, so_far)
     if options.tensorboard:
-        yield loggers.tensorboard(out / "tensorboard", steps)
+        yield f"folder '{board}'", loggers.tensorboard(board, steps)
     if options.wandb is not None:
-        yield loggers.weights_and_biases(options.wandb, out, config)
-
-
-def _attempt(action: Callable[..., Any], *arguments: Any) -> None:
-    """Training in memory is worth more than one file less on disk: say it and go on."""
-    try:
-        action(*arguments)
-    except (OSError, ConfigError) as error:
-        console.warn(f"{str(error).rstrip('.')}; training goes on.")
+        yield f"wandb ({options.wandb!r})", loggers.weights_and_biases(options.wandb, out, config)
