@@ -158,8 +158,22 @@ def _settle_in(arguments: Sequence[str]) -> None:
     # Tracing makes many small objects that stay, and Python's looking through them all, again after
     # every 700, is half a second of a start.
     gc.set_threshold(50_000)
+    # Pictures are only written: what shows a notebook's may not even be installed here.
+    os.environ["MPLBACKEND"] = "agg"
     # Who reads the beginning of a help has read enough.
     streams.outlive(tells=not {"-h", "--help"} & set(arguments))
+
+
+def _working_directory() -> str:
+    from jaxdqn.errors import ConfigError
+
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the working directory ({os.environ.get('PWD', 'unknown')}) isn't there any more: "
+            "change to another one."
+        ) from None
 
 
 def run(
@@ -180,9 +194,9 @@ def run(
         from jaxdqn.errors import ConfigError
         from jaxdqn.parallel import devices, processes
 
-    # So that --env module:Class finds a module beside the configuration, as python -m would.
-    sys.path.append(os.getcwd())
     try:
+        # So that --env module:Class finds a module beside the configuration, as python -m would.
+        sys.path.append(_working_directory())
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
@@ -191,6 +205,7 @@ def run(
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
         with signals.ending():
+            devices.start()
             module = importlib.import_module(f"jaxdqn.commands.{command}")
             precision = importlib.import_module("jaxdqn.precision")
         status = int(precision.in_32_bits(module.main)(rest))

@@ -674,13 +674,18 @@ def test_the_version_is_said(tmp_path):
 
 def test_garbage_is_looked_for_less_often_in_a_process_of_its_own_alone(monkeypatch):
     before = gc.get_threshold()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    monkeypatch.setenv("MPLBACKEND", "svg")
     try:
         gc.set_threshold(700, 11, 12)
         assert cli.main(["--version"]) == 0
         assert gc.get_threshold() == (700, 11, 12), "a caller's process stays as it was"
+        assert os.environ["MPLBACKEND"] == "svg"
         monkeypatch.setattr(sys, "argv", ["jaxdqn", "--version"])
         assert cli.main() == 0
         assert gc.get_threshold() == (50_000, 11, 12)
+        assert os.environ["MPLBACKEND"] == "agg"
     finally:
         gc.set_threshold(*before)
 

@@ -109,3 +109,33 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
             assert not held.asked
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize(
+    ("platforms", "reason"),
+    [("tpu", "tpu"), ("CPU", "Backend 'CPU' is not in the list of known backends")],
+)
+def test_a_platform_that_is_not_here_is_refused_in_one_sentence(tmp_path, platforms, reason):
+    err = refused("plot", "run", cwd=tmp_path, JAX_PLATFORMS=platforms)
+    assert err.startswith(f"jaxdqn: JAX_PLATFORMS ('{platforms}') can't be used here (")
+    assert reason in err
+    assert err.endswith("): unset it, or name another platform, such as cpu.\n")
+    assert err.count("\n") == 1
+
+
+def test_a_working_directory_that_was_deleted_is_refused_in_one_sentence(tmp_path):
+    place = tmp_path / "gone"
+    place.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from jaxdqn.cli import main; sys.exit(main())"
+    process = subprocess.run(
+        [sys.executable, "-c", code, "plot", "run"], cwd=place, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PWD": str(place)}, check=False,
+    )  # fmt: skip
+    said = f"jaxdqn: the working directory ({place}) isn't there any more: change to another one.\n"
+    assert (process.returncode, process.stderr) == (1, said)
+
+
+def test_a_notebooks_way_to_show_pictures_is_not_a_commands(tmp_path):
+    inline = "module://matplotlib_inline.backend_inline"  # which Jupyter sets, and has
+    err = refused("plot", "run", cwd=tmp_path, MPLBACKEND=inline)
+    assert err.startswith("jaxdqn: config file 'run/config.toml' can't be read")

@@ -207,7 +207,7 @@ def test_rows_that_found_no_room_are_written_once_there_is_some(whole, tmp_path)
     with full_from(path.stat().st_size):
         with pytest.raises(OSError, match="too large"):
             log(rows[1])
-        with pytest.raises(ConfigError, match=r"metrics.csv' can't be written to its end .* resume"):
+        with pytest.raises(ConfigError, match=r"metrics.csv' can't be written to its end .* resum"):
             table.__exit__(None, None, None)
 
 

@@ -6,16 +6,17 @@ from typing import Any
 from jaxdqn import environment as environments
 from jaxdqn.config import Config
 from jaxdqn.metrics import Metrics
-from jaxdqn.plots import mazes, sweeps
+from jaxdqn.plots import mazes, style, sweeps
 from jaxdqn.plots.contenders import compare
 from jaxdqn.plots.curves import curves
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 from jaxdqn.types import Params
 
-__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes"]
+__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes", "style"]
 
 
+@style.as_everywhere()
 def draw_sweep(
     folder: Path,
     settings: list[dict[str, Any]],
@@ -43,6 +44,7 @@ def draw_sweep(
     return list(drawn)
 
 
+@style.as_everywhere()
 def draw(
     folder: Path, name: str, config: Config, metrics: Metrics, params: Params, seed: int
 ) -> list[str]:

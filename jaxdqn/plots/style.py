@@ -1,7 +1,10 @@
 """What all figures have in common: colours, titles of measures, axes without a frame."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 
 # Okabe and Ito (2008), in an order that stays apart also in grey.
@@ -26,6 +29,14 @@ TITLES = {
     "loss": "loss",
     "q_mean": "mean Q of the actions learned from",
 }
+
+
+@contextlib.contextmanager
+def as_everywhere() -> Iterator[None]:
+    """Draw and write pictures as on every machine, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def titled(measure: str) -> str:
