@@ -208,7 +208,8 @@ def run(
             devices.start()
             module = importlib.import_module(f"jaxdqn.commands.{command}")
             precision = importlib.import_module("jaxdqn.precision")
-        status = int(precision.in_32_bits(module.main)(rest))
+        precision.check_nans()
+        status = int(precision.in_usual_numbers(module.main)(rest))
         processes.wait_for_all()
         return status
     except ConfigError as error:

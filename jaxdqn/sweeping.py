@@ -11,7 +11,7 @@ from jaxdqn.config import Config
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Sweep
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import (
     folder,
     loggers,
@@ -32,7 +32,7 @@ SCORE: Score = "mean"
 """What of it counts for a seed then."""
 
 
-@in_32_bits
+@in_usual_numbers
 def sweep(
     config: Config,
     seeds: int | Sequence[int] = 16,

@@ -30,6 +30,19 @@ def test_where_jax_computes_in_64_bits_the_same_agent_is_trained(config):
         assert_same_bits(jaxdqn.train(config, KEY), expected)
 
 
+def test_where_whole_numbers_may_not_meet_fractions_the_same_agent_is_trained():
+    expected = jaxdqn.train(small(), KEY)
+    with jax.numpy_dtype_promotion("strict"):
+        assert_same_bits(jaxdqn.train(small(), KEY), expected)
+
+
+def test_a_command_does_not_look_for_nans(capsys):
+    with jax.debug_nans(True):
+        assert cli.main(["--cache", "off", "plot", "run"]) == 1
+    said = "jaxdqn: JAX_DEBUG_NANS (True) takes the NaN of what wasn't measured for an error: unset"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_numbers_of_64_bits_are_brought_to_32_alone_in_sweeps_and_traced():
     rates = [1e-3, 1e-2]
     expected = jax.vmap(lambda rate: jaxdqn.train(small(learning_rate=rate), KEY)[1])(

@@ -16,7 +16,7 @@ from jaxdqn.errors import ConfigError, counted, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import seeds
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import checkpoint, console, files, loggers
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
@@ -84,7 +84,7 @@ class Outcome(NamedTuple):
     halted: dict[int, int]
 
 
-@in_32_bits
+@in_usual_numbers
 def train(
     out: str | Path,
     config: Config,
