@@ -71,8 +71,9 @@ _COMMANDS = (
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
     files = [word for word in arguments if word.endswith(".toml")]
-    at = arguments.index("--seeds") + 1 if "--seeds" in arguments else len(arguments)
-    if command != "train" or not files or list(arguments[at : at + 1]) != ["1"]:
+    words = [part for word in arguments for part in word.split("=", 1)]
+    seeds = words[words.index("--seeds") + 1 :] if "--seeds" in words else []
+    if command != "train" or not files or seeds[:1] != ["1"]:
         return None
     from jaxdqn.config import load_config
     from jaxdqn.errors import ConfigError

@@ -699,9 +699,11 @@ def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
         assert (code, err) == (2, sentence)
 
 
-def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
+@pytest.mark.parametrize("width", [80, 20])
+def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path, width):
+    """One that is too narrow for a table breaks its lines, but no word is lost."""
     screen = io.StringIO()
-    narrow = Console(file=screen, width=80, highlight=False)
+    narrow = Console(file=screen, width=width, highlight=False)
     monkeypatch.setattr(console, "_CONSOLE", narrow)
     measure = {"mean": -8.251, "low": -17.791, "high": -1.234, "seeds": 3}
     console.report_evaluation({"training": {"eval_return": measure}}, 3, 9)
@@ -716,5 +718,10 @@ def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
     comparison_console.report(dict.fromkeys(names, entry), "regret", "mean", tmp_path)
     assert "learning_rate" in screen.getvalue().partition("maze_dqn")[0]
     assert max(map(len, screen.getvalue().partition("trained in")[0].splitlines())) <= 80
-    for whole in ("-8.25 [-17.8, -1.23]", "0.1234 [-0.2345, 0.3456]", "0.51 [0.41, 0.61]"):
+    for whole in (
+        "(greedy)",
+        "-8.25 [-17.8, -1.23]",
+        "0.1234 [-0.2345, 0.3456]",
+        "0.51 [0.41, 0.61]",
+    ):
         assert whole in screen.getvalue()

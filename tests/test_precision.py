@@ -8,7 +8,7 @@ from conftest import assert_same_bits, compiles_nothing, small
 
 import jaxdqn
 from jaxdqn import cli
-from jaxdqn.config import to_toml
+from jaxdqn.config import check, to_toml
 
 KEY = jax.random.key(3)
 CARTPOLE = {"env": "CartPole-v1", "env_kwargs": {}, "env_params": {}}
@@ -33,6 +33,7 @@ def test_where_jax_computes_in_64_bits_the_same_agent_is_trained(config):
 def test_where_whole_numbers_may_not_meet_fractions_the_same_agent_is_trained():
     expected = jaxdqn.train(small(), KEY)
     with jax.numpy_dtype_promotion("strict"):
+        check(small(head="categorical"))
         assert_same_bits(jaxdqn.train(small(), KEY), expected)
 
 

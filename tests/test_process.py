@@ -2,17 +2,21 @@
 
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, small
+from test_cli import run_here
 
 import jaxdqn
 from jaxdqn.config import to_toml
-from jaxdqn.runs import console, signals, streams
+from jaxdqn.errors import typed
+from jaxdqn.runs import console, folder, session, signals, streams
 
 
 class Broken(io.StringIO):
@@ -139,3 +143,25 @@ def test_a_notebooks_way_to_show_pictures_is_not_a_commands(tmp_path):
     inline = "module://matplotlib_inline.backend_inline"  # which Jupyter sets, and has
     err = refused("plot", "run", cwd=tmp_path, MPLBACKEND=inline)
     assert err.startswith("jaxdqn: config file 'run/config.toml' can't be read")
+
+
+@pytest.mark.parametrize("name", ["a b2", "runs/it's", "$HOME", "-run", "--out", "runs/mine"])
+def test_a_path_that_is_told_can_be_typed(name):
+    """A shell makes one word of it, and no command takes that for an option."""
+    (word,) = shlex.split(typed(Path(name)))
+    assert Path(word) == Path(name)
+    assert not word.startswith("-")
+
+
+def test_how_to_go_on_can_be_typed(capsys):
+    console.say_how_to_go_on(Path("a b2"), 1, 2)
+    assert capsys.readouterr().out.endswith("go on with: jaxdqn resume 'a b2'\n")
+
+
+def test_what_was_measured_is_shown_where_it_cannot_be_kept(tiny):
+    folder.create(tiny / "run", small())
+    session.train(tiny / "run", small(), range(2))
+    (tiny / "run" / "evaluation.json").mkdir()
+    code, out, err = run_here("evaluate", "run", "--episodes", 2, cwd=tiny)
+    assert "return (greedy)" in out
+    assert (code, "evaluation.json' can't be written" in err) == (1, True)
