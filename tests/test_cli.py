@@ -181,7 +181,7 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
     }  # fmt: skip
     console.report(summary, tmp_path)
     said = capsys.readouterr().out
-    assert "after 224 steps, 1 seed\n" in said.replace(" \n", "\n")
+    assert said.splitlines()[0].rstrip() == "after 224 steps, 1 seed"
     (row,) = (line for line in said.splitlines() if "loss" in line)
     assert "0.5" in row
     assert "nan" not in row
