@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import jaxdqn
 from jaxdqn.commands import guard
-from jaxdqn.runs import signals
+from jaxdqn.runs import signals, streams
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
        jaxdqn --version
@@ -71,8 +71,9 @@ _COMMANDS = (
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
     files = [word for word in arguments if word.lower().endswith(".toml")]
-    at = arguments.index("--seeds") + 1 if "--seeds" in arguments else len(arguments)
-    if command != "train" or not files or list(arguments[at : at + 1]) != ["1"]:
+    words = [part for word in arguments for part in word.split("=", 1)]
+    seeds = words[words.index("--seeds") + 1 :] if "--seeds" in words else []
+    if command != "train" or not files or seeds[:1] != ["1"]:
         return None
     from jaxdqn.config import load_config
     from jaxdqn.errors import ConfigError
@@ -119,11 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 refused, or no seed is left that learns, 2 misused, 130 interrupted.
     """
-    if argv is None:
-        # In a process of its own: tracing makes many small objects that stay, and Python's looking
-        # through them all, again after every 700, is half a second of a start.
-        gc.set_threshold(50_000)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _settle_in(arguments)
     chosen: dict[str, str] = {}
     while arguments and arguments[0] in _OPTIONS:
         option, value = arguments[0], "".join(arguments[1:2])
@@ -155,6 +154,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         end()
 
 
+def _settle_in(arguments: Sequence[str]) -> None:
+    """Make a process of one's own fit for training."""
+    # Tracing makes many small objects that stay, and Python's looking through them all, again after
+    # every 700, is half a second of a start.
+    gc.set_threshold(50_000)
+    # Pictures are only written: what shows a notebook's may not even be installed here.
+    os.environ["MPLBACKEND"] = "agg"
+    # Who reads the beginning of a help has read enough.
+    streams.outlive(tells=not {"-h", "--help"} & set(arguments))
+
+
+def _working_directory() -> str:
+    from jaxdqn.errors import ConfigError
+
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the working directory ({os.environ.get('PWD', 'unknown')}) isn't there any more: "
+            "change to another one."
+        ) from None
+
+
 def run(
     command: str,
     rest: list[str],
@@ -173,9 +195,9 @@ def run(
         from jaxdqn.errors import ConfigError
         from jaxdqn.parallel import devices, processes
 
-    # So that --env module:Class finds a module beside the configuration, as python -m would.
-    sys.path.append(os.getcwd())
     try:
+        # So that --env module:Class finds a module beside the configuration, as python -m would.
+        sys.path.append(_working_directory())
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
@@ -184,9 +206,11 @@ def run(
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
         with signals.ending():
+            devices.start()
             module = importlib.import_module(f"jaxdqn.commands.{command}")
             precision = importlib.import_module("jaxdqn.precision")
-        status = int(precision.in_32_bits(module.main)(rest))
+        precision.check_nans()
+        status = int(precision.in_usual_numbers(module.main)(rest))
         processes.wait_for_all()
         return status
     except ConfigError as error:

@@ -20,7 +20,7 @@ from jaxdqn.deferred import spaces
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import check
 from jaxdqn.networks.network import Seen
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.settings import RunSettings, as_float, plain, told
 from jaxdqn.types import Array, PRNGKey
 
@@ -67,7 +67,7 @@ class Environment(NamedTuple):
         return isinstance(self.gymnax, maze.Maze)
 
 
-@in_32_bits
+@in_usual_numbers
 def make(config: Config) -> tuple[Environment, Any]:
     """Return the environment that a configuration names, and its parameters.
 
@@ -82,7 +82,7 @@ def make(config: Config) -> tuple[Environment, Any]:
     return environment, params
 
 
-@in_32_bits
+@in_usual_numbers
 def seen(config: Config) -> Seen:
     """Return what a network is asked to read.
 
@@ -122,7 +122,7 @@ def notes(config: Config) -> list[str]:
     return found
 
 
-@in_32_bits
+@in_usual_numbers
 def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the constructor arguments and scalar parameters that the environment offers.
 
@@ -144,7 +144,7 @@ def defaults(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     return kwargs, numbers
 
 
-@in_32_bits
+@in_usual_numbers
 def described(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[Any, str]]]:
     """Return of what ``defaults`` returns the kinds, and what docstrings say, by name.
 

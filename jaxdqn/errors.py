@@ -1,7 +1,11 @@
 """How a wrong input is refused: in one sentence; and how sentences say things."""
 
 import difflib
+import os
+import shlex
+import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -20,6 +24,12 @@ def shown(value: Any) -> str:
     if " at 0x" in text:
         return f"of type {type(value).__name__}"
     return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def typed(path: Path) -> str:
+    """Return a path as it is typed in a command, whatever letters are in its name."""
+    text = os.path.join(os.curdir, path) if str(path).startswith("-") else str(path)
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
 
 
 def counted(number: int, what: str) -> str:

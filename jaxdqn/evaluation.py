@@ -12,12 +12,12 @@ from jaxdqn.config import Config, check, check_single, reading_nothing
 from jaxdqn.errors import ConfigError
 from jaxdqn.maze import oracle
 from jaxdqn.metrics import Evaluation
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
 
-@in_32_bits
+@in_usual_numbers
 def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
     """Evaluate the greedy policy of a network over ``config.eval_episodes`` episodes.
 

@@ -11,7 +11,7 @@ from jaxdqn.config import Config
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Sweep
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import (
     folder,
     loggers,
@@ -32,7 +32,7 @@ SCORE: Score = "mean"
 """What of it counts for a seed then."""
 
 
-@in_32_bits
+@in_usual_numbers
 def sweep(
     config: Config,
     seeds: int | Sequence[int] = 16,
@@ -60,8 +60,8 @@ def sweep(
         zipped: take the lists side by side, as one axis ``"setting"``, not as a grid.
         out: a folder as ``jaxdqn sweep`` leaves it: every finished chunk, tables and pictures.
             Where it holds some chunks already, only what is missing is trained, also of more
-            values or more seeds than before. Ctrl-C and SIGTERM then save what is under way
-            before they do what they would have done.
+            values or more seeds than before. Ctrl-C, SIGTERM and SIGHUP then save what is under
+            way before they do what they would have done.
         say: told what is going to be run before it starts, and what became of ``out``; None for
             silence, there, too.
         **swept: lists of values of fields; ``env_params={"slip": [0.0, 0.1]}`` sweeps a number of

@@ -13,12 +13,12 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.evaluation import measure
 from jaxdqn.method import Keys, State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import PRNGKey
 
 
-@in_32_bits
+@in_usual_numbers
 def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     """Train one agent: ``init``, then ``run``.
 
@@ -51,7 +51,7 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
     return _run(*apart(config), state, config.schedule.evaluations)
 
 
-@in_32_bits
+@in_usual_numbers
 def init(config: Config, key: PRNGKey) -> State:
     """Make a new agent and warm it up: its replay holds ``warmup_steps`` of random actions.
 
@@ -69,7 +69,7 @@ def init(config: Config, key: PRNGKey) -> State:
     return _init(*apart(config), key)
 
 
-@in_32_bits
+@in_usual_numbers
 def run(config: Config, state: State, evaluations: int | None = None) -> tuple[State, Metrics]:
     """Carry on training from any state.
 
@@ -131,7 +131,7 @@ def measured(config: Config) -> Metrics:
     return jax.eval_shape(run, shaping(config), outline(config))[1]
 
 
-@in_32_bits
+@in_usual_numbers
 def bytes_per_transition(config: Config) -> int:
     """Return how many bytes of the replay buffer one transition takes.
 

@@ -4,6 +4,7 @@ import atexit
 import gc
 import importlib.metadata
 import os
+import signal
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -47,6 +48,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Registered last, so called first: a worker that has reported need not free its programs one
     # by one, which takes seconds.
     atexit.register(os._exit, 0)
+# What a script starts in the background ignores Ctrl-C, and then so do its trainings.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tracing makes many small objects that stay; looking through them all takes a twentieth of it.
 gc.set_threshold(100_000, 50, 100)
 

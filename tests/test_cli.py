@@ -33,6 +33,10 @@ FILES = [
     "checkpoint.npz", "config.toml", "curves.png", "greedy.gif", "metrics.csv", "metrics.npz",
     "params.msgpack", "policy.png", "summary.json", "visits.png",
 ]  # fmt: skip
+INTERRUPTED = (
+    "interrupted: finishing this compilation or evaluation, then saving; once more stops without "
+    "saving …\n"
+)
 
 
 def start(*arguments, cwd, env=None):
@@ -177,7 +181,7 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
     }  # fmt: skip
     console.report(summary, tmp_path)
     said = capsys.readouterr().out
-    assert "after 224 steps, 1 seed\n" in said.replace(" \n", "\n")
+    assert said.splitlines()[0].rstrip() == "after 224 steps, 1 seed"
     (row,) = (line for line in said.splitlines() if "loss" in line)
     assert "0.5" in row
     assert "nan" not in row
@@ -365,7 +369,7 @@ def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_pat
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "interrupted: finishing this compilation or evaluation, then saving; once" in out
+    assert err == INTERRUPTED
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
     back = jaxdqn.restore(tmp_path / "run")
     done = int(back.state.evaluations)
@@ -671,13 +675,18 @@ def test_the_version_is_said(tmp_path):
 
 def test_garbage_is_looked_for_less_often_in_a_process_of_its_own_alone(monkeypatch):
     before = gc.get_threshold()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    monkeypatch.setenv("MPLBACKEND", "svg")
     try:
         gc.set_threshold(700, 11, 12)
         assert cli.main(["--version"]) == 0
         assert gc.get_threshold() == (700, 11, 12), "a caller's process stays as it was"
+        assert os.environ["MPLBACKEND"] == "svg"
         monkeypatch.setattr(sys, "argv", ["jaxdqn", "--version"])
         assert cli.main() == 0
         assert gc.get_threshold() == (50_000, 11, 12)
+        assert os.environ["MPLBACKEND"] == "agg"
     finally:
         gc.set_threshold(*before)
 
@@ -691,9 +700,11 @@ def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
         assert (code, err) == (2, sentence)
 
 
-def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
+@pytest.mark.parametrize("width", [80, 20])
+def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path, width):
+    """One that is too narrow for a table breaks its lines, but no word is lost."""
     screen = io.StringIO()
-    narrow = Console(file=screen, width=80, highlight=False)
+    narrow = Console(file=screen, width=width, highlight=False)
     monkeypatch.setattr(console, "_CONSOLE", narrow)
     measure = {"mean": -8.251, "low": -17.791, "high": -1.234, "seeds": 3}
     console.report_evaluation({"training": {"eval_return": measure}}, 3, 9)
@@ -708,5 +719,10 @@ def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path):
     comparison_console.report(dict.fromkeys(names, entry), "regret", "mean", tmp_path)
     assert "learning_rate" in screen.getvalue().partition("maze_dqn")[0]
     assert max(map(len, screen.getvalue().partition("trained in")[0].splitlines())) <= 80
-    for whole in ("-8.25 [-17.8, -1.23]", "0.1234 [-0.2345, 0.3456]", "0.51 [0.41, 0.61]"):
+    for whole in (
+        "(greedy)",
+        "-8.25 [-17.8, -1.23]",
+        "0.1234 [-0.2345, 0.3456]",
+        "0.51 [0.41, 0.61]",
+    ):
         assert whole in screen.getvalue()

@@ -4,6 +4,7 @@ import io
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 import pytest
 from conftest import compiles_at_most, small
@@ -78,6 +79,17 @@ def test_every_picture_is_drawn_again(run_folder, capsys):
     for name in names:
         with Image.open(run_folder / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 10, f"{name} is empty"
+
+
+def test_pictures_are_the_same_whatever_the_user_draws_like(run_folder):
+    """Also where TeX is asked for, which may not be installed."""
+    drawn = []
+    for style in ({}, {"text.usetex": True, "axes.facecolor": "red", "savefig.facecolor": "red"}):
+        with matplotlib.rc_context(style):
+            plot.main([str(run_folder)])
+            assert matplotlib.rcParams["axes.facecolor"] == style.get("axes.facecolor", "white")
+        drawn.append([path.read_bytes() for path in sorted(run_folder.glob("*.png"))])
+    assert drawn[0] == drawn[1]
 
 
 def test_a_seed_that_was_not_trained_is_refused(run_folder):

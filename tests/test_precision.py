@@ -8,7 +8,7 @@ from conftest import assert_same_bits, compiles_nothing, small
 
 import jaxdqn
 from jaxdqn import cli
-from jaxdqn.config import to_toml
+from jaxdqn.config import check, to_toml
 
 KEY = jax.random.key(3)
 CARTPOLE = {"env": "CartPole-v1", "env_kwargs": {}, "env_params": {}}
@@ -28,6 +28,20 @@ def test_where_jax_computes_in_64_bits_the_same_agent_is_trained(config):
     expected = jaxdqn.train(config, KEY)
     with jax.enable_x64(True):
         assert_same_bits(jaxdqn.train(config, KEY), expected)
+
+
+def test_where_whole_numbers_may_not_meet_fractions_the_same_agent_is_trained():
+    expected = jaxdqn.train(small(), KEY)
+    with jax.numpy_dtype_promotion("strict"):
+        check(small(head="categorical"))
+        assert_same_bits(jaxdqn.train(small(), KEY), expected)
+
+
+def test_a_command_does_not_look_for_nans(capsys):
+    with jax.debug_nans(True):
+        assert cli.main(["--cache", "off", "plot", "run"]) == 1
+    said = "jaxdqn: JAX_DEBUG_NANS (True) takes the NaN of what wasn't measured for an error: unset"
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_numbers_of_64_bits_are_brought_to_32_alone_in_sweeps_and_traced():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_same_bits, small
 from PIL import Image
-from test_cli import run_here
+from test_cli import INTERRUPTED, run_here
 from test_language import AGENT, KEY, little, pretrained
 
 import jaxdqn
@@ -269,7 +269,7 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
         patch.setattr(reading_console, "report_row", interrupted)
         file = chain / "tiny.toml"
         code, out, err = run_here("pretrain", file, "--out", "lm", cwd=tmp_path)
-    assert (code, err) == (130, "")
+    assert (code, err) == (130, INTERRUPTED)
     assert "stopped after 4 of 8 updates; go on with: jaxdqn resume lm" in out
     killed = tmp_path / "lm" / f"language.npz.{socket.gethostname()}.{2**30}.tmp"
     killed.touch()
@@ -278,6 +278,31 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     assert (code, err) == (0, "")
     assert "exactly shortest" in out
     assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)
+
+
+def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
+    """But not before it begins, or at its end: then there is nothing to go on with."""
+    real, calls, full = np.savez, [], {2, 3}
+
+    def full_for_a_while(file, **arrays):
+        calls.append(file)
+        if len(calls) in full:
+            raise OSError(28, "No space left on device")
+        real(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full_for_a_while)
+    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    ended = reading.carry_on(tmp_path / "lm", begun, 0.0, lambda _: False)
+    assert (ended.rows, len(calls)) == (4, 5)
+    said = f"jaxdqn: checkpoint '{tmp_path / 'lm' / reading.FILE}' can't be written (no space left "
+    assert capsys.readouterr().err == (
+        f"{said}on device): make room or choose another place; training goes on.\n"
+    )
+    assert_same_bits(reading.restore(tmp_path / "lm").state, ended.state)
+    for later in (6, 8):
+        full.add(later)
+        with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\)"):
+            reading.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

@@ -104,5 +104,6 @@ def test_a_single_agent_with_a_small_network_gets_one_core(tmp_path):
     (tmp_path / "tiny.toml").write_text(to_toml(small()))
     file = str(tmp_path / "tiny.toml")
     assert cli.best_cores("train", [file, "--seeds", "1"]) == 1
+    assert cli.best_cores("train", ["--seeds=1", file]) == 1
     for command, *rest in (["train", file], ["train", file, "--seeds", "8"], ["resume", "run"]):
         assert cli.best_cores(command, rest) is None

@@ -1,8 +1,10 @@
 """A training in a run folder: kept, watched, stopped, carried on, and safe from one bad seed."""
 
+import contextlib
 import csv
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -24,6 +26,7 @@ from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options
 
@@ -351,6 +354,54 @@ def test_the_table_forgets_what_the_checkpoint_does_not_know(tmp_path, whole):
         log(jax.tree.map(lambda x: x[:, 1], whole.metrics))
     assert len(rows_of(path)) == 1 + 2 * 8
     assert os.listdir(tmp_path) == ["metrics.csv"]
+
+
+@contextlib.contextmanager
+def full_from(size: int):
+    """Give no file room for more bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_rows_that_found_no_room_are_written_once_there_is_some(whole, tmp_path):
+    path = tmp_path / "metrics.csv"
+    rows = [jax.tree.map(lambda x, t=t: x[:, t], whole.metrics) for t in range(4)]
+    first = jax.tree.map(lambda x: x[:, :1], whole.metrics)
+    with loggers.table(path, EIGHT, first) as log:
+        with full_from(path.stat().st_size + 100):
+            for row in rows[1:3]:
+                with pytest.raises(OSError, match="too large"):
+                    log(row)
+        log(rows[3])
+    with loggers.table(tmp_path / "whole.csv", EIGHT, whole.metrics):
+        pass
+    assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    table = loggers.table(path, EIGHT, first)
+    log = table.__enter__()
+    with full_from(path.stat().st_size):
+        with pytest.raises(OSError, match="too large"):
+            log(rows[1])
+        with pytest.raises(ConfigError, match=r"metrics.csv' can't be written to its end .* resum"):
+            table.__exit__(None, None, None)
+
+
+def test_what_fails_again_and_again_is_told_once_until_it_succeeds(capsys):
+    attempts = Attempts()
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    for write in (fail, fail, print, fail):
+        attempts("table 'a.csv'", write)
+    attempts("table 'b.csv'", fail)
+    said = "can't be written (no space left on device); training goes on."
+    assert capsys.readouterr().err.splitlines() == [
+        f"jaxdqn: table '{name}.csv' {said}" for name in ("a", "a", "b")
+    ]
 
 
 def test_a_full_disk_is_told_and_training_goes_on(half, whole, tmp_path, monkeypatch, capsys):

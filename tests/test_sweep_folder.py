@@ -149,6 +149,18 @@ def test_a_full_disk_ends_in_one_sentence_with_what_was_finished_kept(tmp_path, 
     assert (outcome.finished, outcome.chunks) == (True, 1)
 
 
+def test_a_sweep_that_is_stopped_and_finds_no_room_does_not_say_that_it_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\): make"):
+        run_until(tmp_path, 2)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("spoil", ["cut", "other format", "foreign folder", "unwritable"])
 def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil):
     out, words = tmp_path / "s", ""

@@ -95,8 +95,9 @@ def main(arguments: list[str]) -> int:
     long_form.write(
         out / "metrics.csv", [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
     )
-    figure = plots.compare(contenders, chosen.measure, chosen.score)
-    style.save(figure, out / "comparison.png", dpi=150)
+    with style.as_everywhere():
+        figure = plots.compare(contenders, chosen.measure, chosen.score)
+        style.save(figure, out / "comparison.png", dpi=150)
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
     comparison_console.report(

@@ -70,14 +70,15 @@ def main(arguments: list[str]) -> int:
         group: {name: statistics.summarise(values) for name, values in to_arrays(means).items()}
         for group, means in groups.items()
     }
-    folder.save_json(
-        chosen.run / "evaluation.json",
-        {"episodes": episodes, "key": chosen.key} | summary,
-    )
     console.report_evaluation(summary, len(found.seeds), episodes)
     unseen = config.env_kwargs.get("num_held_out", LEVELS)
     if chosen.levels is None and unseen < LEVELS:
         console.print_line(f"levels found beside those of training: {unseen}")
+    # After it is shown: a run may be one that can't be written to.
+    folder.save_json(
+        chosen.run / "evaluation.json",
+        {"episodes": episodes, "key": chosen.key} | summary,
+    )
     return 0
 
 
@@ -92,11 +93,11 @@ def _evaluate_reading(chosen: Arguments) -> int:
     found = reading.restore(chosen.run)
     key = jax.random.key(chosen.key)
     summary, _ = reading.write_paths(found.config, found.state.params, key, chosen.episodes)
+    reading_console.report_paths(summary)
     paths = summary["greedy"]["paths"]
     folder.save_json(
         chosen.run / "evaluation.json", {"episodes": paths, "key": chosen.key} | summary
     )
-    reading_console.report_paths(summary)
     return 0
 
 

@@ -8,7 +8,7 @@ import jax
 import tyro
 
 from jaxdqn.commands.pretrain import check_running, watch
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, typed
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
         )
     if before.rows < before.config.rows:
         raise ConfigError(
-            f"run '{chosen.run}' has not ended: go on first with jaxdqn resume {chosen.run}."
+            f"run '{chosen.run}' has not ended: go on first with jaxdqn resume {typed(chosen.run)}."
         )
     given = {name: getattr(chosen, name) for name in OFFERED}
     config = before.config.replace(**{name: x for name, x in given.items() if x is not None})

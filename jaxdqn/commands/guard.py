@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from jaxdqn.runs import signals
+
 SENTENCE = (
     "jaxdqn: this process or another of the same sweep ended before its time: what is finished is "
     "kept, go on with the same command, on as many processes as there are."
@@ -20,7 +22,7 @@ def watch() -> Callable[[], None]:
     child = os.fork()
     if child == 0:
         os.close(writing)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals.STOPS:
             signal.signal(number, signal.SIG_IGN)
         if not os.read(reading, 1):
             os.write(2, f"{SENTENCE}\n".encode())

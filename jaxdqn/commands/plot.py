@@ -8,7 +8,7 @@ import tyro
 
 from jaxdqn import plots
 from jaxdqn.commands import sweep
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, typed
 from jaxdqn.plots import reading as pictures
 from jaxdqn.runs import folder, ranking, reading, shelf
 from jaxdqn.runs.trained import of_agents
@@ -45,7 +45,7 @@ def _of_reading(chosen: Arguments) -> list[str]:
     if not found.rows:
         raise ConfigError(
             f"run '{chosen.run}' has nothing to draw yet: go on first with jaxdqn resume "
-            f"{chosen.run}."
+            f"{typed(chosen.run)}."
         )
     return pictures.draw(chosen.run, found, *reading.judge(found))
 

@@ -82,7 +82,7 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
         v_max: the greatest.
     """
     spacing = (v_max - v_min) / (atoms - 1)
-    returns = v_min + spacing * jnp.arange(atoms)
+    returns = v_min + spacing * jnp.arange(atoms).astype(jnp.float32)
 
     def loss(
         logits_tm1: Array, target_t: Array, r_t: Array, discount_t: Array

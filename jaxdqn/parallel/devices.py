@@ -50,6 +50,24 @@ def use_cores(count: int | None = None) -> None:
     os.environ.setdefault("PJRT_NPROC", str(cores))
 
 
+def start() -> None:
+    """Start JAX; several processes must know one another before.
+
+    Raises:
+        ConfigError: JAX_PLATFORMS names what can't be used here.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        if not (asked := os.environ.get("JAX_PLATFORMS")):
+            raise
+        reason = str(error).partition(" (set JAX_PLATFORMS")[0].rstrip(".")
+        raise ConfigError(
+            f"JAX_PLATFORMS ({asked!r}) can't be used here ({reason or 'no such device'}): unset "
+            "it, or name another platform, such as cpu."
+        ) from None
+
+
 def best_cores(config: Config, agents: int) -> int:
     """Return how many cores train so many agents fastest, for ``use_cores``.
 

@@ -13,9 +13,10 @@ from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 from jaxdqn.types import Params
 
-__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes"]
+__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes", "style"]
 
 
+@style.as_everywhere()
 def draw_sweep(
     folder: Path,
     settings: list[dict[str, Any]],
@@ -43,6 +44,7 @@ def draw_sweep(
     return list(drawn)
 
 
+@style.as_everywhere()
 def draw(
     folder: Path, name: str, config: Config, metrics: Metrics, params: Params, seed: int
 ) -> list[str]:

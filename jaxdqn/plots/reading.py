@@ -11,13 +11,14 @@ from jaxdqn import maze
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
-from jaxdqn.plots.style import BLUE, GREY, plain, save, short_steps
+from jaxdqn.plots.style import BLUE, GREY, as_everywhere, plain, save, short_steps
 from jaxdqn.runs.reading import Reading
 from jaxdqn.types import Array, Params
 
 SHEET = (3, 6)
 
 
+@as_everywhere()
 def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> list[str]:
     """Draw everything there is to see of a language model into its run folder; return the files."""
     name = out.resolve().name

@@ -1,8 +1,11 @@
 """What all figures have in common: colours, titles of measures, axes without a frame."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,6 +33,14 @@ TITLES = {
     "loss": "loss",
     "q_mean": "mean Q of the actions learned from",
 }
+
+
+@contextlib.contextmanager
+def as_everywhere() -> Iterator[None]:
+    """Draw and write pictures as on every machine, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def titled(measure: str) -> str:

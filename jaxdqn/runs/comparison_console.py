@@ -11,9 +11,6 @@ from rich.table import Table
 from jaxdqn.runs import comparison, console
 from jaxdqn.runs.ranking import share
 
-_LEAST = 20
-"""Letters of a setting's name that stand in a line of the table, however narrow it is."""
-
 
 def report(
     found: Mapping[str, Mapping[str, Any]],
@@ -33,7 +30,7 @@ def report(
     """
     first, *others = found
     table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
-    table.add_column("setting", overflow="fold", min_width=_LEAST)
+    table.add_column("setting", overflow="fold")
     for head in ("seeds", "IQM\n[95 % interval]", "P(better\nthan first)"):
         table.add_column(head, justify="right", no_wrap=True)
     for name, entry in found.items():

@@ -4,11 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import jax
 import numpy as np
 from rich import progress as bars
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,13 +17,19 @@ from rich.text import Text
 from jaxdqn import environment
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
-from jaxdqn.errors import counted
+from jaxdqn.errors import counted, typed
 from jaxdqn.metrics import Metrics
-from jaxdqn.runs import signals
+from jaxdqn.runs import signals, streams
 
-# Folders and settings may be called anything, "[/b]" and ":smile:" too.
-_CONSOLE = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-_ERRORS = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
+
+def _console(name: str) -> Console:
+    # Folders and settings may be called anything, "[/b]" and ":smile:" too.
+    stream = cast(TextIO, streams.Lasting(name))
+    return Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+_CONSOLE = _console("stdout")
+_ERRORS = _console("stderr")
 MOST_NOTES = 5
 """Most sentences on settings before a training."""
 _ROWS = {
@@ -40,6 +47,8 @@ _ROWS = {
     "loss": "loss",
     "q_mean": "mean Q in learning",
 }
+_LEAST = 20
+"""Letters of a long word that stand in a line of a table, however narrow the screen is."""
 
 
 def announce(config: Config, seeds: range, out: Path) -> None:
@@ -85,8 +94,8 @@ def notes_on(settings: Sequence[Config]) -> list[str]:
 class Progress(signals.Held):
     """A live line of progress; on a plain stream a line per tenth of the way.
 
-    While it is shown, Ctrl-C and SIGTERM only set ``asked``, so that what was learned is
-    kept; a second one stops at once.
+    While it is shown, signals only set ``asked``, so that what was learned is kept, as
+    ``signals.Held`` says.
     """
 
     def __init__(self, config: Config, count: int, done: int = 0) -> None:
@@ -157,16 +166,29 @@ def say(subject: object, text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table, whose columns take what width there is."""
-    _CONSOLE.print(table, soft_wrap=False)
+    """Print a table, whose columns take what width there is, but what their words need."""
+    needed = 1
+    for column in table.columns:
+        lines = [line for x in (column.header, *column.cells) for line in str(x).splitlines()]
+        if not column.no_wrap:
+            lines = [word[:_LEAST] for line in lines for word in line.split()]
+        column.min_width = max(map(cell_len, lines), default=0)
+        needed += column.min_width + 3  # a space on either side, and a line
+    if needed > _CONSOLE.width:
+        table.width = needed
+    _CONSOLE.print(table, soft_wrap=False, crop=False)
 
 
 def say_interrupted(errors: bool = False) -> None:
-    """Say that a signal was heard, and what is still done."""
+    """Say that a signal was heard, and what is still done.
+
+    Who writes standard output to a file, or to a program that the same Ctrl-C has ended, looks
+    where errors are looked for.
+    """
     print_line(
         "interrupted: finishing this compilation or evaluation, then saving; once more stops "
         "without saving …",
-        errors,
+        errors or not is_terminal(),
     )
 
 
@@ -193,7 +215,9 @@ def warn(text: str) -> None:
 
 def say_how_to_go_on(out: Path, done: int, total: int, what: str = "steps per seed") -> None:
     """Say what was kept of a training that was stopped, and how it is resumed."""
-    _CONSOLE.print(f"stopped after {done:,} of {total:,} {what}; go on with: jaxdqn resume {out}")
+    print_line(
+        f"stopped after {done:,} of {total:,} {what}; go on with: jaxdqn resume {typed(out)}"
+    )
 
 
 def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> None:
@@ -212,7 +236,7 @@ def report_evaluation(summary: dict[str, Any], seeds: int, episodes: int) -> Non
     for name in next(iter(summary.values())):
         cells = [_cell(measures[name]) for measures in summary.values()]
         table.add_row(_ROWS.get(name, name), *cells)
-    _CONSOLE.print(table)
+    print_table(table)
 
 
 def report(summary: dict[str, Any], out: Path) -> None:
@@ -232,7 +256,7 @@ def report(summary: dict[str, Any], out: Path) -> None:
     if (optimal := summary.get("shortest_path_seeds")) is not None:
         share = f"{optimal['count']} of {seeds}"
         table.add_row("shortest path", f"{share} [{optimal['low']:.3g}, {optimal['high']:.3g}]")
-    _CONSOLE.print(table)
+    print_table(table)
     saving = summary.get("checkpoint")
     saved = "" if saving is None else (
         f"{saving['saved']} checkpoints of {saving['bytes'] / 1e6:.1f} MB in "

@@ -3,9 +3,9 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, append
 from jaxdqn.runs import checkpoint, console, files
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 
 LAST_GOOD = "last_good.npz"
@@ -58,6 +59,7 @@ class Keeper:
         self.metrics = begin.metrics if begin else None
         self.seconds = begin.seconds if begin else 0.0
         self.saving = Saving()
+        self.attempts = Attempts()
         self.halted = _halted(begin.state, numbers) if begin else {}
         self._out, self._config, self._numbers = out, config, numbers
         self._save_every, self._on_nonfinite = save_every, on_nonfinite
@@ -137,7 +139,7 @@ class Keeper:
         )
         last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
         if newest.exists() and not last_good.exists():
-            attempt(_copy, newest, last_good)
+            self.attempts(f"'{last_good}'", _copy, newest, last_good)
 
 
 def _copy(source: Path, to: Path) -> None:
@@ -148,11 +150,3 @@ def _copy(source: Path, to: Path) -> None:
 def _halted(state: State, numbers: range) -> dict[int, int]:
     halted, updates = np.asarray(state.agent.halted), np.asarray(state.agent.updates)
     return {numbers[i]: int(updates[i]) for i in np.flatnonzero(halted)}
-
-
-def attempt(action: Callable[..., Any], *arguments: Any) -> None:
-    """Training in memory is worth more than one file less on disk: say it and go on."""
-    try:
-        action(*arguments)
-    except (OSError, ConfigError) as error:
-        console.warn(f"{str(error).rstrip('.')}; training goes on.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,28 +27,42 @@ def table(path: Path, seeds: range, so_far: Metrics | None) -> Iterator[Log]:
         path: the file; what it holds is replaced, since it may know more than the checkpoint.
         seeds: numbers of the seeds.
         so_far: rows before this session, leaves ``[S, T]``.
+
+    Raises:
+        ConfigError: it can't be written before anything is learned, or not to its end.
     """
-    with contextlib.ExitStack() as stack:
+    rows = [] if so_far is None else list(_rows(so_far))
+    try:
+        with files.replacing(path) as draft:
+            draft.write_bytes(b"".join(_lines(row, seeds, row is rows[0]) for row in rows))
+        # Without a buffer, it is known here what finds no room, and waits for it.
+        file = path.open("ab", buffering=0)
+    except OSError as error:
+        raise ConfigError(
+            f"table '{path}' can't be written ({reason_of(error)}): choose another run folder."
+        ) from None
+    left, headed = b"", bool(rows)
+
+    def write() -> None:
+        nonlocal left
+        while left:
+            left = left[file.write(left) :]
+
+    def log(row: Metrics) -> None:
+        nonlocal left, headed
+        left += _lines(row, seeds, not headed)
+        headed = True
+        write()
+
+    with file:
+        yield log
         try:
-            files.write_text(path, "")
-            # Opened only now: elsewhere than on POSIX an open file can't take another's place.
-            file = stack.enter_context(path.open("a", newline="", encoding="utf-8"))
+            write()
         except OSError as error:
             raise ConfigError(
-                f"table '{path}' can't be written ({reason_of(error)}): choose another run folder."
+                f"table '{path}' can't be written to its end ({reason_of(error)}): make room and "
+                "resume the run, which writes it anew."
             ) from None
-        writer = csv.writer(file)
-
-        def log(row: Metrics) -> None:
-            values = to_arrays(row)
-            if not file.tell():
-                writer.writerow(["seed", *values])
-            writer.writerows(zip(seeds, *(x.tolist() for x in values.values()), strict=True))
-            file.flush()
-
-        for row in [] if so_far is None else _rows(so_far):
-            log(row)
-        yield log
 
 
 @contextlib.contextmanager
@@ -114,6 +129,16 @@ def means(row: Metrics) -> dict[str, float]:
     """
     measured = {name: values[~np.isnan(values)] for name, values in to_arrays(row).items()}
     return {name: float(values.mean()) for name, values in measured.items() if values.size}
+
+
+def _lines(row: Metrics, seeds: range, headed: bool) -> bytes:
+    """Return one evaluation as lines of the table, after their heads where they are its first."""
+    values, text = to_arrays(row), io.StringIO()
+    writer = csv.writer(text)
+    if headed:
+        writer.writerow(["seed", *values])
+    writer.writerows(zip(seeds, *(x.tolist() for x in values.values()), strict=True))
+    return text.getvalue().encode()
 
 
 def _rows(metrics: Metrics) -> Iterator[Metrics]:

@@ -21,6 +21,7 @@ from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import WEIGHTS
 from jaxdqn.runs import checkpoint, files, folder, place
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params, PRNGKey
 
@@ -95,10 +96,10 @@ def carry_on(
         show: called after each row.
 
     Raises:
-        ConfigError: the folder can't be written to, or loss or weights left the finite numbers;
-            what is saved is then from the row before.
+        ConfigError: the folder can't be written to at the beginning or the end, or loss or weights
+            left the finite numbers; what is saved is then from the row before.
     """
-    saved = time.monotonic()
+    saved, attempts = time.monotonic(), Attempts()
     save(out, reading)
     while reading.rows < reading.config.rows:
         began = time.monotonic()
@@ -111,9 +112,10 @@ def carry_on(
         seconds = reading.seconds + time.monotonic() - began
         reading = reading._replace(state=state, metrics=rows, seconds=seconds)
         stop = show(reading)
-        ended = stop or reading.rows == reading.config.rows
-        if ended or time.monotonic() - saved >= save_every:
+        if stop or reading.rows == reading.config.rows:
             save(out, reading)
+        elif time.monotonic() - saved >= save_every:
+            attempts("the checkpoint", save, out, reading)
             saved = time.monotonic()
         if stop:
             break

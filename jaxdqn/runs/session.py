@@ -19,10 +19,10 @@ from jaxdqn.errors import ConfigError, counted, shown, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
-from jaxdqn.precision import in_32_bits
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import checkpoint, console, folder, loggers, signals
 from jaxdqn.runs.checkpoint import Checkpoint
-from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving, attempt
+from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 
 Callback = Callable[[State, Metrics | None], Any]
 """Called between evaluations with the states and one row of metrics, as yielded by
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
     summary: dict[str, Any] | None
 
 
-@in_32_bits
+@in_usual_numbers
 def train(
     out: str | Path,
     config: Config,
@@ -137,20 +137,20 @@ def train(
     finished = config.schedule.evaluations
     with signals.Held(partial(console.say_interrupted, errors=True), holds=holds) as held:
         watchers = _logs(out, config, numbers, options, keeper.metrics)
-        logs = [held.enter_context(watcher) for watcher in watchers]
+        logs = {what: held.enter_context(watcher) for what, watcher in watchers}
         for state, row in seeds.train_in_periods(config, numbers, begin.state if begin else None):
             if row is not None:
                 keeper.take(row)
             keeper.notice(state)
             with keeper.saving_first(state):
-                for log in logs if row is not None else []:
-                    attempt(log, row)
+                for what, log in logs.items() if row is not None else ():
+                    keeper.attempts(what, log, row)
                 stop = callback is not None and _wants_to_stop(callback(state, row))
             stop |= held.asked or len(keeper.halted) == len(numbers)
             if row is None or stop or int(state.evaluations) == finished:
                 keeper.save(state)
             elif keeper.is_due:
-                attempt(keeper.save, state)
+                keeper.attempts("the checkpoint", keeper.save, state)
             if stop:
                 break
             keeper.start_clock()
@@ -287,10 +287,12 @@ def _leave(out: Path, config: Config, numbers: range, keeper: Keeper, state: Sta
 
 def _logs(
     out: Path, config: Config, numbers: range, options: Options, so_far: Metrics | None
-) -> Iterator[contextlib.AbstractContextManager[loggers.Log]]:
+) -> Iterator[tuple[str, contextlib.AbstractContextManager[loggers.Log]]]:
+    """Return what keeps rows as they come, each with what a sentence calls it."""
     steps = 0 if so_far is None else int(so_far.env_steps[0, -1])
-    yield loggers.table(out / "metrics.csv", numbers, so_far)
+    table, board = out / "metrics.csv", out / "tensorboard"
+    yield f"table '{table}'", loggers.table(table, numbers, so_far)
     if options.tensorboard:
-        yield loggers.tensorboard(out / "tensorboard", steps)
+        yield f"folder '{board}'", loggers.tensorboard(board, steps)
     if options.wandb is not None:
-        yield loggers.weights_and_biases(options.wandb, out, config)
+        yield f"wandb ({options.wandb!r})", loggers.weights_and_biases(options.wandb, out, config)

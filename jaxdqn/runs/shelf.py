@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdqn import pytrees
 from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, reason_of, typed
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel import sweeps
@@ -255,7 +255,9 @@ def read_results(out: Path, params: bool = False) -> tuple[Results, float, dict[
     results = Results(found, params)
     seconds = Shelf(out, found).read(results)
     if not any(done.any() for done in results.done):
-        raise ConfigError(f"sweep '{out}' has nothing finished: go on with jaxdqn resume {out}.")
+        raise ConfigError(
+            f"sweep '{out}' has nothing finished: go on with jaxdqn resume {typed(out)}."
+        )
     return results, seconds, notes
 
 

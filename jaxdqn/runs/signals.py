@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: heard wherever they fall, held back until there is something to keep."""
+"""Signals to stop: heard wherever they fall, held back until there is something to keep."""
 
 import _thread
 import contextlib
@@ -8,6 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Self
+
+STOPS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, SIGTERM and, where there is one, the signal that a terminal is closed."""
 
 
 @contextlib.contextmanager
@@ -49,9 +54,11 @@ def repeated() -> Iterator[None]:
 
 
 class Held(contextlib.ExitStack):
-    """While it is entered, Ctrl-C and SIGTERM only set ``heard``; a second one stops at once.
+    """While it is entered, ``STOPS`` only set ``heard``; a second one stops at once.
 
-    Whoever shows something meanwhile derives from it.
+    A second one that says that the terminal is closed doesn't: shell and system both send it.
+    Signals that are ignored, as under nohup, stay so. Whoever shows something meanwhile derives
+    from it.
     """
 
     def __init__(
@@ -74,14 +81,18 @@ class Held(contextlib.ExitStack):
     def __enter__(self) -> Self:
         """Start listening, until the end."""
         super().__enter__()
-        for number in (signal.SIGINT, signal.SIGTERM) if self._holds else ():
-            self.callback(signal.signal, number, signal.signal(number, self._hear))
+        for number in STOPS if self._holds else ():
+            # None stands for a handler that Python can't put back.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self.callback(signal.signal, number, signal.signal(number, self._hear))
         for end in self._ends:
             self.callback(end)
         return self
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.asked:
+            if number == getattr(signal, "SIGHUP", None):
+                return
             raise KeyboardInterrupt
         self.heard = number
         self._say()

@@ -9,6 +9,7 @@ import jax
 from rich import progress as bars
 from rich.table import Table
 
+from jaxdqn.errors import typed
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.sweeps import Results
 from jaxdqn.runs import console, ranking, signals
@@ -23,8 +24,8 @@ MOST_LINES = 20
 class SweepProgress(signals.Held):
     """A live line of progress; on a plain stream a line for some of the chunks.
 
-    While it is shown, Ctrl-C and SIGTERM only make ``show`` return true, so that what was learned
-    is kept; a second one stops at once.
+    While it is shown, signals only make ``show`` return true, so that what was learned is kept, as
+    ``signals.Held`` says.
     """
 
     def __init__(
@@ -136,7 +137,10 @@ def say_halted(name: str, seeds: Collection[int]) -> None:
 def how_to_go_on(out: Path, results: Results) -> str:
     """Return what was kept of a sweep that was stopped, and how it is resumed."""
     done = sum(int(part.sum()) for part in results.done)
-    return f"stopped after {done} of {results.grid.agents} agents; go on with: jaxdqn resume {out}"
+    return (
+        f"stopped after {done} of {results.grid.agents} agents; go on with: jaxdqn resume "
+        f"{typed(out)}"
+    )
 
 
 def lasting(seconds: float) -> str:

@@ -15,7 +15,7 @@ from jaxdqn.metrics import Metrics, append
 from jaxdqn.parallel import processes, sweeps
 from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
-from jaxdqn.runs import console
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.shelf import Begun, Shelf
 
 SAVE_EVERY = 60.0
@@ -92,7 +92,7 @@ def run(
     """
     results, shares = Results(found, params), processes.Shares()
     shelf = None if out is None else Shelf(out, found)
-    seconds, begun = 0.0, []
+    seconds, begun, attempts = 0.0, [], Attempts()
     if shelf:
         left_out = shares.first(partial(shelf.open, notes or {}))
         if left_out and say is not None:
@@ -111,7 +111,7 @@ def run(
         while (index := shares.take()) < len(waiting):
             chunk = waiting[index]
             session = _Session(
-                chunk, begun[index] if index < len(begun) else None, shelf, save_every
+                chunk, begun[index] if index < len(begun) else None, shelf, save_every, attempts
             )
 
             def show(row: Metrics | None, session: _Session = session, index: int = index) -> bool:
@@ -144,12 +144,18 @@ class _Session:
     """One chunk, trained to its end or until it is stopped; its clock and its checkpoints."""
 
     def __init__(
-        self, chunk: Chunk, begin: Begun | None, shelf: Shelf | None, save_every: float
+        self,
+        chunk: Chunk,
+        begin: Begun | None,
+        shelf: Shelf | None,
+        save_every: float,
+        attempts: Attempts,
     ) -> None:
         self.seconds = begin.seconds if begin else 0.0
         self._metrics = begin.metrics if begin else None
         self._state = begin.state if begin else None
         self._chunk, self._shelf, self._save_every = chunk, shelf, save_every
+        self._attempts = attempts
 
     @property
     def results(self) -> tuple[Any, Metrics]:
@@ -168,11 +174,14 @@ class _Session:
             stop = bool(watch(row))
             if int(state.evaluations) == self._chunk.config.schedule.evaluations:
                 break
-            if self._shelf and (stop or time.monotonic() - saved >= self._save_every):
-                _attempt(self._shelf, self._chunk, state, self._metrics, self.seconds)
-                saved = time.monotonic()
+            so_far = (self._chunk, state, self._metrics, self.seconds)
             if stop:
+                if self._shelf:
+                    self._shelf.save(*so_far)
                 return False
+            if self._shelf and time.monotonic() - saved >= self._save_every:
+                self._attempts("the chunk under way", self._shelf.save, *so_far)
+                saved = time.monotonic()
         if self._shelf:
             self._shelf.keep(self._chunk, *self.results, self.seconds)
         return True
@@ -186,11 +195,3 @@ class _Session:
             self.seconds += time.monotonic() - began
             yield pause
             began = time.monotonic()
-
-
-def _attempt(shelf: Shelf, *what: Any) -> None:
-    """A chunk under way is worth more in memory than on disk: say it and go on."""
-    try:
-        shelf.save(*what)
-    except ConfigError as error:
-        console.warn(f"{str(error).rstrip('.')}; training goes on.")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, typed
 from jaxdqn.runs import checkpoint, folder, place, reading, shelf
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
@@ -53,7 +53,7 @@ def trained(run: str | Path) -> Trained:
         )
     results, _, _ = shelf.read_results(run, params=True)
     if not results.done[0].all():
-        raise ConfigError(f"run '{run}' isn't finished: go on with jaxdqn resume {run}.")
+        raise ConfigError(f"run '{run}' isn't finished: go on with jaxdqn resume {typed(run)}.")
     return Trained(grid.config, results.sweep().params[0], grid.run)
 
 
@@ -62,7 +62,7 @@ def of_agents(run: Path) -> None:
     if reading.is_reading(run):
         raise ConfigError(
             f"run '{run}' is a language model's and has no agents: train some with --pretrained "
-            f"{run}."
+            f"{typed(run)}."
         )
     if (run / folder.COMPARISON).exists():
         raise ConfigError(
