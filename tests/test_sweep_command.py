@@ -19,7 +19,7 @@ import jaxdqn
 from jaxdqn import ConfigError, plots
 from jaxdqn.commands import sweep, swept, train
 from jaxdqn.config import to_toml
-from jaxdqn.parallel import memory
+from jaxdqn.parallel import estimate, memory
 from jaxdqn.runs import console, halving, long_form, provenance, ranking, shelf, sweep_console
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
@@ -296,7 +296,7 @@ def test_a_sweep_stopped_before_its_end_says_so_though_it_ranks_what_was_trained
 
 @pytest.mark.parametrize("option", [["--on_nonfinite", "run"], ["--wandb", "p"], ["--tensorboard"]])
 def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatch, option):
-    each = memory.per_agent(small())
+    each = estimate.per_agent(small()).total
     monkeypatch.setattr(memory, "free", lambda _: 2 * each)
     code, _, err = run_here("train", "tiny.toml", "--seeds", 5, *option, cwd=folder)
     assert code == 1
@@ -309,7 +309,7 @@ def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatc
 def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert train.main(["tiny.toml", "--seeds", "5", "--out", "at_once"]) == 0
-    each = memory.per_agent(small())
+    each = estimate.per_agent(small()).total
     monkeypatch.setattr(memory, "free", lambda _: 2 * each)
     capsys.readouterr()
     assert train.main(["tiny.toml", "--seeds", "5", "--out", "chunks"]) == 0
