@@ -14,7 +14,7 @@ import tyro
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, counted, shown
 from jaxdqn.method import State
-from jaxdqn.metrics import Metrics, append
+from jaxdqn.metrics import Metrics, Rows
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_32_bits
 from jaxdqn.runs import checkpoint, console, files, loggers
@@ -137,12 +137,16 @@ class _Keeper:
     def __init__(
         self, out: Path, config: Config, numbers: range, options: Options, begin: Checkpoint | None
     ) -> None:
-        self.metrics = begin.metrics if begin else None
+        self._rows = Rows(begin.metrics if begin else None)
         self.seconds = begin.seconds if begin else 0.0
         self.saving: dict[str, float] = {"bytes": 0, "saved": 0, "seconds": 0.0}
         self.halted = _halted(begin.state, numbers) if begin else {}
         self._out, self._config, self._numbers, self._options = out, config, numbers, options
         self._began = self._saved = time.monotonic()
+
+    @property
+    def metrics(self) -> Metrics | None:
+        return self._rows.metrics
 
     @property
     def is_due(self) -> bool:
@@ -153,7 +157,7 @@ class _Keeper:
 
     def take(self, row: Metrics) -> None:
         self.seconds += time.monotonic() - self._began
-        self.metrics = append(self.metrics, row)
+        self._rows.add(row)
 
     def save(self, state: State) -> None:
         began = time.monotonic()

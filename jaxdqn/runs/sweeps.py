@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
-from jaxdqn.metrics import Metrics, append
+from jaxdqn.metrics import Metrics, Rows
 from jaxdqn.parallel import processes, sweeps
 from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
@@ -147,16 +147,17 @@ class _Session:
         self, chunk: Chunk, begin: Begun | None, shelf: Shelf | None, save_every: float
     ) -> None:
         self.seconds = begin.seconds if begin else 0.0
-        self._metrics = begin.metrics if begin else None
+        self._rows = Rows(begin.metrics if begin else None)
         self._state = begin.state if begin else None
         self._chunk, self._shelf, self._save_every = chunk, shelf, save_every
 
     @property
     def results(self) -> tuple[Any, Metrics]:
         """Networks and metrics at the end."""
+        metrics = self._rows.metrics
         assert self._state is not None
-        assert self._metrics is not None
-        return jax.device_get(self._state.agent.params), self._metrics
+        assert metrics is not None
+        return jax.device_get(self._state.agent.params), metrics
 
     def train(self, watch: Callable[[Metrics | None], Any]) -> bool:
         """Train, and keep the chunk; return whether it came to its end."""
@@ -164,12 +165,12 @@ class _Session:
         for state, row in self._timed():
             self._state = state
             if row is not None:
-                self._metrics = append(self._metrics, row)
+                self._rows.add(row)
             stop = bool(watch(row))
             if int(state.evaluations) == self._chunk.config.schedule.evaluations:
                 break
             if self._shelf and (stop or time.monotonic() - saved >= self._save_every):
-                _attempt(self._shelf, self._chunk, state, self._metrics, self.seconds)
+                _attempt(self._shelf, self._chunk, state, self._rows.metrics, self.seconds)
                 saved = time.monotonic()
             if stop:
                 return False
