@@ -120,6 +120,8 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["tiny.toml", "--blocks", "1", "2"], ["blocks (1) belongs to network 'residual'"]),
         (["tiny.toml", "--discount", "0.5", "0.6", "0.50"], ["discount has 0.5 more than once"]),
         (["tiny.toml", "--seeds", "0"], ["seeds (0) must be 1 or more"]),
+        (["tiny.toml", "--seeds", "2", "--first_seed", "4294967295"],
+         ["seeds (2) must be 1 or more and first_seed (4294967295) 0 or more, with all numbers"]),
         (["tiny.toml", "--save_every", "-1"], ["save_every (-1.0)"]),
         (["tiny.toml", "--measure", "sucess", "--seeds", "1"], ["measure 'sucess'", "'success'?"]),
         (["tiny.toml", "--env", "CartPole-v1"], ["to CartPole-v1: there are none, leave it out."]),

@@ -7,6 +7,7 @@ from typing import Annotated
 import jax
 import tyro
 
+from jaxdqn import settings
 from jaxdqn.commands import pretrain, sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import Config, check
@@ -115,8 +116,8 @@ def extended(config: Config, total_steps: int, done: int) -> Config:
             f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
             "steps trained already: raise it, or leave it out to finish what was asked for."
         )
-    longer = config.replace(
-        total_steps=plan.warmup_env_steps + evaluations * apart, evaluations=evaluations
-    )
+    made = plan.warmup_env_steps + evaluations * apart
+    settings.check_steps(total_steps, made)
+    longer = config.replace(total_steps=made, evaluations=evaluations)
     check(longer)
     return longer
