@@ -114,7 +114,8 @@ class Method(NamedTuple):
         policy: ``(params, obs) -> (probabilities [A], value [])`` for one observation, of a policy
             that acts by chance, and what is learned of its value; None where there is none, or
             where it depends on what is remembered, too.
-        sized_by: words that decide how much memory an agent takes, what decides most first.
+        kept_by: words that decide how much experience an agent keeps, what decides most first.
+        learned_by: words that decide how much it gathers and learns from at once.
         bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
         side_by_side: most agents to train at the same time.
         bytes_per_transition: of the replay; 0 where there is none.
@@ -130,7 +131,8 @@ class Method(NamedTuple):
     q_values: Callable[[Params, Array], Array] | None
     side_by_side: SideBySide
     bytes_per_transition: int
-    sized_by: tuple[str, ...] = ("num_envs",)
+    kept_by: tuple[str, ...] = ("num_envs",)
+    learned_by: tuple[str, ...] = ()
     returns: Callable[[Params, Array], tuple[Array, Array]] | None = None
     policy: Callable[[Params, Array], tuple[Array, Array]] | None = None
     bytes_gathered: int = 0

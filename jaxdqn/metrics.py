@@ -118,12 +118,32 @@ def concatenate(rows: list[Metrics]) -> Metrics:
     return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *rows)
 
 
-def append(metrics: Metrics | None, row: Metrics) -> Metrics:
-    """Add a row, leaves ``[S]``, to those so far, leaves ``[S, T]`` or None."""
-    last = concatenate([row])
-    if metrics is None:
-        return last
-    return jax.tree.map(lambda x, y: np.concatenate([x, y], axis=1), metrics, last)
+class Rows:
+    """Rows of metrics as they come; to add one takes no longer where there are many."""
+
+    def __init__(self, so_far: Metrics | None = None) -> None:
+        """Begin with those so far, leaves ``[S, T]``, or with none."""
+        self._room = so_far
+        self._count = 0 if so_far is None else so_far.env_steps.shape[1]
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """All of them, leaves ``[S, T]``, which later rows leave as they are; None before any."""
+        return jax.tree.map(lambda x: x[:, : self._count], self._room)
+
+    def add(self, row: Metrics) -> None:
+        """Add one, leaves ``[S]``."""
+        if self._room is None:
+            self._room = concatenate([row])
+        elif self._count == self._room.env_steps.shape[1]:
+            # Twice the room, so that each row is copied once or twice in all.
+            self._room = jax.tree.map(lambda x: np.concatenate([x, x], axis=1), self._room)
+
+        def put(room: np.ndarray, new: np.ndarray) -> None:
+            room[:, self._count] = new
+
+        jax.tree.map(put, self._room, row)
+        self._count += 1
 
 
 def _fields(kind: Any) -> list[str]:

@@ -40,6 +40,20 @@ def check_seed(seed: int, name: str = "seed") -> None:
         raise ConfigError(f"{name} ({seed}) must be from 0 to 4294967295: change it.")
 
 
+def seeds_from(first: int, count: int) -> range:
+    """Return ``count`` numbers of seeds in a row, as the command line asks for them.
+
+    Raises:
+        ConfigError: there are none, or not all are numbers of seeds.
+    """
+    if count < 1 or first < 0 or first + count > 2**32:
+        raise ConfigError(
+            f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more, with all "
+            "numbers up to 4294967295: change them."
+        )
+    return range(first, first + count)
+
+
 def wrapped(data: Any, name: str) -> PRNGKey:
     """Return a key of its data and its generator's name, ``str(jax.random.key_impl(key))``."""
     known = name == str(_UNROLLED)

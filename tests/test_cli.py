@@ -513,7 +513,10 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
     [
         (resume, ["absent"], ["'absent/checkpoint.npz' doesn't exist", "check the path"]),
         (resume, ["run", "--total_steps", "100"], ["total_steps (100) is less than the 224"]),
-        (resume, ["run", "--total_steps", "9999999999"], ["must be below 2147483648"]),
+        (resume, ["run", "--total_steps", "9999999999"],
+         ["total_steps (9999999999) ", "must be below 2147483648"]),
+        (resume, ["run", "--total_steps", "2147483647"],
+         ["total_steps (2147483647) comes to 21474836", " after rounding up to whole evaluations"]),
         (resume, ["run", "--updates", "9"], ["updates (9) is of language models", "total_steps"]),
         (resume, ["run", "--learning_rate=1"], ["--learning_rate can't be changed", "train anew"]),
         (resume, ["run", "--env_params.slip", "1"], ["--env_params.slip can't be changed"]),

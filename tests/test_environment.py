@@ -12,8 +12,9 @@ from conftest import AGENTS, assert_same_bits, small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn import ConfigError, training
+from jaxdqn import ConfigError, evaluation, training
 from jaxdqn import environment as environments
+from jaxdqn.assembly import assemble
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import console
 
@@ -121,6 +122,25 @@ def test_greedy_evaluation_counts_each_episode_once():
     assert (float(up.eval_return), float(up.eval_length)) == (0.0, 9.0)
     assert (float(up.success), float(up.spl)) == (0.0, 0.0)
     assert environment.num_actions == 4
+
+
+def test_episodes_in_turns_are_those_at_once(monkeypatch):
+    """Nothing is left to chance here but which mazes there are: each is walked once."""
+    mazes = {"height": 5, "width": 5, "generator": "corridors", "num_levels": 10,
+             "num_held_out": 10, "observation": "planes"}  # fmt: skip
+    config = small(env_kwargs=mazes, eval_episodes=10, epsilon_end=0.0)
+    params = training.init(config, jax.random.key(3)).agent.params
+
+    def measured():
+        parts = assemble(config)
+        return jax.jit(lambda: evaluation.measure(parts, params, jax.random.key(0)))()
+
+    at_once = measured()
+    monkeypatch.setattr(evaluation, "TOGETHER", 4)
+    in_turns = measured()
+    assert 0 < at_once.success < 1 or at_once.eval_length == config.eval_steps
+    for one, other in zip(jax.tree.leaves(in_turns), jax.tree.leaves(at_once), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_what_was_made_inside_one_mesh_serves_another():

@@ -161,3 +161,31 @@ def test_resets_draw_every_level():
     env, params = maze_env(height=4, width=4, num_levels=7)
     _, state = jax.vmap(env.reset, (0, None))(jax.random.split(KEY, 500), params)
     assert set(np.asarray(state.level).tolist()) == set(range(7))
+
+
+class Many:
+    """Of a million levels without walls, which would take 65 GB, what they hold."""
+
+    shape = (10**6, 128 * 128)
+    num_cells = jnp.full(10**6, 128 * 128, jnp.int32)
+    cells = property(lambda self: self)
+    walls = cells
+
+    def __len__(self):
+        return 10**6
+
+    def __getitem__(self, index):
+        return index[1] if isinstance(index, tuple) else jnp.zeros((128, 128), bool)
+
+
+def test_every_cell_is_a_start_as_often_as_any_other_however_many_levels_there_are():
+    env = maze.Maze(128, 128, generator="empty", start="random")
+    params = env.default_params.replace(levels=Many())
+    keys = jax.random.split(jax.random.key(0), 400_000)
+    state = jax.vmap(lambda key: env.reset_env(key, params)[1])(keys)
+    starts = np.bincount(state.agent, minlength=128 * 128)
+    assert starts[-1] == 0, "that is the goal"
+    assert stats.chisquare(starts[:-1]).pvalue > 1e-4
+    assert stats.kstest(np.asarray(state.level) / 10**6, "uniform").pvalue > 1e-4
+    middle = np.asarray(state.agent)[np.asarray(state.level) < 10**4]
+    assert stats.kstest(middle / 128**2, "uniform").pvalue > 1e-4, "whatever the level is"

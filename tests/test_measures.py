@@ -1,14 +1,17 @@
 """The exact measures: a network that is right has none, one that is wrong has what it must."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small
+from conftest import assert_same_bits, small
 
 import jaxdqn
 from jaxdqn import environment as environments
 from jaxdqn.maze import solve
+from jaxdqn.metrics import Evaluation, Metrics, Rows, concatenate
 
 KEY = jax.random.key(0)
 
@@ -140,3 +143,25 @@ def test_without_held_out_levels_there_are_no_such_measures():
     config = tabular()
     q, _ = exact_q(config)
     assert jaxdqn.evaluate(config, table(config, q), KEY).held_out is None
+
+
+def test_rows_added_one_by_one_are_those_joined_and_are_seldom_copied():
+    rng = np.random.default_rng(0)
+    empty = Metrics(**dict.fromkeys(field.name for field in dataclasses.fields(Metrics)))
+    rows = [
+        empty.replace(env_steps=np.full(3, t, np.int32), held_out=Evaluation(*rng.random((2, 3))))
+        for t in range(100)
+    ]
+    whole, restored = concatenate(rows), concatenate(rows[:60])
+    before = jax.tree.map(np.copy, restored)
+    for begin, later in ((None, rows), (restored, rows[60:])):
+        kept, seen, copies = Rows(begin), [], 0
+        assert (kept.metrics is None) == (begin is None)
+        for row in later:
+            kept.add(row)
+            copies += not (seen and np.shares_memory(seen[-1].env_steps, kept.metrics.env_steps))
+            seen.append(kept.metrics)
+        assert_same_bits(kept.metrics, whole)
+        assert_same_bits(seen[4], concatenate([*rows[: 100 - len(later)], *later[:5]]))
+        assert copies <= 8
+    assert_same_bits(restored, before)

@@ -114,6 +114,18 @@ def test_of_a_slot_drawn_twice_the_last_surprise_counts(monkeypatch):
     np.testing.assert_allclose(state.priorities[0][5], 1.01**0.7, rtol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 5, prioritised.SQUARE, prioritised.SQUARE + 1, 5_000])
+def test_the_last_of_each_slot_is_found_however_many_there_are(count):
+    """By comparing each with each, or where that would take much memory by sorting."""
+    slots = np.random.default_rng(0).integers(0, max(count // 3, 1), count)
+    last = {slot: place for place, slot in enumerate(slots.tolist())}
+    found = jax.jit(prioritised.last_of_each)(jnp.asarray(slots))
+    assert found.tolist() == [last[slot] for slot in slots.tolist()]
+    sizes = [v.aval.size for e in jax.make_jaxpr(prioritised.last_of_each)(slots).eqns
+             for v in e.outvars]  # fmt: skip
+    assert max(sizes) <= max(prioritised.SQUARE**2, count)
+
+
 @pytest.mark.parametrize("count", [5, 64, 65, 5_000])
 def test_every_sum_is_that_of_its_row_whatever_was_written(count):
     """To the rounding of one sum, ever: sums that were added to would drift."""

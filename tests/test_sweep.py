@@ -14,9 +14,10 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.metrics import to_arrays
 from jaxdqn.networks.network import SideBySide
-from jaxdqn.parallel import executor, grid, memory, seeds, sweeps
+from jaxdqn.parallel import estimate, executor, grid, memory, seeds, sweeps
 
 RATES, SLIPS = [1e-3, 1e-2], [0.0, 0.3]
+CORRIDORS = {"height": 7, "width": 7, "generator": "corridors", "observation": "planes"}
 
 
 def assert_close(one, other):
@@ -203,6 +204,16 @@ def test_unknown_coordinates_are_refused(result):
         pytest.param(
             {"method": "pqn", "rollout_steps": 4_096, "minibatches": 256}, marks=pytest.mark.slow
         ),
+        {"replay": "prioritised", "batch_size": 4_096, "warmup_steps": 4_096, "capacity": 4_096,
+         "total_steps": 8_000, "widths": (64, 64)},
+        {**RESIDUAL, "env_kwargs": {**CORRIDORS, "num_levels": 16}},
+        {**RESIDUAL, "env_kwargs": CORRIDORS, "eval_episodes": 1_024},
+        pytest.param(
+            {**RESIDUAL, "env_kwargs": CORRIDORS, "eval_episodes": 5_000}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {**RESIDUAL, "env_kwargs": {**CORRIDORS, "num_held_out": 16}}, marks=pytest.mark.slow
+        ),
     ],
 )  # fmt: skip
 def test_the_estimate_of_memory_is_near_what_xla_takes(changes):
@@ -216,12 +227,12 @@ def test_the_estimate_of_memory_is_near_what_xla_takes(changes):
     keys = jax.random.split(jax.random.key(0), agents)
     used = jax.jit(train).lower(keys).compile().memory_analysis()
     total = used.temp_size_in_bytes + used.output_size_in_bytes + used.argument_size_in_bytes
-    assert memory.per_agent(config) == pytest.approx(total / agents, rel=0.2)
+    assert estimate.per_agent(config).total == pytest.approx(total / agents, rel=0.2)
 
 
 def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
     config = small(capacity=10_000_000)
-    each = memory.per_agent(config)
+    each = estimate.per_agent(config).total
     monkeypatch.setattr(memory, "free", lambda _: 3 * each)
     agents = int(100e9 / each)
     how = executor.plan(config, agents)
@@ -233,8 +244,61 @@ def test_a_sweep_larger_than_memory_says_so_and_goes_in_chunks(monkeypatch):
         r"times one after the other, since all at once need 100 GB; a device has", text
     )
     monkeypatch.setattr(memory, "free", lambda _: each - 1)
-    with pytest.raises(ConfigError, match=r"capacity \(10000000\) makes one agent take"):
+    wanted = (
+        r"^one agent takes 140 MB of memory, 140 MB of it for experience, and 140 MB are free: "
+        r"lower capacity \(10000000\) or num_envs \(4\)\.$"
+    )
+    with pytest.raises(ConfigError, match=wanted):
         executor.plan(config, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "for networks, and 1 kB are free: lower widths ((16,))."),
+        ({"total_steps": 10**6, "evaluations": 10**9},
+         "30 MB of it for metrics, and 1 kB are free: lower evaluations (1000000000)."),
+        ({"batch_size": 600, "warmup_steps": 600, "capacity": 600, "total_steps": 800},
+         "for updates, and 1 kB are free: lower batch_size (600) or widths ((16,))."),
+        ({"method": "pqn", "rollout_steps": 4_096, "minibatches": 256},
+         "for updates, and 1 kB are free: lower rollout_steps (4096), num_envs (4) or widths"),
+        ({"eval_episodes": 500},
+         "for evaluation, and 1 kB are free: lower eval_episodes (500), oracle_levels (64) or wid"),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_memory_names_what_takes_most_and_what_lowers_it(monkeypatch, changes, words):
+    monkeypatch.setattr(memory, "free", lambda _: 1000)
+    with pytest.raises(ConfigError) as refusal:
+        executor.plan(small(**changes), 1)
+    assert words in str(refusal.value)
+    assert str(refusal.value).count(" ") < 40
+
+
+def test_metrics_count_as_many_rows_as_the_schedule_has():
+    """There is at most one for each iteration."""
+    assert estimate.per_agent(small(evaluations=10**9)).metrics < 10_000
+
+
+def test_bytes_are_written_with_the_unit_that_suits_them():
+    written = {0: "0 bytes", 999: "999 bytes", 72_500: "72.5 kB", 1_080_000: "1.08 MB",
+               5 * 10**10: "50 GB", 1_080 * 10**9: "1.08 TB"}  # fmt: skip
+    assert {count: memory.written(count) for count in written} == written
+
+
+def test_agents_in_turns_share_what_only_those_at_work_need(monkeypatch):
+    """Most is what XLA takes: all states, and once more those of one turn, with what they need."""
+    config = small(**RESIDUAL, eval_episodes=256)
+    need, width = estimate.per_agent(config), 1
+    free = 6 * need.held + width * need.total
+    monkeypatch.setattr(memory, "free", lambda _: free)
+    how = executor.plan(config, 12)
+    assert (how.devices, how.turns, how.width, how.most) == (2, 6, width, 12)
+    assert 12 * need.total > 2 * free
+    run = executor.programs(config, how)
+    state = jax.eval_shape(run.begin, config, *seeds.arguments(range(12), {}, how))
+    used = run.advance.lower(config, {}, state).compile().memory_analysis()
+    total = used.temp_size_in_bytes + used.argument_size_in_bytes
+    assert total == pytest.approx(free, rel=0.2)
 
 
 def test_an_announcement_counts_settings_and_agents_side_by_side():

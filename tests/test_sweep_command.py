@@ -19,7 +19,7 @@ import jaxdqn
 from jaxdqn import ConfigError, plots
 from jaxdqn.commands import sweep, swept, train
 from jaxdqn.config import to_toml
-from jaxdqn.parallel import memory
+from jaxdqn.parallel import estimate, memory
 from jaxdqn.runs import console, halving, long_form, provenance, ranking, shelf, sweep_console
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
@@ -120,6 +120,8 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
         (["tiny.toml", "--blocks", "1", "2"], ["blocks (1) belongs to network 'residual'"]),
         (["tiny.toml", "--discount", "0.5", "0.6", "0.50"], ["discount has 0.5 more than once"]),
         (["tiny.toml", "--seeds", "0"], ["seeds (0) must be 1 or more"]),
+        (["tiny.toml", "--seeds", "2", "--first_seed", "4294967295"],
+         ["seeds (2) must be 1 or more and first_seed (4294967295) 0 or more, with all numbers"]),
         (["tiny.toml", "--save_every", "-1"], ["save_every (-1.0)"]),
         (["tiny.toml", "--measure", "sucess", "--seeds", "1"], ["measure 'sucess'", "'success'?"]),
         (["tiny.toml", "--env", "CartPole-v1"], ["to CartPole-v1: there are none, leave it out."]),
@@ -295,7 +297,7 @@ def test_a_sweep_stopped_before_its_end_says_so_though_it_ranks_what_was_trained
 
 @pytest.mark.parametrize("option", [["--on_nonfinite", "run"], ["--wandb", "p"], ["--tensorboard"]])
 def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatch, option):
-    each = memory.per_agent(small())
+    each = estimate.per_agent(small()).total
     monkeypatch.setattr(memory, "free", lambda _: 2 * each)
     code, _, err = run_here("train", "tiny.toml", "--seeds", 5, *option, cwd=folder)
     assert code == 1
@@ -308,7 +310,7 @@ def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatc
 def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert train.main(["tiny.toml", "--seeds", "5", "--out", "at_once"]) == 0
-    each = memory.per_agent(small())
+    each = estimate.per_agent(small()).total
     monkeypatch.setattr(memory, "free", lambda _: 2 * each)
     capsys.readouterr()
     assert train.main(["tiny.toml", "--seeds", "5", "--out", "chunks"]) == 0

@@ -62,7 +62,8 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         q_values=how.q_values,
         side_by_side=network.side_by_side,
         bytes_per_transition=replay.bytes_per_transition,
-        sized_by=("capacity", "num_envs", "batch_size"),
+        kept_by=("capacity", "num_envs"),
+        learned_by=("batch_size",),
         returns=head.returns and (lambda params, obs: head.returns(how.outputs(params, obs))),
     )
 

@@ -63,7 +63,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         q_values=None,
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
-        sized_by=("rollout_steps", "num_envs"),
+        learned_by=("rollout_steps", "num_envs"),
         policy=None if network.remembers else policy,
         bytes_gathered=rollout.bytes_gathered(config, environment, network, 4),
     )

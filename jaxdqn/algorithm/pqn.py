@@ -51,7 +51,7 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         q_values=None if network.remembers else q_values,
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
-        sized_by=("rollout_steps", "num_envs"),
+        learned_by=("rollout_steps", "num_envs"),
         bytes_gathered=rollout.bytes_gathered(config, environment, network, 2),
     )
 

@@ -90,7 +90,8 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         q_values=None if network.remembers else how.q_values,
         side_by_side=network.side_by_side,
         bytes_per_transition=replay.bytes_per_transition,
-        sized_by=("capacity", "num_envs", "batch_size"),
+        kept_by=("capacity", "num_envs"),
+        learned_by=("batch_size", "unroll"),
         # A batch as it is stored and as it is learned from, and what both networks remember in it.
         bytes_gathered=4 * config.schedule.batch_size * replay.bytes_per_transition,
     )

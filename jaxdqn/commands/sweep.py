@@ -14,7 +14,7 @@ from jaxdqn.config import Config, load_config, sweep_table
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
-from jaxdqn.random import check_seed
+from jaxdqn.random import check_seed, seeds_from
 from jaxdqn.runs import comparison, console, halving, place, ranking, sweep_console, sweeps
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.session import check_save_every
@@ -173,11 +173,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         Arguments, prog="jaxdqn sweep", args=rest, default=default, use_underscores=True
     )
     flags.check_file(chosen.config_file)
-    if chosen.seeds < 1 or chosen.first_seed < 0:
-        raise ConfigError(
-            f"seeds ({chosen.seeds}) must be 1 or more and first_seed ({chosen.first_seed}) 0 or "
-            "more: change them."
-        )
+    numbers = seeds_from(chosen.first_seed, chosen.seeds)
     chosen.looking.check()
     check_seed(chosen.key, "key")
     config, lists = swept.apart(settings, {**swept.flat(table), **said})
@@ -190,7 +186,6 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
             f"{ranges[0]} ({lists[ranges[0]][0]}) is a range: say with --random N how many "
             "settings are to be drawn."
         )
-    numbers = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     found = grid(config, numbers, swept.nested(lists), zipped)._replace(drawn=drawn)
     comparison.check_measure(measured(found.of(0)), chosen.looking.measure, str(chosen.config_file))
     return chosen, found

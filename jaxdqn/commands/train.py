@@ -11,11 +11,11 @@ import tyro
 from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, load_config, scaled, to_toml
-from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
 from jaxdqn.parallel.grid import grid
+from jaxdqn.random import seeds_from
 from jaxdqn.runs import console, place, session
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options, Outcome
@@ -49,16 +49,11 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
-    config, count, first = chosen.settings, chosen.seeds, chosen.first_seed
-    if count < 1 or first < 0 or first + count > 2**32:
-        raise ConfigError(
-            f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more, with all "
-            "numbers up to 4294967295: change them."
-        )
+    config, numbers = chosen.settings, seeds_from(chosen.first_seed, chosen.seeds)
     chosen.keeping.check()
     sweep.need_folder(chosen.out)
-    numbers, text = range(first, first + count), to_toml(config)
-    in_chunks = executor.plan(config, count).most < count or jax.process_count() > 1
+    text = to_toml(config)
+    in_chunks = executor.plan(config, chosen.seeds).most < chosen.seeds or jax.process_count() > 1
     if in_chunks:
         chosen.keeping.check_chunks()
     out = chosen.out or place.by_time(chosen.config_file.stem)

@@ -13,6 +13,9 @@ from jaxdqn.config.config import Config
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.settings import Word
 
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""Least size of a number of 32 bits at full precision."""
+
 
 def check(config: Config) -> None:
     """Check every word by itself, then what the parts say of their own together.
@@ -194,7 +197,12 @@ def _check_bits(name: str, numbers: np.ndarray, value: Any) -> None:
             f"{name} ({shown(value)}) must be below 2147483648: lower it, or write it with a "
             "decimal point where fractions make sense."
         )
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(numbers.astype(np.float32)).all()
-    if not finite:
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = numbers.astype(np.float32)
+    if not np.isfinite(narrow).all():
         raise ConfigError(f"{name} ({shown(value)}) must be finite in 32 bits: change it.")
+    # Devices take what is smaller than this for 0.
+    if np.any((numbers != 0) & (np.abs(narrow) < SMALLEST)):
+        raise ConfigError(
+            f"{name} ({shown(value)}) is 0 in 32 bits: write 0, or {SMALLEST:.3g} or more."
+        )

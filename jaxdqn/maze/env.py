@@ -163,21 +163,21 @@ class Maze(environment.Environment):
 
     def reset_env(self, key: PRNGKey, params: MazeParams) -> tuple[Array, MazeState]:
         """Draw a level and start on it."""
-        bits = self._bits(key)
+        bits = self._bits(key, params)
         level = (bits[1] % len(params.levels)).astype(jnp.int32)
         state = self._start(bits, level, params)
         return self.get_obs(state, params), state
 
     def start_on(self, key: PRNGKey, level: Array, params: MazeParams) -> tuple[Array, MazeState]:
         """Start an episode on a level; start and goal, if random, are any two connected cells."""
-        state = self._start(self._bits(key), level, params)
+        state = self._start(self._bits(key, params), level, params)
         return self.get_obs(state, params), state
 
     def step_env(
         self, key: PRNGKey, state: MazeState, action: Any, params: MazeParams
     ) -> tuple[Array, MazeState, Array, Array, dict[Any, Any]]:
         """Move, or bump and stay."""
-        state, reward = self._move(self._bits(key), state, action, params)
+        state, reward = self._move(self._bits(key, params), state, action, params)
         info = {"discount": self.discount(state, params)}
         return self.get_obs(state, params), state, reward, self.is_terminated(state, params), info
 
@@ -191,7 +191,7 @@ class Maze(environment.Environment):
         the time of a step.
         """
         params = self.default_params if params is None else params
-        bits = self._bits(key)
+        bits = self._bits(key, params)
         final, reward = self._move(bits, state, action, params)
         terminated, truncated = self.is_terminated(final, params), self.is_truncated(final, params)
         level = (bits[1] % len(params.levels)).astype(jnp.int32)
@@ -206,9 +206,13 @@ class Maze(environment.Environment):
         }
         return self.get_obs(state, params), state, reward, terminated, truncated, info
 
-    def _bits(self, key: PRNGKey) -> Array:
-        """Draw all the chance of one step, uint32: a word each for move, start, and random goal."""
-        return jax.random.bits(unrolled(key), (3 if self.random_goal else 2,))
+    def _bits(self, key: PRNGKey, params: MazeParams) -> Array:
+        """Draw all the chance of one step, uint32.
+
+        A word each for the move, for level and start, for a random goal, and for the start alone
+        where there are many levels.
+        """
+        return jax.random.bits(unrolled(key), (2 + self.random_goal + _is_large(params.levels),))
 
     def _move(
         self, bits: Array, state: MazeState, action: Any, params: MazeParams
@@ -235,9 +239,10 @@ class Maze(environment.Environment):
             goal = lowest + bits[2] % (count - lowest)
         agent = jnp.uint32(0)
         if self.random_start:
-            # What the choice of the level left of the word; no cell is favoured by more than
-            # L · C / 2³².
-            rest = bits[1] // len(params.levels)
+            # Or what the choice of the level left of its word: either way no cell is favoured by
+            # more than 1 / 256.
+            levels = params.levels
+            rest = bits[-1] if _is_large(levels) else bits[1] // len(levels)
             agent = (goal + 1 + rest % (count - 1)) % count
         cells = params.levels.cells
         return MazeState(
@@ -321,3 +326,8 @@ class Maze(environment.Environment):
                 "time": spaces.Discrete(params.max_steps_in_episode + 1),
             }
         )
+
+
+def _is_large(levels: Levels) -> bool:
+    """Whether a bank has so many levels and cells that one word doesn't draw both evenly."""
+    return len(levels) * levels.cells.shape[1] > 2**24

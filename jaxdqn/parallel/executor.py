@@ -17,7 +17,9 @@ from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
-from jaxdqn.parallel import memory
+from jaxdqn.parallel import estimate, memory
+from jaxdqn.parallel.estimate import Bytes
+from jaxdqn.parallel.memory import written
 from jaxdqn.types import Array
 
 Numbers = Mapping[str, Any]
@@ -31,14 +33,14 @@ class Plan(NamedTuple):
         devices: of this process, over which they are spread.
         turns: one after the other on each device.
         width: agents side by side in a turn.
-        bytes_per_agent: estimate of what one takes.
+        need: estimate of the bytes that one takes.
         bytes_free: on the fullest device, as much as may be used.
     """
 
     devices: int
     turns: int
     width: int
-    bytes_per_agent: int
+    need: Bytes
     bytes_free: int
 
     @property
@@ -49,7 +51,9 @@ class Plan(NamedTuple):
     @property
     def most(self) -> int:
         """How many fit into the memory of all devices."""
-        return self.devices * (self.bytes_free // self.bytes_per_agent)
+        # Those whose turn it is are copied out of all, and work.
+        left = self.bytes_free - self.width * self.need.total
+        return self.devices * max(self.width, left // self.need.held)
 
 
 class Programs(NamedTuple):
@@ -77,21 +81,21 @@ def plan(config: Config, agents: int, least: int = 1) -> Plan:
         ConfigError: not even one fits.
     """
     devices = jax.local_devices()
-    per_agent, free = memory.per_agent(config), min(map(memory.free, devices))
-    fitting, method = free // per_agent, assemble(config).method
+    need, free = estimate.per_agent(config), min(map(memory.free, devices))
+    fitting = free // need.total
     if fitting < 1:
-        most, *others = method.sized_by
+        most, remedy = estimate.largest(config, need)
         raise ConfigError(
-            f"{most} ({getattr(config, most)}) makes one agent take {memory.gigabytes(per_agent)}, "
-            f"and {memory.gigabytes(free)} are free: lower {' or '.join([most, *others])}."
+            f"one agent takes {written(need.total)} of memory, {most}, and {written(free)} are "
+            f"free: lower {remedy}."
         )
-    core, other = method.side_by_side
+    core, other = assemble(config).method.side_by_side
     widest = min(core if devices[0].platform == "cpu" else other or agents, fitting)
     least = min(least, widest, agents)
     used = min(len(devices), -(-agents // least))
     each = -(-agents // used)
     turns = -(-each // widest)
-    return Plan(used, turns, max(-(-each // turns), least), per_agent, free)
+    return Plan(used, turns, max(-(-each // turns), least), need, free)
 
 
 def with_numbers(config: Config, setting: Mapping[str, Any]) -> Config:

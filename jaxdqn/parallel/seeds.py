@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from jaxdqn import pytrees
-from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
-from jaxdqn.parallel import executor, memory
+from jaxdqn.parallel import estimate, executor
+from jaxdqn.parallel.memory import written
 from jaxdqn.training import outline
 from jaxdqn.types import Array
 
@@ -78,13 +78,11 @@ def arguments(
 
 def check_memory(config: Config, how: executor.Plan, count: int) -> None:
     """Refuse agents that can't fit into memory, before XLA fails to allocate them."""
-    there = how.bytes_free * how.devices
-    if how.bytes_per_agent * count > there:
-        most = assemble(config).method.sized_by[0]
+    if how.most < count:
+        most, remedy = estimate.largest(config, how.need)
         raise ConfigError(
-            f"{count} agents of {memory.gigabytes(how.bytes_per_agent)} don't fit into "
-            f"{memory.gigabytes(there)} of memory: train fewer seeds, or lower {most} "
-            f"({getattr(config, most)}) or the network's sizes."
+            f"{count} agents that take {written(how.need.total)} of memory each, {most}, don't fit "
+            f"into {written(how.bytes_free * how.devices)}: train fewer seeds, or lower {remedy}."
         )
 
 

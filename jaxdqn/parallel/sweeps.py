@@ -15,7 +15,7 @@ from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
 from jaxdqn.parallel.grid import ZIPPED, Grid, Group, groups
-from jaxdqn.parallel.memory import gigabytes
+from jaxdqn.parallel.memory import written
 from jaxdqn.types import Params
 
 LEAST = 2
@@ -238,16 +238,16 @@ def announcement(found: Grid, waiting: list[Chunk]) -> str:
     )
     if not waiting:
         return f"{said}; all are trained already"
-    how = max(plans.values(), key=lambda how: how.bytes_per_agent)
+    how = max(plans.values(), key=lambda how: how.need.total)
     # A large network has fewer beside it than a small one.
     widths = sorted({plan.width for plan in plans.values()})
     beside = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
-    need = how.bytes_per_agent * agents
+    need = how.need.total * agents
     several = "" if len(waiting) == 1 else f", {len(waiting)} times one after the other"
     fit = (
-        f", since all at once need {gigabytes(need)}; a device has {gigabytes(how.bytes_free)}"
+        f", since all at once need {written(need)}; a device has {written(how.bytes_free)}"
         if need > how.bytes_free * how.devices
-        else f"; about {gigabytes(how.bytes_per_agent * how.agents)} at a time"
+        else f"; about {written(how.need.total * how.agents)} at a time"
     )
     return (
         f"{said}, {len(plans)} compilation{'s' * (len(plans) > 1)}; {beside} side by side on "

@@ -12,7 +12,7 @@ import numpy as np
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
-from jaxdqn.metrics import Metrics, append
+from jaxdqn.metrics import Metrics, Rows
 from jaxdqn.runs import checkpoint, console, files
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
@@ -56,7 +56,7 @@ class Keeper:
         save_every: float,
         on_nonfinite: OnNonfinite,
     ) -> None:
-        self.metrics = begin.metrics if begin else None
+        self._rows = Rows(begin.metrics if begin else None)
         self.seconds = begin.seconds if begin else 0.0
         self.saving = Saving()
         self.attempts = Attempts()
@@ -64,6 +64,11 @@ class Keeper:
         self._out, self._config, self._numbers = out, config, numbers
         self._save_every, self._on_nonfinite = save_every, on_nonfinite
         self._began = self._saved = time.monotonic()
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """All rows so far, those of earlier sessions too."""
+        return self._rows.metrics
 
     @property
     def is_due(self) -> bool:
@@ -77,7 +82,7 @@ class Keeper:
     def take(self, row: Metrics) -> None:
         """Add a row of metrics, leaves ``[S]``, to those so far."""
         self.seconds += time.monotonic() - self._began
-        self.metrics = append(self.metrics, row)
+        self._rows.add(row)
 
     def save(self, state: State) -> None:
         """Write a checkpoint.

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import tyro
 
+from jaxdqn import settings
 from jaxdqn.config import Config, check, check_single, to_toml
 from jaxdqn.errors import ConfigError, counted, shown, unknown
 from jaxdqn.method import State
@@ -183,9 +184,9 @@ def extended(begin: Checkpoint, total_steps: int) -> Config:
             f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
             "steps trained already: raise it, or leave it out to finish what was asked for."
         )
-    longer = begin.config.replace(
-        total_steps=plan.warmup_env_steps + evaluations * apart, evaluations=evaluations
-    )
+    made = plan.warmup_env_steps + evaluations * apart
+    settings.check_steps(int(total_steps), made)
+    longer = begin.config.replace(total_steps=made, evaluations=evaluations)
     check(longer)
     return longer
 

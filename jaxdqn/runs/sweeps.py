@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
-from jaxdqn.metrics import Metrics, append
+from jaxdqn.metrics import Metrics, Rows
 from jaxdqn.parallel import processes, sweeps
 from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
@@ -152,7 +152,7 @@ class _Session:
         attempts: Attempts,
     ) -> None:
         self.seconds = begin.seconds if begin else 0.0
-        self._metrics = begin.metrics if begin else None
+        self._rows = Rows(begin.metrics if begin else None)
         self._state = begin.state if begin else None
         self._chunk, self._shelf, self._save_every = chunk, shelf, save_every
         self._attempts = attempts
@@ -160,9 +160,10 @@ class _Session:
     @property
     def results(self) -> tuple[Any, Metrics]:
         """Networks and metrics at the end."""
+        metrics = self._rows.metrics
         assert self._state is not None
-        assert self._metrics is not None
-        return jax.device_get(self._state.agent.params), self._metrics
+        assert metrics is not None
+        return jax.device_get(self._state.agent.params), metrics
 
     def train(self, watch: Callable[[Metrics | None], Any]) -> bool:
         """Train, and keep the chunk; return whether it came to its end."""
@@ -170,11 +171,11 @@ class _Session:
         for state, row in self._timed():
             self._state = state
             if row is not None:
-                self._metrics = append(self._metrics, row)
+                self._rows.add(row)
             stop = bool(watch(row))
             if int(state.evaluations) == self._chunk.config.schedule.evaluations:
                 break
-            so_far = (self._chunk, state, self._metrics, self.seconds)
+            so_far = (self._chunk, state, self._rows.metrics, self.seconds)
             if stop:
                 if self._shelf:
                     self._shelf.save(*so_far)

@@ -1,7 +1,7 @@
 """How a part says what can be set of it, and what can be set whatever the parts are."""
 
 from jaxdqn.settings.own import MethodSettings, NetworkSettings
-from jaxdqn.settings.run import RunSettings, Schedule, schedule
+from jaxdqn.settings.run import RunSettings, Schedule, check_steps, schedule
 from jaxdqn.settings.words import (
     Float,
     Int,
@@ -24,6 +24,7 @@ __all__ = [
     "Schedule",
     "Word",
     "as_float",
+    "check_steps",
     "descriptions",
     "leaf",
     "plain",

@@ -170,11 +170,7 @@ def check_counts(run: RunSettings, plan: Schedule, updating: str) -> None:
         plan: what it comes to.
         updating: the setting that makes updates so many, and its value.
     """
-    if plan.env_steps >= 2**31:
-        raise ConfigError(
-            f"total_steps ({run.total_steps}) must stay below 2147483648, since steps are "
-            f"counted in 32 bits: lower it."
-        )
+    settings.check_steps(run.total_steps, plan.env_steps)
     if plan.updates >= 2**31:
         raise ConfigError(
             f"{updating} makes {plan.updates} updates, which must stay below 2147483648: lower it."

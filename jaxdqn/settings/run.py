@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from flax import struct
 
+from jaxdqn.errors import ConfigError
 from jaxdqn.settings.words import leaf, static
 
 
@@ -85,3 +86,18 @@ def schedule(
         updates=iterations * updates_per_iteration,
         batch_size=batch_size,
     )
+
+
+def check_steps(asked: int, made: int) -> None:
+    """Refuse, with a ``ConfigError``, a training of more steps than are counted.
+
+    Args:
+        asked: ``total_steps``.
+        made: what it comes to.
+    """
+    if made >= 2**31:
+        comes_to = f"comes to {made} after rounding up to whole evaluations, and " * (made != asked)
+        raise ConfigError(
+            f"total_steps ({asked}) {comes_to}must be below 2147483648, since steps are counted in "
+            "32 bits: lower it."
+        )
