@@ -506,6 +506,51 @@ def test_a_configuration_is_a_value():
     assert {"learning_rate", "channels", "network"} <= set(dir(config))
 
 
+def test_nothing_changes_a_configuration_in_place_nor_those_made_of_it(tmp_path):
+    rewards, rates, numbers = np.zeros((4, 4)), np.array([1e-3, 1e-2]), {"slip": 0.0}
+    numbers["cell_rewards"] = rewards
+    one = small(env_params=numbers, learning_rate=rates)
+    (tmp_path / "settings.toml").write_text(to_toml(one))
+    read = jaxdqn.load_config(tmp_path / "settings.toml")
+    numbers["slip"], rewards[:], rates[:] = 0.9, 1.0, 1.0
+    made = [config.replace(discount=0.5) for config in (one, read)]
+    for config in (one, read, *made, copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        with pytest.raises(ValueError, match="immutable"):
+            config.env_params["slip"] = 0.9
+        for array in (config.env_params["cell_rewards"], config.learning_rate):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1.0
+        assert config.env_params["slip"] == 0.0
+        np.testing.assert_array_equal(config.env_params["cell_rewards"], np.zeros((4, 4)))
+        np.testing.assert_array_equal(config.learning_rate, [1e-3, 1e-2])
+    with pytest.raises(ValueError, match="immutable"):
+        Config().env_params["slip"] = 0.9
+
+
+def test_leaves_of_tables_are_found_by_the_paths_that_they_always_had():
+    config = small(env_params={"slip": 0.5, "max_steps_in_episode": 9})
+    paths = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(config)}
+    assert paths[".run.env_params['slip']"] == 0.5
+    assert jax.tree.structure(config) == jax.tree.structure(small(env_params=config.env_params))
+    assert {**config.env_params} == {"slip": 0.5, "max_steps_in_episode": 9}
+
+
+@pytest.mark.parametrize("array", [np.array, jnp.array])
+def test_configurations_are_equal_where_all_numbers_of_their_arrays_are(array):
+    def paying(*rewards, **words):
+        return small(env_params={"cell_rewards": array(rewards)}, **words)
+
+    one = paying(0.0, 1.0)
+    assert one == paying(0.0, 1.0)
+    assert one == one.replace()
+    for other in (paying(0.0, 2.0), paying(0.0), small(), paying(0.0, 1.0, discount=0.5)):
+        assert one != other
+    swept = small(learning_rate=array([0.25, 0.5]))
+    assert swept == small(learning_rate=array([0.25, 0.5]))
+    assert swept != small(learning_rate=array([0.25, 0.75]))
+    assert swept != small(learning_rate=0.25)
+
+
 def test_words_are_unique_among_parts_that_can_be_chosen_together():
     names = set(parts.PARTS) | {"part", "replace", "chosen", "words", "schedule"}
     for kinds in ([RunSettings], *(table.values() for table in parts.PARTS.values())):
