@@ -119,7 +119,7 @@ class Config:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Config):
             return NotImplemented
-        alike = jax.tree.structure(self) == jax.tree.structure(other)
+        alike = jax.tree.structure(self) == jax.tree.structure(other)  # type: ignore[operator]
         return alike and all(map(_are_equal, jax.tree.leaves(self), jax.tree.leaves(other)))
 
     __hash__ = None  # type: ignore[assignment]

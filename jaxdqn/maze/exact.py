@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import check, direct, grid, solve
-from jaxdqn.maze.levels import Level, Levels, draw
+from jaxdqn.maze.levels import Level, Levels, draw, placed
 from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
@@ -101,8 +101,15 @@ def distances(level: Drawn, goal: int | Array | None = None) -> Array:
 
 
 def shortest_path(level: Drawn) -> int:
-    """Return the fewest moves from the start of a maze to its goal."""
-    return int(np.asarray(distances(level))[_read(level)[1]])
+    """Return the fewest moves from the start of a maze to its goal.
+
+    It is ``H * W``, as in ``distances``, where there is no way, which walls as an array may lack.
+
+    Raises:
+        ConfigError: what is no maze.
+    """
+    with jax.ensure_compile_time_eval():
+        return int(np.asarray(distances(level))[_read(level)[1]])
 
 
 def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> Array:
@@ -180,7 +187,7 @@ def _read(level: Any) -> tuple[Array, int, int]:
     if isinstance(level, str):
         level = draw(level)
     if isinstance(level, Level):
-        return jax.device_put(level.walls), level.start, level.goal
+        return placed(level.walls), level.start, level.goal
     if isinstance(level, Levels):
         raise ConfigError(
             f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "

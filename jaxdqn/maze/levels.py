@@ -90,8 +90,17 @@ def draw(layout: str) -> Level:
 
 def split(levels: Levels, count: int) -> tuple[Levels, Levels]:
     """Cut a bank into its first ``count`` levels and the others."""
-    first = jax.tree.map(lambda x: jax.device_put(np.asarray(x)[:count]), levels)
-    return first, jax.tree.map(lambda x: jax.device_put(np.asarray(x)[count:]), levels)
+    first = jax.tree.map(lambda x: placed(np.asarray(x)[:count]), levels)
+    return first, jax.tree.map(lambda x: placed(np.asarray(x)[count:]), levels)
+
+
+def placed(array: np.ndarray) -> Array:
+    """Put an array on the device as it is, and at once, also while a caller is being traced.
+
+    ``jnp.asarray`` would compile a program for each shape.
+    """
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(array)
 
 
 def bank(
@@ -246,9 +255,8 @@ def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Le
     cells = np.argsort(rank * order.size + order, axis=1)
     num_cells = reached.sum(axis=1)
     cells = np.where(order < num_cells[:, None], cells, goal)[:, : num_cells.max()]
-    # Put there as they are: jnp.asarray compiles a program for each shape.
     return Levels(
-        walls=jax.device_put(walls),
-        cells=jax.device_put(cells.astype(np.int32)),
-        num_cells=jax.device_put(num_cells.astype(np.int32)),
+        walls=placed(walls),
+        cells=placed(cells.astype(np.int32)),
+        num_cells=placed(num_cells.astype(np.int32)),
     )
