@@ -1,6 +1,7 @@
 """How a wrong input is refused: in one sentence; and how sentences say things."""
 
 import difflib
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +26,14 @@ def shown(value: Any) -> str:
 def counted(number: int, what: str) -> str:
     """Return a number of things as a sentence says it: 1 seed, 2 seeds."""
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number as Python's, also one of NumPy's or JAX's; None where it is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:

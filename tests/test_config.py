@@ -258,6 +258,11 @@ def test_whole_numbers_are_written_as_they_are_read():
     assert to_toml(from_toml(written, "text")) == written
 
 
+@pytest.mark.parametrize("path", [5, None, b"maze.toml", ["maze.toml"]])
+def test_what_is_no_path_is_refused(path):
+    refuse(lambda: jaxdqn.load_config(path), "must be that of a TOML file", "load_config('")
+
+
 def write(tmp_path, text: str):
     path = tmp_path / "settings.toml"
     path.write_text(text)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import COLLECTIVES, RESIDUAL, ROOT, assert_same_bits, small
@@ -151,6 +152,9 @@ def test_zipped_lists_are_one_axis():
         ({"network": ["mlp", "mpl"]}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"seeds": 0}, ["seeds (0)"]),
         ({"seeds": [-1]}, ["seeds ([-1])"]),
+        ({"seeds": True}, ["seeds (True)"]),
+        ({"seeds": [0.5]}, ["seeds ([0.5])"]),
+        ({"seeds": np.float32(2)}, ["seeds (np.float32(2.0))"]),
         ({"seeds": [3, 3]}, ["seeds has 3 more than once", "leave the others out"]),
         ({"zipped": True, "discount": [0.9], "learning_rate": RATES}, ["{'discount': 1, 'learn"]),
     ],
@@ -180,6 +184,13 @@ def test_coordinates_that_are_arrays_are_found_by_their_numbers():
     assert swept.at(**{"env_params.cell_rewards": np.ones(2)}) == 1
     with pytest.raises(ConfigError, match=r"has no value array\(\[2., 0.\]\): choose from"):
         swept.at(**{"env_params.cell_rewards": np.array([2.0, 0.0])})
+
+
+@pytest.mark.parametrize("seeds", [2, np.int64(2), jnp.int32(2), np.arange(2), range(2), [0, 1]])
+def test_seeds_are_a_count_or_their_numbers(seeds):
+    found = grid.grid(small(), seeds, {}).seeds
+    assert found == [0, 1]
+    assert set(map(type, found)) == {int}
 
 
 def test_unknown_coordinates_are_refused(result):

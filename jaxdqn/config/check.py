@@ -10,7 +10,7 @@ import numpy as np
 from jaxdqn import settings
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, shown, unknown
+from jaxdqn.errors import ConfigError, as_whole, shown, unknown
 from jaxdqn.settings import Word
 
 
@@ -70,7 +70,7 @@ def check_single(config: Config) -> None:
         value = getattr(config, name)
         if word.is_number and not word.is_table and np.shape(value):
             listed = isinstance(value, list | tuple)
-            said = shown(value) if listed else f"an array of shape {np.shape(value)}"
+            said = shown(list(value)) if listed else f"an array of shape {np.shape(value)}"
             raise ConfigError(
                 f"{name} ({said}) is a sweep, and this trains one setting: give one number, or map "
                 "over the array with jax.vmap."
@@ -84,11 +84,12 @@ def chosen_length(evaluations: int | None, usual: int) -> int:
         ConfigError: so many can't be.
     """
     length = usual if evaluations is None else evaluations
-    if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0:
+    whole = as_whole(length)
+    if whole is None or whole < 0:
         raise ConfigError(
             f"evaluations ({shown(length)}) must be a whole number, 0 or more: change it."
         )
-    return int(length)
+    return whole
 
 
 def _check_word(word: Word, value: Any) -> None:

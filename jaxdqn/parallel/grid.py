@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -13,7 +12,7 @@ import numpy as np
 from jaxdqn import environment, pytrees, unread
 from jaxdqn.config import Config, check, check_kind, check_single
 from jaxdqn.config.parts import check_word, every_word
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, as_whole, shown
 from jaxdqn.parallel.executor import with_numbers
 
 ZIPPED = "setting"
@@ -140,11 +139,13 @@ def _numbers_of(config: Config, setting: Mapping[str, Any]) -> list[str]:
 
 def _numbers(seeds: Any) -> list[int]:
     """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
+    count, above = as_whole(seeds), 2**32
     try:
-        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
-    except (TypeError, OverflowError):
-        numbers = []
-    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
+        given = list(map(as_whole, seeds if count is None else range(min(count, above))))
+    except TypeError:
+        given = []
+    numbers = [number for number in given if number is not None and 0 <= number < above]
+    if not numbers or len(numbers) < len(given):
         raise ConfigError(
             f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
         )
