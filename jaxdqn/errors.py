@@ -23,6 +23,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]} …"
 
 
+def brief(value: Any) -> str:
+    """Return a value as a message shows it where any may stand: of a large one only its type."""
+    plain = value is None or isinstance(value, str | int | float)
+    return shown(value) if plain else f"of type {type(value).__name__}"
+
+
 def counted(number: int, what: str) -> str:
     """Return a number of things as a sentence says it: 1 seed, 2 seeds."""
     return f"{number} {what}{'s' * (number != 1)}"

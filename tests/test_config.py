@@ -20,7 +20,9 @@ from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.config.toml import from_toml
 from jaxdqn.losses import heads
+from jaxdqn.method import Tally
 from jaxdqn.runs import folder
+from jaxdqn.runs.export import export_policy
 from jaxdqn.settings import RunSettings
 
 KEY = jax.random.key(0)
@@ -382,6 +384,33 @@ def test_a_run_is_of_a_whole_number_of_evaluations(length):
 def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
     for thing in ("configs/maze.toml", None, {"discount": 0.9}):
         refuse(lambda thing=thing: ENTRIES[entry](thing, KEY), "must be a Config", "load_config(")
+
+
+@pytest.fixture(scope="module")
+def state():
+    """The shapes of a state of ``small``."""
+    return training.outline(small())
+
+
+def test_what_is_no_network_is_refused_with_where_one_is(state, tmp_path):
+    words = ["params (", " is not what these settings make", "give state.agent.params, of a state"]
+    for thing in (state, state.agent, None, KEY, "maze", small(), {"a": 1.0}):
+        refuse(lambda thing=thing: jaxdqn.evaluate(small(), thing, KEY), *words)
+        refuse(lambda thing=thing: export_policy(tmp_path / "policy", small(), thing), *words)
+
+
+def test_what_is_no_state_is_refused_with_where_one_is(state, tmp_path):
+    words = ["state (", " must be a State: give what init, run or train returned first."]
+    for thing in (state.agent, state.agent.params, None, KEY, Tally.zero()):
+        refuse(lambda thing=thing: jaxdqn.run(small(), thing), *words)
+        refuse(lambda thing=thing: jaxdqn.save(tmp_path / "state", thing, small()), *words)
+
+
+def test_of_what_stands_in_the_wrong_place_only_the_type_is_said(state, tmp_path):
+    words = "config (of type State) must be a Config"
+    refuse(lambda: jaxdqn.run(state, small()), words)
+    refuse(lambda: jaxdqn.save(tmp_path / "state", state, state), words)
+    refuse(lambda: jaxdqn.train(small(), state), "key (of type State) must be typed")
 
 
 @pytest.mark.parametrize("entry", ["init", "train", "evaluate"])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxdqn import settings
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, as_whole, shown, unknown
+from jaxdqn.errors import ConfigError, as_whole, brief, shown, unknown
 from jaxdqn.settings import Word
 
 
@@ -55,7 +55,7 @@ def check_kind(config: Any) -> None:
     if not isinstance(config, Config):
         path = config if isinstance(config, str) else "configs/maze.toml"
         raise ConfigError(
-            f"config ({shown(config)}) must be a Config: write jaxdqn.load_config({path!r}) or "
+            f"config ({brief(config)}) must be a Config: write jaxdqn.load_config({path!r}) or "
             "jaxdqn.Config(...)."
         )
 

@@ -13,7 +13,7 @@ import tomli_w
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, reason_of, shown
+from jaxdqn.errors import ConfigError, brief, reason_of, shown
 from jaxdqn.settings import Word
 
 SWEEP = "sweep"
@@ -54,7 +54,7 @@ def read(path: str | Path) -> str:
     """Return the text of a configuration's file, refusing with a ``ConfigError`` what is none."""
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(
-            f"path ({shown(path)}) must be that of a TOML file: write "
+            f"path ({brief(path)}) must be that of a TOML file: write "
             "jaxdqn.load_config('configs/maze.toml') or the like."
         )
     try:
