@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn import settings
 from jaxdqn.config import parts
@@ -77,7 +78,7 @@ def check_single(config: Config) -> None:
             )
 
 
-def chosen_length(evaluations: int | None, usual: int) -> int:
+def chosen_length(evaluations: ArrayLike | None, usual: int) -> int:
     """Return how many evaluations are to be run: those asked for, or ``usual`` where that is None.
 
     Raises:

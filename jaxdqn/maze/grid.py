@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, as_whole, brief, shown
 from jaxdqn.types import Array
@@ -117,14 +118,17 @@ def parse(layout: str) -> tuple[np.ndarray, int, int]:
     return grid == WALL, ends[0], ends[1]
 
 
-def check_cell(name: str, cell: Any, cells: int) -> None:
-    """Refuse, with a ``ConfigError``, what is no cell of a maze of so many."""
+def as_cell(name: str, cell: Any, cells: int) -> int:
+    """Return the number of a cell, refusing with a ``ConfigError`` what is none of so many."""
     place = as_whole(cell)
     if place is None or not 0 <= place < cells:
         raise ConfigError(f"{name} ({shown(cell)}) is no cell: choose one from 0 to {cells - 1}.")
+    return place
 
 
-def to_text(walls: np.ndarray, start: int | None = None, goal: int | None = None) -> str:
+def to_text(
+    walls: np.ndarray | Array, start: ArrayLike | None = None, goal: ArrayLike | None = None
+) -> str:
     """Write a maze as text that ``parse`` reads.
 
     Args:
@@ -143,6 +147,5 @@ def to_text(walls: np.ndarray, start: int | None = None, goal: int | None = None
     grid = np.where(walls, WALL, FREE)
     for name, cell, symbol in (("start", start, START), ("goal", goal, GOAL)):
         if cell is not None:
-            check_cell(name, cell, grid.size)
-            grid.flat[cell] = symbol
+            grid.flat[as_cell(name, cell, grid.size)] = symbol
     return "\n".join("".join(row) for row in grid)

@@ -4,13 +4,14 @@ A reset then only draws an index, which matters since gymnax computes a reset at
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, as_whole, brief, counted, shown
 from jaxdqn.maze import check, generate, grid
@@ -76,7 +77,7 @@ class Level(NamedTuple):
         return int(self.cells[-1])
 
 
-def level(levels: Levels, index: int) -> Level:
+def level(levels: Levels, index: ArrayLike) -> Level:
     """Take one maze out of a bank.
 
     Raises:
@@ -90,8 +91,8 @@ def level(levels: Levels, index: int) -> Level:
             f"index ({shown(index)}) must be a whole number from 0 to {len(levels) - 1}, of "
             f"{counted(len(levels), 'maze')}: change it."
         )
-    cells = np.asarray(levels.cells)[index, : int(np.asarray(levels.num_cells)[index])]
-    return Level(np.asarray(levels.walls)[index], cells)
+    cells = np.asarray(levels.cells)[place, : int(np.asarray(levels.num_cells)[place])]
+    return Level(np.asarray(levels.walls)[place], cells)
 
 
 def draw(layout: str) -> Level:
@@ -126,12 +127,12 @@ def bank(
     *,
     count: int = 1,
     seed: int = 0,
-    density: float = 0.3,
+    density: ArrayLike = 0.3,
     carver: str = "uniform",
-    loops: float = 0.5,
+    loops: ArrayLike = 0.5,
     room_size: int = 3,
     layout: str | None = None,
-    difficulty: tuple[int, int] | None = None,
+    difficulty: Sequence[int] | None = None,
 ) -> Levels:
     """Make ``count`` distinct levels from the top left to the bottom right corner.
 

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import grid
@@ -83,7 +84,7 @@ def dtype(cells: int) -> np.dtype:
     return np.min_scalar_type(len(WORDS) + cells - 1)
 
 
-def write(level: Level | str, path: Sequence[int] = (), kind: str = "solution") -> str:
+def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = "solution") -> str:
     """Write a maze and a path after its start, a list of cells; with ``end`` where it arrives.
 
     Raises:
@@ -97,16 +98,15 @@ def write(level: Level | str, path: Sequence[int] = (), kind: str = "solution") 
         )
     if np.ndim(path) != 1:
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
-    for cell in path:
-        grid.check_cell("path", cell, level.walls.size)
+    cells = [grid.as_cell("path", cell, level.walls.size) for cell in np.asarray(path).tolist()]
     if kind not in KINDS:
         raise ConfigError(f"kind ({shown(kind)}) is not one of {', '.join(KINDS)}: choose one.")
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
     with jax.ensure_compile_time_eval():
         tokens = np.asarray(prompt(jnp.asarray(walls), start, goal, KINDS.index(kind))).tolist()
-    words = [known[token] for token in tokens] + [str(cell) for cell in path]
-    return " ".join([*words, "end"] if kind == "alone" or [*path][-1:] == [goal] else words)
+    words = [known[token] for token in tokens] + [str(cell) for cell in cells]
+    return " ".join([*words, "end"] if kind == "alone" or cells[-1:] == [goal] else words)
 
 
 def encode(text: str, cells: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def encode(text: str, cells: int) -> np.ndarray:
     return np.array([known[word] for word in words], np.int32)
 
 
-def decode(tokens: Sequence[int] | np.ndarray, cells: int) -> str:
+def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
     """Return the words of tokens; the inverse of ``encode``.
 
     Raises:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn import environment, pytrees, unread
 from jaxdqn.config import Config, check, check_kind, check_single
@@ -73,7 +74,7 @@ class Group(NamedTuple):
 
 
 def grid(
-    config: Config, seeds: int | Sequence[int], swept: Mapping[str, Any], zipped: bool = False
+    config: Config, seeds: ArrayLike | Sequence[int], swept: Mapping[str, Any], zipped: bool = False
 ) -> Grid:
     """Put settings and seeds along axes.
 
