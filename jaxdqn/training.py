@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jaxdqn import pytrees, unread
 from jaxdqn.assembly import Parts, apart, assemble
@@ -66,9 +65,7 @@ def init(config: Config, key: PRNGKey) -> State:
 
 
 @in_32_bits
-def run(
-    config: Config, state: State, evaluations: ArrayLike | None = None
-) -> tuple[State, Metrics]:
+def run(config: Config, state: State, evaluations: int | None = None) -> tuple[State, Metrics]:
     """Carry on training from any state.
 
     ``run(a + b)`` equals ``run(a)`` followed by ``run(b)``, bit for bit.

@@ -19,20 +19,16 @@ Shape letters, used beside fields and in docstrings throughout the package:
 In formulas ``_tm1`` is the step before the transition and ``_t`` the step after it.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 from chex import ArrayTree, PRNGKey
 from flax import struct
-from jax.typing import ArrayLike
 
 Array = jax.Array
 Params = ArrayTree
-Numbers = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]
-"""One number, an array, or lists of numbers."""
 
-__all__ = ["Array", "ArrayTree", "Numbers", "PRNGKey", "Params", "Transition", "shared"]
+__all__ = ["Array", "ArrayTree", "PRNGKey", "Params", "Transition", "shared"]
 
 
 def shared() -> Any:

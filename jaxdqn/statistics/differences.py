@@ -13,7 +13,7 @@ from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
 from jaxdqn.statistics import student
-from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
+from jaxdqn.statistics.estimators import Numbers, as_pair, mean, probability_of_improvement
 from jaxdqn.statistics.intervals import (
     Estimate,
     Estimator,
@@ -22,7 +22,7 @@ from jaxdqn.statistics.intervals import (
     bootstrap,
     one_array,
 )
-from jaxdqn.types import Array, Numbers, PRNGKey
+from jaxdqn.types import Array, PRNGKey
 
 
 def improvement(

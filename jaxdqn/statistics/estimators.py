@@ -4,14 +4,18 @@ Each raises ConfigError for other shapes.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, shown
-from jaxdqn.types import Array, Numbers
+from jaxdqn.types import Array
+
+Numbers = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]
+"""One number, an array, or lists of numbers."""
 
 
 def _of_scores(estimator: Callable[[Array], Array]) -> Callable[[Numbers], Array]:

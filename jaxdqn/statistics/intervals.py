@@ -15,7 +15,8 @@ from jax.typing import ArrayLike
 from jaxdqn.errors import ConfigError, as_whole, shown
 from jaxdqn.random import check_key
 from jaxdqn.statistics import estimators
-from jaxdqn.types import Array, Numbers, PRNGKey
+from jaxdqn.statistics.estimators import Numbers
+from jaxdqn.types import Array, PRNGKey
 
 Estimator = Callable[[Array], Array]
 BATCH = 100
