@@ -1,6 +1,7 @@
 """How a wrong input is refused: in one sentence; and how sentences say things."""
 
 import difflib
+import operator
 import os
 import shlex
 import subprocess
@@ -26,6 +27,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]} …"
 
 
+def brief(value: Any) -> str:
+    """Return a value as a message shows it where any may stand: of a large one only its type."""
+    plain = value is None or isinstance(value, str | int | float)
+    return shown(value) if plain else f"of type {type(value).__name__}"
+
+
 def typed(path: Path) -> str:
     """Return a path as it is typed in a command, whatever letters are in its name."""
     text = os.path.join(os.curdir, path) if str(path).startswith("-") else str(path)
@@ -35,6 +42,14 @@ def typed(path: Path) -> str:
 def counted(number: int, what: str) -> str:
     """Return a number of things as a sentence says it: 1 seed, 2 seeds."""
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number as Python's, also one of NumPy's or JAX's; None where it is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:

@@ -17,6 +17,8 @@ from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
+NETWORK = "give state.agent.params, of a state that these settings made"
+"""Remedy where something else stands in its place."""
 TOGETHER = 2_048
 """Most episodes walked side by side: 20,000 in 13×13 mazes with a residual network took 8.6 GB."""
 
@@ -41,7 +43,7 @@ def evaluate(config: Config, params: Params, key: PRNGKey) -> Evaluation:
     config, env_params = apart(reading_nothing(config))
     method = assemble(config, env_params).method
     one = jax.eval_shape(method.init, jax.random.key(0))[0].params
-    if axes := pytrees.leading_axes(params, one):
+    if axes := pytrees.leading_axes(params, one, "params", NETWORK):
         raise ConfigError(
             f"params hold many networks (leading axes {axes}), and evaluate takes one: "
             "map over them with jax.vmap."

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, brief
 from jaxdqn.types import Array, ArrayTree
 
 
@@ -86,7 +86,12 @@ def map_agents(per_agent: Callable[..., Array], shared: Callable[..., Array], *t
     return jax.tree.map(each, agent_axes(trees[0]), *trees, is_leaf=lambda x: x is None)
 
 
-def leading_axes(state: ArrayTree, outline: ArrayTree) -> tuple[int, ...]:
+def leading_axes(
+    state: ArrayTree,
+    outline: ArrayTree,
+    what: str = "state",
+    remedy: str = "use the settings that the state was made with",
+) -> tuple[int, ...]:
     """Return the axes that a state has before those of one agent: ``()``, or e.g. ``(S,)``.
 
     A replay of another size would be written and read without complaint, hence the care.
@@ -95,31 +100,44 @@ def leading_axes(state: ArrayTree, outline: ArrayTree) -> tuple[int, ...]:
     Args:
         state: of one agent or of many.
         outline: what one agent's state looks like, from ``training.outline``.
+        what: what it is called, if it isn't a state.
+        remedy: what to do where it isn't of these settings.
 
     Raises:
-        ConfigError: an array is missing, unknown, or of another shape or dtype.
+        ConfigError: it is no state, or an array is missing, unknown, or of another shape or dtype.
     """
+    if dataclasses.is_dataclass(outline) and not isinstance(state, type(outline)):
+        raise ConfigError(
+            f"{what} ({brief(state)}) must be a {type(outline).__name__}: give what init, run or "
+            "train returned first."
+        )
     wanted, found = named_leaves(outline), named_leaves(state)
+    if wanted and not wanted.keys() & found.keys():
+        raise ConfigError(
+            f"{what} ({brief(state)}) is not what these settings make, which has such arrays as "
+            f"{next(iter(wanted))!r}: {remedy}."
+        )
     seen: set[tuple[int, ...]] = set()
     for name in wanted | found:  # the networks first, whose names say most
         want, have = wanted.get(name), found.get(name)
         axes = _axes_before(want, have)
         if axes is None:
+            path = ".".join(filter(None, (what, name)))
             raise ConfigError(
-                f"state.{name} ({_describe(have)}) is not what these settings make "
-                f"({_describe(want)}): use the settings that the state was made with."
+                f"{path} ({_describe(have)}) is not what these settings make "
+                f"({_describe(want)}): {remedy}."
             )
         seen |= {axes} - {()}
     if len(seen) > 1:
         raise ConfigError(
-            f"state has leading axes {' and '.join(map(str, sorted(seen)))}: "
+            f"{what} has leading axes {' and '.join(map(str, sorted(seen)))}: "
             "give all arrays the same ones."
         )
     return seen.pop() if seen else ()
 
 
 def _axes_before(want: Any, have: Any) -> tuple[int, ...] | None:
-    if want is None or have is None:
+    if want is None or not hasattr(have, "dtype"):
         return None
     if have.dtype != want.dtype and not (is_key(have) and is_key(want)):
         return None
@@ -129,4 +147,6 @@ def _axes_before(want: Any, have: Any) -> tuple[int, ...] | None:
 
 
 def _describe(leaf: Any) -> str:
-    return "nothing" if leaf is None else f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"
+    if not hasattr(leaf, "dtype"):
+        return "nothing" if leaf is None else brief(leaf)
+    return f"{leaf.dtype}[{', '.join(map(str, leaf.shape))}]"

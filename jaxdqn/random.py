@@ -7,7 +7,7 @@ import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, brief
 from jaxdqn.types import Array, PRNGKey
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -23,7 +23,7 @@ def check_key(key: Any) -> None:
     """
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         array = isinstance(key, jax.Array | np.ndarray)
-        what = f"an array {key.dtype}{list(key.shape)}" if array else shown(key)
+        what = f"an array {key.dtype}{list(key.shape)}" if array else brief(key)
         old = ", or jax.random.wrap_key_data(key) where jax.random.PRNGKey made it" if array else ""
         seed = key if isinstance(key, int) else 0
         raise ConfigError(f"key ({what}) must be typed: write jax.random.key({seed}){old}.")

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from jax.typing import ArrayLike
+
 from jaxdqn import plots
 from jaxdqn.config import Config
 from jaxdqn.parallel import processes
@@ -35,7 +37,7 @@ SCORE: Score = "mean"
 @in_usual_numbers
 def sweep(
     config: Config,
-    seeds: int | Sequence[int] = 16,
+    seeds: ArrayLike | Sequence[int] = 16,
     *,
     zipped: bool = False,
     out: str | Path | None = None,
@@ -48,11 +50,12 @@ def sweep(
     >>> result.metrics.eval_return.shape  # learning rates, seeds, evaluations
     (2, 64, 20)
 
-    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep. Agents are
-    spread over all devices, and over all processes of ``jax.distributed``, in chunks that are
-    trained one after the other; no device talks to another before the end. How far it is stands in
-    the standard error stream: a live line in a terminal, elsewhere, as in a notebook, a line for
-    some of the chunks.
+    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever else is in the sweep; not where
+    ``jax_default_prng_impl`` is "rbg", whose draws depend on what is beside them. Agents are spread
+    over all devices, and over all processes of ``jax.distributed``, in chunks that are trained one
+    after the other; no device talks to another before the end. How far it is stands in the standard
+    error stream: a live line in a terminal, elsewhere, as in a notebook, a line for some of the
+    chunks.
 
     Args:
         config: the settings that are not swept.

@@ -20,7 +20,9 @@ from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.config.toml import from_toml
 from jaxdqn.losses import heads
+from jaxdqn.method import Tally
 from jaxdqn.runs import folder
+from jaxdqn.runs.export import export_policy
 from jaxdqn.settings import RunSettings
 
 KEY = jax.random.key(0)
@@ -263,6 +265,11 @@ def test_whole_numbers_are_written_as_they_are_read():
     assert to_toml(from_toml(written, "text")) == written
 
 
+@pytest.mark.parametrize("path", [5, None, b"maze.toml", ["maze.toml"]])
+def test_what_is_no_path_is_refused(path):
+    refuse(lambda: jaxdqn.load_config(path), "must be that of a TOML file", "load_config('")
+
+
 def write(tmp_path, text: str):
     path = tmp_path / "settings.toml"
     path.write_text(text)
@@ -382,6 +389,33 @@ def test_a_run_is_of_a_whole_number_of_evaluations(length):
 def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
     for thing in ("configs/maze.toml", None, {"discount": 0.9}):
         refuse(lambda thing=thing: ENTRIES[entry](thing, KEY), "must be a Config", "load_config(")
+
+
+@pytest.fixture(scope="module")
+def state():
+    """The shapes of a state of ``small``."""
+    return training.outline(small())
+
+
+def test_what_is_no_network_is_refused_with_where_one_is(state, tmp_path):
+    words = ["params (", " is not what these settings make", "give state.agent.params, of a state"]
+    for thing in (state, state.agent, None, KEY, "maze", small(), {"a": 1.0}):
+        refuse(lambda thing=thing: jaxdqn.evaluate(small(), thing, KEY), *words)
+        refuse(lambda thing=thing: export_policy(tmp_path / "policy", small(), thing), *words)
+
+
+def test_what_is_no_state_is_refused_with_where_one_is(state, tmp_path):
+    words = ["state (", " must be a State: give what init, run or train returned first."]
+    for thing in (state.agent, state.agent.params, None, KEY, Tally.zero()):
+        refuse(lambda thing=thing: jaxdqn.run(small(), thing), *words)
+        refuse(lambda thing=thing: jaxdqn.save(tmp_path / "state", thing, small()), *words)
+
+
+def test_of_what_stands_in_the_wrong_place_only_the_type_is_said(state, tmp_path):
+    words = "config (of type State) must be a Config"
+    refuse(lambda: jaxdqn.run(state, small()), words)
+    refuse(lambda: jaxdqn.save(tmp_path / "state", state, state), words)
+    refuse(lambda: jaxdqn.train(small(), state), "key (of type State) must be typed")
 
 
 @pytest.mark.parametrize("entry", ["init", "train", "evaluate"])
@@ -510,6 +544,51 @@ def test_a_configuration_is_a_value():
     assert config.part("network").channels == config.channels == 4
     assert "channels=4" in repr(config)
     assert {"learning_rate", "channels", "network"} <= set(dir(config))
+
+
+def test_nothing_changes_a_configuration_in_place_nor_those_made_of_it(tmp_path):
+    rewards, rates, numbers = np.zeros((4, 4)), np.array([1e-3, 1e-2]), {"slip": 0.0}
+    numbers["cell_rewards"] = rewards
+    one = small(env_params=numbers, learning_rate=rates)
+    (tmp_path / "settings.toml").write_text(to_toml(one))
+    read = jaxdqn.load_config(tmp_path / "settings.toml")
+    numbers["slip"], rewards[:], rates[:] = 0.9, 1.0, 1.0
+    made = [config.replace(discount=0.5) for config in (one, read)]
+    for config in (one, read, *made, copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        with pytest.raises(ValueError, match="immutable"):
+            config.env_params["slip"] = 0.9
+        for array in (config.env_params["cell_rewards"], config.learning_rate):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1.0
+        assert config.env_params["slip"] == 0.0
+        np.testing.assert_array_equal(config.env_params["cell_rewards"], np.zeros((4, 4)))
+        np.testing.assert_array_equal(config.learning_rate, [1e-3, 1e-2])
+    with pytest.raises(ValueError, match="immutable"):
+        Config().env_params["slip"] = 0.9
+
+
+def test_leaves_of_tables_are_found_by_the_paths_that_they_always_had():
+    config = small(env_params={"slip": 0.5, "max_steps_in_episode": 9})
+    paths = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(config)}
+    assert paths[".run.env_params['slip']"] == 0.5
+    assert jax.tree.structure(config) == jax.tree.structure(small(env_params=config.env_params))
+    assert {**config.env_params} == {"slip": 0.5, "max_steps_in_episode": 9}
+
+
+@pytest.mark.parametrize("array", [np.array, jnp.array])
+def test_configurations_are_equal_where_all_numbers_of_their_arrays_are(array):
+    def paying(*rewards, **words):
+        return small(env_params={"cell_rewards": array(rewards)}, **words)
+
+    one = paying(0.0, 1.0)
+    assert one == paying(0.0, 1.0)
+    assert one == one.replace()
+    for other in (paying(0.0, 2.0), paying(0.0), small(), paying(0.0, 1.0, discount=0.5)):
+        assert one != other
+    swept = small(learning_rate=array([0.25, 0.5]))
+    assert swept == small(learning_rate=array([0.25, 0.5]))
+    assert swept != small(learning_rate=array([0.25, 0.75]))
+    assert swept != small(learning_rate=0.25)
 
 
 def test_words_are_unique_among_parts_that_can_be_chosen_together():

@@ -165,8 +165,14 @@ def test_the_same_seed_gives_the_same_bank_and_another_another():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"generator": "empty", "count": 2}, ["num_held_out (2)", "the 1 distinct", "lower it"]),
-        ({"generator": "scatter", "density": 0.97}, ["none of", "is solvable", "density"]),
+        (
+            {"generator": "empty", "count": 2},
+            ["count (2) exceeds the 1 distinct levels among 31000 draws", "lower it"],
+        ),
+        (
+            {"generator": "scatter", "density": 0.97},
+            ["count (1) can't be had, since none of", "is solvable", "density"],
+        ),
         (
             {"generator": "corridors", "height": 3, "width": 5, "count": 16},
             ["(16) exceeds the 15 distinct levels", "enlarge the maze"],
@@ -183,6 +189,47 @@ def test_too_few_levels_are_refused_with_what_was_found(options, words):
         maze.bank(**{"height": 7, "width": 7, **options})
     for word in words:
         assert word in str(refusal.value)
+    assert "env_kwargs" not in str(refusal.value)
+
+
+def test_an_environment_calls_its_levels_as_they_are_set():
+    with pytest.raises(
+        ConfigError, match=r"^env_kwargs.num_levels \+ env_kwargs.num_held_out \(3\)"
+    ):
+        maze.Maze(generator="empty", num_levels=2, num_held_out=1)
+
+
+def test_a_bank_that_can_not_be_had_is_not_looked_for_without_end(monkeypatch):
+    drawn = []
+
+    def scatter(rng, count, **options):
+        drawn.append(count)
+        return generate_scatter(rng, count, **options)
+
+    generate_scatter = levels.generate.scatter
+    monkeypatch.setattr(levels.generate, "scatter", scatter)
+    with pytest.raises(ConfigError, match="the 45 distinct levels") as refusal:
+        maze.bank("scatter", 3, 3, count=100_000)
+    assert refusal.value.found == 45
+    assert 100_000 <= sum(drawn) < 200_000, "of 2,000,000 that there might be"
+
+
+@pytest.mark.parametrize("kinds", [900, 20_000, 100_000])
+@pytest.mark.parametrize("share", [0.5, 0.98, 0.999, 2.0])
+def test_what_is_called_hopeless_is_in_none_of_the_draws_that_are_left(kinds, share):
+    """Of numbers in place of levels, the last of which are far rarer than the first."""
+    count = int(kinds * share)
+    most, size, drawn, after, said = 20 * max(count, 1_000), 1_000, 0, 0, False
+    numbers = np.random.default_rng(0).random(most) ** 3 * kinds
+    first = np.sort(np.unique(numbers.astype(int), return_index=True)[1])
+    while drawn < most and after < count and not said:
+        before, after = np.searchsorted(first, [drawn, drawn + size])
+        drawn += size
+        said = levels._is_hopeless(count - after, most - drawn, after - before, size)
+        size = min(2 * size, 100_000)
+    if said:
+        assert len(first) < count
+    assert said or share < 2
 
 
 @pytest.mark.parametrize(
@@ -235,3 +282,39 @@ def test_tokens_are_the_maze_cell_by_cell():
     state = maze.MazeState(*map(jnp.int32, (0, 4, 5, 0)))
     names = [maze.TOKENS[token] for token in np.asarray(env.get_obs(state, params))]
     assert names == ["free", "free", "wall", "wall", "agent", "goal"]
+
+
+DRAWN = "S..\n#.G"
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda: maze.draw(""), r"layout \(''\) has no cells: write a line per row"),
+        (lambda: maze.to_text(maze.draw(DRAWN)), r"walls \(of type Level\) must be booleans"),
+        (lambda: maze.to_text(np.zeros((2, 2))), r"walls \(of type ndarray\) must be booleans"),
+        (lambda: maze.to_text(np.zeros((2, 2), bool), 4), r"start \(4\) is no cell: .* 0 to 3"),
+        (lambda: maze.level(maze.draw(DRAWN), 0), r"levels \(of type Level\) must be a bank"),
+        (lambda: maze.level(maze.bank("empty", 2, 2), 1), r"index \(1\) must .* 0 to 0, of 1 maze"),
+        (lambda: maze.level(maze.bank("empty", 2, 2), "a"), r"index \('a'\) must be a whole"),
+        (lambda: maze.text.write(None), r"level \(None\) is no maze: give a text, or a level"),
+        (lambda: maze.text.write(DRAWN, [1, 99]), r"path \(99\) is no cell: .* 0 to 5"),
+        (lambda: maze.text.write(DRAWN, 5), r"path \(5\) must be a list of cells"),
+        (lambda: maze.text.decode([0, 999], 12), "tokens contains 999: use those from 0 to 21"),
+        (lambda: maze.text.decode([-1], 12), "tokens contains -1: use those from 0 to 21"),
+        (lambda: maze.text.decode([0.5], 12), "tokens .* must be a list of whole numbers"),
+    ],
+)  # fmt: skip
+def test_what_is_no_level_no_cell_and_no_token_is_refused_in_one_sentence(ask, said):
+    with pytest.raises(ConfigError, match=said) as refusal:
+        ask()
+    assert "\n" not in str(refusal.value)
+    assert str(refusal.value)[-1] == "."
+
+
+def test_a_text_is_a_level_and_walls_without_a_way_are_as_far_as_distances_say():
+    assert maze.text.write(DRAWN, np.array([1, 2, 5])) == maze.text.write(
+        maze.draw(DRAWN), [1, 2, 5]
+    )
+    shut = np.array([[False, True, False]])
+    assert maze.shortest_path(shut) == maze.distances(shut)[0] == shut.size

@@ -314,6 +314,25 @@ def test_exact_values_are_mapped_over_numbers_actions_and_walls():
         np.testing.assert_allclose(values[index], maze.optimal_q(walls[index], 0.8), atol=1e-5)
 
 
+def test_a_text_may_stand_in_what_is_compiled():
+    def exact(discount):
+        return (
+            maze.optimal_q(DRAWN, discount),
+            maze.policy_value(DRAWN, UP, discount),
+            maze.regret(DRAWN, UP, discount),
+            maze.distances(DRAWN),
+            maze.optimal_q(maze.draw(DRAWN), 0.9),
+            maze.policy_value(DRAWN, UP, 0.9),
+            maze.optimal_q(maze.level(maze.bank("empty", 2, 2), 0), discount),
+            maze.shortest_path(DRAWN) * discount,
+        )
+
+    for one, other in zip(exact(0.9), jax.jit(exact)(0.9), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    with pytest.raises(jaxdqn.ConfigError, match=r"goal \(5\) is a wall"):
+        jax.jit(lambda discount: maze.distances("S..\n..#\n..G", 5) * discount)(0.9)
+
+
 @pytest.mark.parametrize(
     ("ask", "said"),
     [

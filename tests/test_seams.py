@@ -1,5 +1,6 @@
 """A method and a head of one's own plug in by an entry in a table, without a line changed."""
 
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -268,6 +269,25 @@ def test_commands_find_a_network_and_a_method_of_ones_own_and_their_words(mine, 
     found = jaxdqn.restore(run)
     assert (found.config.method, found.config.rate) == ("own:BanditSettings", 0.2)
     assert found.config.total_steps == 400
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_network_that_is_defined_again_takes_what_was_set_and_has_defaults_for_the_rest():
+    """As in a notebook: what was set before is of the new class, with a setting more or less."""
+    config = like("dqn", network="mine:Wide", more=0)
+    notebook = sys.modules["mine"]
+    exec(MINE.replace("more: int", "depth: int = static(2, low=1)\n    more: int"), vars(notebook))
+    assert (config.more, config.depth) == (0, 2)
+    assert "depth=2" in repr(config)
+    assert isinstance(config.part("network"), notebook.Wide)
+    assert pickle.loads(pickle.dumps(config)) == config == config.replace()
+    state, _ = jaxdqn.train(config, jax.random.key(0))
+    jaxdqn.evaluate(config, state.agent.params, jax.random.key(1))
+    exec(MINE.replace("more: int = static(1", "less: int = static(1").replace("self.more", "0"),
+         vars(notebook))  # fmt: skip
+    assert config.less == 1
+    assert not hasattr(config, "more")
+    jaxdqn.train(config, jax.random.key(0))
 
 
 def test_the_network_of_the_readme_is_complete(mine):

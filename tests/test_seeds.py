@@ -88,9 +88,16 @@ def test_asking_for_cores_after_the_start_is_refused():
         devices.use_cores(7)
 
 
+@pytest.mark.parametrize("count", [1.5, "a", True, [2]])
+def test_cores_are_a_whole_number(count):
+    with pytest.raises(jaxdqn.ConfigError, match=r"cores \(.*\) must be a whole number: write"):
+        devices.use_cores(count)
+
+
 def test_asking_again_for_as_many_cores_changes_nothing():
     before = dict(os.environ)
-    devices.use_cores(len(jax.devices()))
+    for kind in (int, np.int64):
+        devices.use_cores(kind(len(jax.devices())))
     assert len(jax.devices()) == 2
     assert dict(os.environ) == before
 

@@ -480,6 +480,11 @@ def test_fewer_than_two_seeds_have_no_interval_and_none_no_value():
 # Refusals
 
 
+def two_measures(scores):
+    """What looks like an estimator, and gives two."""
+    return jnp.mean(scores), jnp.std(scores)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -548,11 +553,80 @@ def test_fewer_than_two_seeds_have_no_interval_and_none_no_value():
             lambda: statistics.seeds_needed(jnp.zeros(5), jnp.ones(5), paired=True, power=80),
             r"power \(80\) must lie between 0 and 1: write 0\.8",
         ),
+        (
+            lambda: statistics.seeds_needed([1.0, 2.0], [0.0, 1.0], paired=True, power="a"),
+            r"power \('a'\) must lie between 0 and 1: write 0\.8",
+        ),
+        (
+            lambda: jax.jit(lambda p: statistics.wilson_interval(1, 2, confidence=p))(0.9),
+            r"confidence \(traced\) is fixed when the program is compiled: write 0\.95 or the like",
+        ),
+        (
+            lambda: statistics.wilson_interval(jnp.array([1, 2]), jnp.array([5, 5, 5])),
+            r"successes has shape \(2,\) and trials \(3,\): give as many of both",
+        ),
+        (
+            lambda: statistics.optimality_gap([1.0, 2.0, 3.0], [1.0, 2.0]),
+            r"target has shape \(2,\)",
+        ),
+        (lambda: statistics.optimality_gap([1.0], "a"), r"target \('a'\) must be numbers"),
+        (lambda: statistics.optimality_gap([1.0], None), r"target \(None\) must be numbers"),
+        (
+            lambda: statistics.optimality_gap(jnp.ones((12, 5)), jnp.arange(3.0)),
+            r"target has shape \(3,\): give one number or 5, one for each task\.",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(KEY, [1.0, 2.0], two_measures),
+            r"estimator \(two_measures\) returns a tuple, and one array .* by jnp\.stack",
+        ),
+        (
+            lambda: statistics.difference(KEY, [1.0, 2.0], [2.0, 1.0], two_measures, paired=True),
+            r"estimator \(two_measures\) returns a tuple",
+        ),
+        (
+            lambda: statistics.difference(KEY, [1.0, 2.0], [2.0, 1.0], paired="no"),
+            r"paired \('no'\) must be True, where entry i of x and of y share a seed, or False",
+        ),
+        (
+            lambda: statistics.seeds_needed([1.0, 2.0], [2.0, 1.0], paired=None),
+            r"paired \(None\) must be True",
+        ),
+        (lambda: statistics.summarise("a"), r"values \('a'\) must be numbers"),
     ],
 )
 def test_what_can_not_be_honoured_is_refused_in_one_sentence(call, words):
-    with pytest.raises(jaxdqn.ConfigError, match=words):
+    with pytest.raises(jaxdqn.ConfigError, match=words) as refused:
         call()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.array, jnp.float32])
+def test_numbers_of_numpy_and_of_jax_are_those_of_python(kind):
+    x, y = jnp.arange(6.0), jnp.arange(6.0) ** 1.5
+
+    def everything(number, whole):
+        return (
+            statistics.bootstrap_interval(KEY, x, confidence=number(0.75), resamples=whole(50)),
+            statistics.improvement(KEY, x, y, confidence=number(0.75), resamples=whole(50)),
+            statistics.sample_efficiency(KEY, [x, y], confidence=number(0.75)),
+            statistics.seeds_needed(
+                x, y, paired=np.bool_(True), confidence=number(0.75), power=number(0.5)
+            ),
+            statistics.wilson_interval(whole(3), number(5.0), confidence=number(0.75)),
+            statistics.optimality_gap(x, number(2.5)),
+        )
+
+    assert_same_bits(everything(kind, jnp.int32), everything(float, int))
+
+
+def test_lists_are_arrays():
+    assert statistics.summarise([1.0, 2.0, 4.0]) == statistics.summarise(np.array([1.0, 2.0, 4.0]))
+    both = statistics.wilson_interval([1, 2], [5, 5])
+    assert_same_bits(both, statistics.wilson_interval(jnp.array([1, 2]), jnp.array([5, 5])))
+    np.testing.assert_allclose(both, statistics.wilson_interval([1, 2], 5), rtol=1e-5)
+    scores = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    gap = statistics.optimality_gap([[1.0, 2.0], [3.0, 4.0]], [2.0, 5.0])
+    np.testing.assert_allclose(gap, jnp.mean(jnp.maximum(jnp.array([[2.0, 5.0]] * 2) - scores, 0)))
 
 
 # Compilation

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import COLLECTIVES, RESIDUAL, ROOT, assert_same_bits, small
@@ -133,6 +134,39 @@ def test_zipped_lists_are_one_axis():
     assert swept.axes["setting"][1] == {"discount": 0.5, "learning_rate": 1e-2}
     _, alone = jaxdqn.train(small(discount=0.5, learning_rate=1e-2), jax.random.key(0))
     assert_close(jax.tree.map(lambda x: x[1, 0], swept.metrics), alone)
+    for coordinates in (
+        {"setting": 1}, {"setting": np.int64(1)}, {"discount": 0.5}, {"learning_rate": 1e-2},
+        {"learning_rate": np.float32(1e-2), "discount": 0.5}, {"setting": 1, "discount": 0.5},
+        {"setting": {"discount": 0.5, "learning_rate": 1e-2}},
+    ):  # fmt: skip
+        assert_close(swept.at(seed=0, **coordinates), alone)
+
+
+def test_a_field_of_several_settings_names_none():
+    settings = [{"discount": 0.5, "double": True}, {"discount": 0.5, "double": False}]
+    swept = sweeps.Sweep({"setting": settings, "seed": [0]}, np.arange(2)[:, None], [])
+    assert swept.at(double=False) == [1]
+    for coordinates, said in (
+        ({"discount": 0.5}, r"{'discount': 0.5} is of 2 settings: write setting=0, its place, or"),
+        ({"discount": 0.7}, r"axis setting has no value {'discount': 0.7}: choose from"),
+        ({"setting": 2}, r"axis setting has no value 2: choose from"),
+        ({"setting": 1, "double": True}, r"no value {'setting': 1, 'double': True}: choose"),
+        ({"dubble": True}, r"axis 'dubble' is not known: did you mean 'double'\?"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            swept.at(**coordinates)
+
+
+@pytest.mark.parametrize("given", [float, np.float32, jnp.float32])
+@pytest.mark.parametrize("asked", [float, np.float32, jnp.float32])
+def test_coordinates_are_the_numbers_that_are_trained(given, asked):
+    axes = grid.grid(small(), [2**31, 2**31 + 1], {"learning_rate": [*map(given, RATES)]}).axes
+    swept = sweeps.Sweep({**axes, "seed": [2**31, 2**31 + 1]}, np.arange(4).reshape(2, 2), [])
+    assert swept.at(learning_rate=asked(RATES[1]), seed=2**31 + 1) == 3
+    with pytest.raises(ConfigError, match="axis learning_rate has no value"):
+        swept.at(learning_rate=asked(1.001e-2))
+    with pytest.raises(ConfigError, match="axis seed has no value 2147483650: choose from"):
+        swept.at(seed=2**31 + 2)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +186,9 @@ def test_zipped_lists_are_one_axis():
         ({"network": ["mlp", "mpl"]}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"seeds": 0}, ["seeds (0)"]),
         ({"seeds": [-1]}, ["seeds ([-1])"]),
+        ({"seeds": True}, ["seeds (True)"]),
+        ({"seeds": [0.5]}, ["seeds ([0.5])"]),
+        ({"seeds": np.float32(2)}, ["seeds (np.float32(2.0))"]),
         ({"seeds": [3, 3]}, ["seeds has 3 more than once", "leave the others out"]),
         ({"zipped": True, "discount": [0.9], "learning_rate": RATES}, ["{'discount': 1, 'learn"]),
     ],
@@ -181,6 +218,13 @@ def test_coordinates_that_are_arrays_are_found_by_their_numbers():
     assert swept.at(**{"env_params.cell_rewards": np.ones(2)}) == 1
     with pytest.raises(ConfigError, match=r"has no value array\(\[2., 0.\]\): choose from"):
         swept.at(**{"env_params.cell_rewards": np.array([2.0, 0.0])})
+
+
+@pytest.mark.parametrize("seeds", [2, np.int64(2), jnp.int32(2), np.arange(2), range(2), [0, 1]])
+def test_seeds_are_a_count_or_their_numbers(seeds):
+    found = grid.grid(small(), seeds, {}).seeds
+    assert found == [0, 1]
+    assert set(map(type, found)) == {int}
 
 
 def test_unknown_coordinates_are_refused(result):

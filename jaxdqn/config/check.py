@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn import settings
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, shown, unknown
+from jaxdqn.errors import ConfigError, as_whole, brief, shown, unknown
 from jaxdqn.settings import Word
 
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -58,7 +59,7 @@ def check_kind(config: Any) -> None:
     if not isinstance(config, Config):
         path = config if isinstance(config, str) else "configs/maze.toml"
         raise ConfigError(
-            f"config ({shown(config)}) must be a Config: write jaxdqn.load_config({path!r}) or "
+            f"config ({brief(config)}) must be a Config: write jaxdqn.load_config({path!r}) or "
             "jaxdqn.Config(...)."
         )
 
@@ -73,25 +74,26 @@ def check_single(config: Config) -> None:
         value = getattr(config, name)
         if word.is_number and not word.is_table and np.shape(value):
             listed = isinstance(value, list | tuple)
-            said = shown(value) if listed else f"an array of shape {np.shape(value)}"
+            said = shown(list(value)) if listed else f"an array of shape {np.shape(value)}"
             raise ConfigError(
                 f"{name} ({said}) is a sweep, and this trains one setting: give one number, or map "
                 "over the array with jax.vmap."
             )
 
 
-def chosen_length(evaluations: int | None, usual: int) -> int:
+def chosen_length(evaluations: ArrayLike | None, usual: int) -> int:
     """Return how many evaluations are to be run: those asked for, or ``usual`` where that is None.
 
     Raises:
         ConfigError: so many can't be.
     """
     length = usual if evaluations is None else evaluations
-    if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0:
+    whole = as_whole(length)
+    if whole is None or whole < 0:
         raise ConfigError(
             f"evaluations ({shown(length)}) must be a whole number, 0 or more: change it."
         )
-    return int(length)
+    return whole
 
 
 def _check_word(word: Word, value: Any) -> None:

@@ -26,6 +26,8 @@ class Config:
     they are flat here, in TOML, in sweeps and on the command line. ``config.part("network")`` is
     one part's own struct.
 
+    Nothing of it can be changed in place: tables and arrays are kept as copies.
+
     Args:
         **words: what is set; everything else takes its default. Values are looked at when
             something is trained with them, since they may be tracers here.
@@ -35,7 +37,7 @@ class Config:
     """
 
     _chosen: dict[str, str]
-    _parts: dict[str, Any]
+    _held: dict[str, Any]
 
     def __init__(self, **words: Any) -> None:
         chosen = parts.choose(words)
@@ -44,7 +46,9 @@ class Config:
     def replace(self, **words: Any) -> "Config":
         """Return these settings with some changed.
 
-        Another choice of a part keeps what both parts have, and takes defaults for the rest.
+        Another choice of a part keeps what both parts have, and takes defaults for the rest. A
+        table is replaced as a whole: to keep other entries write
+        ``replace(env_params={**config.env_params, "slip": 0.1})``.
 
         Raises:
             ConfigError: an unknown word or choice, or a word of a part that isn't chosen.
@@ -91,7 +95,7 @@ class Config:
         raise AttributeError(f"these settings have no {name!r}.", name=name, obj=self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (self._chosen, self._parts)
+        return _read, ({**self._chosen, **{name: getattr(self, name) for name in self.words}},)
 
     def __dir__(self) -> list[str]:
         return [
@@ -115,7 +119,8 @@ class Config:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Config):
             return NotImplemented
-        return (self._chosen, self._parts) == (other._chosen, other._parts)
+        alike = jax.tree.structure(self) == jax.tree.structure(other)  # type: ignore[operator]
+        return alike and all(map(_are_equal, jax.tree.leaves(self), jax.tree.leaves(other)))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -135,13 +140,29 @@ class Config:
         return _made(chosen, dict(zip([parts.RUN, *chosen], children, strict=True)))
 
     def _fill(self, chosen: dict[str, str], made: dict[str, Any]) -> None:
-        vars(self).update(_chosen=chosen, _parts=made)
+        vars(self).update(_chosen=chosen, _held=made)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """The parts, of the classes that their names stand for now."""
+        return {word: parts.renewed(word, self._chosen.get(word, ""), part)
+                for word, part in self._held.items()}  # fmt: skip
 
 
 def _made(chosen: dict[str, str], made: dict[str, Any]) -> Config:
     config = object.__new__(Config)
     config._fill(chosen, made)
     return config
+
+
+def _read(words: dict[str, Any]) -> Config:
+    """Return settings of a copy or a pickle."""
+    return Config(**words)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether two leaves are the same, of arrays each number."""
+    return one is other or (np.shape(one) == np.shape(other) and bool(np.all(one == other)))
 
 
 def _assemble(
@@ -160,20 +181,22 @@ def _assemble(
     def make(word: str, kind: type) -> Any:
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
-            **{
-                name: values[name] if known.is_number else hashable(values[name])
-                for name, known in settings.words(kind).items()
-                if name in values
-            }
+            **{name: frozen(values[name]) for name in settings.words(kind) if name in values}
         )
 
     return {word: make(word, kind) for word, kind in parts.kinds(chosen).items()}
 
 
-def hashable(value: Any) -> Any:
-    """Return tables, lists and NumPy's single values as structure takes them."""
+def frozen(value: Any) -> Any:
+    """Return a value as nobody can change it: tables and lists, too, and copies of arrays.
+
+    NumPy's single values become Python's, which structure is hashed by.
+    """
     if isinstance(value, Mapping):
-        return freeze({key: hashable(item) for key, item in value.items()})
+        return freeze({key: frozen(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return tuple(hashable(item) for item in value)
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, np.ndarray):
+        value = value.copy()
+        value.flags.writeable = False
     return value.item() if isinstance(value, np.generic) else value

@@ -147,6 +147,20 @@ def kinds(chosen: Mapping[str, str]) -> dict[str, type]:
     return {RUN: RunSettings} | {word: kind(word, name) for word, name in chosen.items()}
 
 
+def renewed(word: str, name: str, part: Any) -> Any:
+    """Return a part of the class that its name stands for now, where a notebook has changed it.
+
+    What both classes have is kept; what the new one adds has its default.
+    """
+    if ":" not in name or not dataclasses.is_dataclass(part):  # JAX puts anything in its place
+        return part
+    if type(part) is named.class_of(word, name):
+        return part
+    found = kind(word, name)
+    values = {key: value for key, value in vars(part).items() if key in settings.words(found)}
+    return found(**values)
+
+
 def words(chosen: Mapping[str, str]) -> dict[str, Word]:
     """Return what can be set of the chosen parts, by name; the choices themselves apart."""
     return {

@@ -1,6 +1,7 @@
 """Configurations as TOML: keys are words, tables are headings."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -12,7 +13,7 @@ import tomli_w
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config
-from jaxdqn.errors import ConfigError, reason_of, shown
+from jaxdqn.errors import ConfigError, brief, reason_of, shown
 from jaxdqn.settings import Word
 
 SWEEP = "sweep"
@@ -35,7 +36,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ConfigError: the file is missing or isn't TOML, a key is unknown or of a part that isn't
             chosen, or a value can't be honoured.
     """
-    return from_toml(read(Path(path)), f"config file {str(path)!r}", **overrides)
+    return from_toml(read(path), f"config file {str(path)!r}", **overrides)
 
 
 def sweep_table(path: str | Path) -> dict[str, Any]:
@@ -46,18 +47,23 @@ def sweep_table(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing or isn't TOML.
     """
-    return _split(read(Path(path)), f"config file {str(path)!r}")[1]
+    return _split(read(path), f"config file {str(path)!r}")[1]
 
 
-def read(path: Path) -> str:
+def read(path: str | Path) -> str:
     """Return the text of a configuration's file, refusing with a ``ConfigError`` what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(
+            f"path ({brief(path)}) must be that of a TOML file: write "
+            "jaxdqn.load_config('configs/maze.toml') or the like."
+        )
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
+        return Path(path).read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
     except OSError as error:
         shipped = "; shipped settings are in the source's folder configs"
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
-            f"check the path{shipped if path.parent.name == 'configs' else ''}."
+            f"check the path{shipped if Path(path).parent.name == 'configs' else ''}."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdqn import settings
 from jaxdqn.config.check import check_words
-from jaxdqn.config.config import hashable
+from jaxdqn.config.config import frozen
 from jaxdqn.config.toml import as_value, dump, parse, read
 from jaxdqn.errors import ConfigError, shown, unknown
 from jaxdqn.maze import text
@@ -87,7 +87,7 @@ class LanguageConfig(TrunkSettings):
 
     def __post_init__(self) -> None:
         """Make the table hashable, since it is structure."""
-        object.__setattr__(self, "env_kwargs", hashable(self.env_kwargs))
+        object.__setattr__(self, "env_kwargs", frozen(self.env_kwargs))
 
     @property
     def shares(self) -> tuple[Float, ...]:

@@ -155,7 +155,8 @@ def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState
     check(config)
     check_key(key)
     wanted = jax.eval_shape(_weights, config, jax.random.key(0))
-    pytrees.leading_axes({"params": params}, {"params": wanted})
+    remedy = "give state.params, of a state that these settings made"
+    pytrees.leading_axes(params, wanted, "params", remedy)
     if off := pytrees.nonfinite(params):
         raise ConfigError(
             f"{off[0]} holds numbers that aren't finite, from which nothing is learned: train the "

@@ -11,7 +11,7 @@ from flax import struct
 from jaxdqn.deferred import environment, spaces
 from jaxdqn.errors import ConfigError
 from jaxdqn.maze import check, grid, observe, solve
-from jaxdqn.maze.levels import Levels, bank, split
+from jaxdqn.maze.levels import Levels, bank_of, split
 from jaxdqn.random import unit, unrolled
 from jaxdqn.types import Array, PRNGKey
 
@@ -132,7 +132,10 @@ class Maze(environment.Environment):
         self.height, self.width = int(height), int(width)
         self.random_start, self.random_goal = start == "random", goal == "random"
         self.observation = observe.make(observation, self.height, self.width, view_size)
-        drawn = bank(**options, count=num_levels + num_held_out, seed=level_seed)
+        drawn = bank_of(
+            options, num_levels + num_held_out, level_seed,
+            "env_kwargs.num_levels + env_kwargs.num_held_out",
+        )  # fmt: skip
         self._levels, self._held_out = split(drawn, num_levels)
 
     @property

@@ -14,10 +14,12 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import check, direct, grid, solve
-from jaxdqn.maze.levels import Level, Levels, draw
+from jaxdqn.maze.levels import Level, Levels, draw, placed
 from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
+Number = float | np.floating | np.integer | np.ndarray | Array
+"""One number; it may be traced."""
 
 NEAR_ONE = 0.999
 """Discount from which on rounding of float32 shows in optimal values."""
@@ -28,20 +30,20 @@ _of_chances = jax.jit(solve.stochastic_value)
 class Rules(TypedDict, total=False):
     """The numbers of ``env_params`` that values depend on; see ``model``."""
 
-    goal_reward: float | Array
-    step_cost: float | Array
-    cell_rewards: float | Array
-    slip: float | Array
+    goal_reward: Number
+    step_cost: Number
+    cell_rewards: Number
+    slip: Number
 
 
 def model(
     level: Drawn,
-    discount: float | Array,
+    discount: Number,
     *,
-    goal_reward: float | Array = 10.0,
-    step_cost: float | Array = 0.0,
-    cell_rewards: float | Array = 0.0,
-    slip: float | Array = 0.0,
+    goal_reward: Number = 10.0,
+    step_cost: Number = 0.0,
+    cell_rewards: Number = 0.0,
+    slip: Number = 0.0,
 ) -> solve.Model:
     """Return a maze as a Markov decision process, as the environment has it.
 
@@ -82,7 +84,7 @@ def model(
     return solve.model(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
 
 
-def distances(level: Drawn, goal: int | Array | None = None) -> Array:
+def distances(level: Drawn, goal: Number | None = None) -> Array:
     """Return the fewest moves from every cell to the goal, int32 ``[H * W]``.
 
     Cells that can't reach the goal, walls among them, have distance ``H * W``.
@@ -101,11 +103,18 @@ def distances(level: Drawn, goal: int | Array | None = None) -> Array:
 
 
 def shortest_path(level: Drawn) -> int:
-    """Return the fewest moves from the start of a maze to its goal."""
-    return int(np.asarray(distances(level))[_read(level)[1]])
+    """Return the fewest moves from the start of a maze to its goal.
+
+    It is ``H * W``, as in ``distances``, where there is no way, which walls as an array may lack.
+
+    Raises:
+        ConfigError: what is no maze.
+    """
+    with jax.ensure_compile_time_eval():
+        return int(np.asarray(distances(level))[_read(level)[1]])
 
 
-def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> Array:
+def optimal_q(level: Drawn, discount: Number, **rules: Unpack[Rules]) -> Array:
     """Return Q*, float32 ``[H * W, A]``; actions are 0 up, 1 down, 2 left, 3 right.
 
     Rows of walls say what one would get who stood there. The goal's row means nothing: an
@@ -127,7 +136,7 @@ def optimal_q(level: Drawn, discount: float | Array, **rules: Unpack[Rules]) -> 
 
 
 def policy_value(
-    level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
+    level: Drawn, actions: np.ndarray | Array, discount: Number, **rules: Unpack[Rules]
 ) -> Array:
     """Return the exact value of a policy in every cell, float32 ``[H * W]``.
 
@@ -150,7 +159,7 @@ def policy_value(
 
 
 def regret(
-    level: Drawn, actions: np.ndarray | Array, discount: float | Array, **rules: Unpack[Rules]
+    level: Drawn, actions: np.ndarray | Array, discount: Number, **rules: Unpack[Rules]
 ) -> Array:
     """Return how much value a policy loses at the start, float32 ``[]``.
 
@@ -180,7 +189,7 @@ def _read(level: Any) -> tuple[Array, int, int]:
     if isinstance(level, str):
         level = draw(level)
     if isinstance(level, Level):
-        return jax.device_put(level.walls), level.start, level.goal
+        return placed(level.walls), level.start, level.goal
     if isinstance(level, Levels):
         raise ConfigError(
             f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "
@@ -198,7 +207,7 @@ def _read(level: Any) -> tuple[Array, int, int]:
     return jnp.asarray(level), 0, level.size - 1
 
 
-def _check_goal(walls: Array, goal: int | Array) -> None:
+def _check_goal(walls: Array, goal: Number) -> None:
     traced = isinstance(goal, jax.core.Tracer)
     number: Any = goal if traced else np.asarray(goal)
     if number.dtype.kind not in "iu" or number.shape:
@@ -215,7 +224,7 @@ def _check_goal(walls: Array, goal: int | Array) -> None:
         raise ConfigError(f"goal ({cell}) is a wall: choose a free cell, in a text by 'G'.")
 
 
-def _worth(problem: solve.Model, actions: Any, discount: float | Array) -> Any:
+def _worth(problem: solve.Model, actions: Any, discount: Number) -> Any:
     """Return the value of a policy ``[H * W]``, refusing what is none."""
     chances = getattr(actions, "ndim", 0) == 2 and actions.dtype.kind == "f"
     cells = problem.successors.shape[0]
@@ -232,14 +241,12 @@ def _is_traced(*values: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
-def _precise(problem: solve.Model, discount: float | Array) -> solve.Model:
+def _precise(problem: solve.Model, discount: Number) -> solve.Model:
     """Return a maze with all digits of a discount, of which 1 less it is what counts."""
     return problem._replace(discount=float(discount))
 
 
-def _optimum(
-    level: Drawn, problem: solve.Model, discount: float | Array
-) -> tuple[np.ndarray, np.ndarray]:
+def _optimum(level: Drawn, problem: solve.Model, discount: Number) -> tuple[np.ndarray, np.ndarray]:
     """Return V* and Q* of a discount below 1, float64 ``[H * W]`` and ``[H * W, A]``."""
     if float(discount) > NEAR_ONE:
         # Sweeps would be many, and the shortest way is nearly best where little is discounted.

@@ -4,10 +4,13 @@ A cell is its row-major index ``row * W + column``, int32. Walls are ``[H, W]`` 
 border is closed: a move into a wall or off the grid leaves the agent where it is.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, as_whole, brief, shown
 from jaxdqn.types import Array
 
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -90,6 +93,8 @@ def parse(layout: str) -> tuple[np.ndarray, int, int]:
     if not isinstance(layout, str):
         raise ConfigError(f"layout ({shown(layout)}) must be text: write a line per row.")
     rows = [line.strip() for line in layout.strip().splitlines()]
+    if not rows:
+        raise ConfigError(f"layout ({shown(layout)}) has no cells: write a line per row.")
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ConfigError(
             f"layout has rows of lengths {sorted({len(row) for row in rows})}: make them equal."
@@ -113,10 +118,34 @@ def parse(layout: str) -> tuple[np.ndarray, int, int]:
     return grid == WALL, ends[0], ends[1]
 
 
-def to_text(walls: np.ndarray, start: int | None = None, goal: int | None = None) -> str:
-    """Write a maze as text that ``parse`` reads."""
+def as_cell(name: str, cell: Any, cells: int) -> int:
+    """Return the number of a cell, refusing with a ``ConfigError`` what is none of so many."""
+    place = as_whole(cell)
+    if place is None or not 0 <= place < cells:
+        raise ConfigError(f"{name} ({shown(cell)}) is no cell: choose one from 0 to {cells - 1}.")
+    return place
+
+
+def to_text(
+    walls: np.ndarray | Array, start: ArrayLike | None = None, goal: ArrayLike | None = None
+) -> str:
+    """Write a maze as text that ``parse`` reads.
+
+    Args:
+        walls: booleans ``[H, W]``.
+        start: cell, if it is to be marked.
+        goal: and this one.
+
+    Raises:
+        ConfigError: walls that are none, or cells that aren't there.
+    """
+    if not isinstance(walls, np.ndarray | Array) or walls.dtype != bool or walls.ndim != 2:
+        raise ConfigError(
+            f"walls ({brief(walls)}) must be booleans [H, W]: of a level write "
+            "maze.to_text(level.walls, level.start, level.goal)."
+        )
     grid = np.where(walls, WALL, FREE)
-    for cell, symbol in ((start, START), (goal, GOAL)):
+    for name, cell, symbol in (("start", start, START), ("goal", goal, GOAL)):
         if cell is not None:
-            grid.flat[cell] = symbol
+            grid.flat[as_cell(name, cell, grid.size)] = symbol
     return "\n".join("".join(row) for row in grid)

@@ -3,19 +3,24 @@
 A reset then only draws an index, which matters since gymnax computes a reset at every step.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, as_whole, brief, counted, shown
 from jaxdqn.maze import check, generate, grid
 from jaxdqn.types import Array
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+LEAST_DRAWS = 20_000
+"""Before which, and before as many as levels were asked for, it isn't said that there are fewer."""
 
 
 class TooFewLevelsError(ConfigError):
@@ -72,10 +77,22 @@ class Level(NamedTuple):
         return int(self.cells[-1])
 
 
-def level(levels: Levels, index: int) -> Level:
-    """Take one maze out of a bank."""
-    cells = np.asarray(levels.cells)[index, : int(np.asarray(levels.num_cells)[index])]
-    return Level(np.asarray(levels.walls)[index], cells)
+def level(levels: Levels, index: ArrayLike) -> Level:
+    """Take one maze out of a bank.
+
+    Raises:
+        ConfigError: what is no bank, or a number that none of its mazes has.
+    """
+    if not isinstance(levels, Levels):
+        raise ConfigError(f"levels ({brief(levels)}) must be a bank: give what maze.bank returned.")
+    place = as_whole(index)
+    if place is None or not -len(levels) <= place < len(levels):
+        raise ConfigError(
+            f"index ({shown(index)}) must be a whole number from 0 to {len(levels) - 1}, of "
+            f"{counted(len(levels), 'maze')}: change it."
+        )
+    cells = np.asarray(levels.cells)[place, : int(np.asarray(levels.num_cells)[place])]
+    return Level(np.asarray(levels.walls)[place], cells)
 
 
 def draw(layout: str) -> Level:
@@ -90,8 +107,17 @@ def draw(layout: str) -> Level:
 
 def split(levels: Levels, count: int) -> tuple[Levels, Levels]:
     """Cut a bank into its first ``count`` levels and the others."""
-    first = jax.tree.map(lambda x: jax.device_put(np.asarray(x)[:count]), levels)
-    return first, jax.tree.map(lambda x: jax.device_put(np.asarray(x)[count:]), levels)
+    first = jax.tree.map(lambda x: placed(np.asarray(x)[:count]), levels)
+    return first, jax.tree.map(lambda x: placed(np.asarray(x)[count:]), levels)
+
+
+def placed(array: np.ndarray) -> Array:
+    """Put an array on the device as it is, and at once, also while a caller is being traced.
+
+    ``jnp.asarray`` would compile a program for each shape.
+    """
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(array)
 
 
 def bank(
@@ -101,12 +127,12 @@ def bank(
     *,
     count: int = 1,
     seed: int = 0,
-    density: float = 0.3,
+    density: ArrayLike = 0.3,
     carver: str = "uniform",
-    loops: float = 0.5,
+    loops: ArrayLike = 0.5,
     room_size: int = 3,
     layout: str | None = None,
-    difficulty: tuple[int, int] | None = None,
+    difficulty: Sequence[int] | None = None,
 ) -> Levels:
     """Make ``count`` distinct levels from the top left to the bottom right corner.
 
@@ -135,13 +161,32 @@ def bank(
         ConfigError: an argument that can't be honoured.
         TooFewLevelsError: there are too few such levels.
     """
-    check.levels("", 2**15, {
+    options = {
         "generator": generator, "height": height, "width": width, "density": density,
         "carver": carver, "loops": loops, "room_size": room_size, "layout": layout,
         "difficulty": difficulty,
-    })  # fmt: skip
+    }  # fmt: skip
+    check.levels("", 2**15, options)
     check.whole("count", count, 1, 2**31 - 1)
     check.whole("seed", seed, 0, 2**63)
+    return bank_of(options, count, seed, "count")
+
+
+def bank_of(options: Mapping[str, Any], count: int, seed: int, asked: str) -> Levels:
+    """Make levels of options that were checked.
+
+    Args:
+        options: those of ``bank`` down to ``difficulty``, seed and count apart.
+        count: levels (L).
+        seed: as for ``bank``.
+        asked: what ``count`` is called where it was asked for.
+
+    Raises:
+        ConfigError: a layout of another size, or without a way.
+        TooFewLevelsError: there are too few such levels.
+    """
+    generator, height, width = (options[name] for name in ("generator", "height", "width"))
+    layout, difficulty = options["layout"], options["difficulty"]
     start, goal = 0, height * width - 1
     if layout is not None:
         drawn, start, goal = grid.parse(layout)
@@ -152,20 +197,22 @@ def bank(
             )
         if moves_to(drawn[None], goal)[0, start] == drawn.size:
             raise ConfigError("layout has no way from start to goal: open one.")
-    draws: dict[str, Draw] = {
-        "empty": partial(generate.empty, height=height, width=width),
-        "scatter": partial(generate.scatter, height=height, width=width, density=density),
-        "corridors": partial(generate.corridors, height=height, width=width, carver=carver),
-        "braid": partial(generate.braid, height=height, width=width, carver=carver, loops=loops),
-        "rooms": partial(generate.rooms, height=height, width=width, room_size=room_size),
-        "layout": lambda _, count: np.repeat(drawn[None], count, axis=0),
+    draws: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
+        "empty": (generate.empty, ()),
+        "scatter": (generate.scatter, ("density",)),
+        "corridors": (generate.corridors, ("carver",)),
+        "braid": (generate.braid, ("carver", "loops")),
+        "rooms": (generate.rooms, ("room_size",)),
+        "layout": (lambda _, count, **__: np.repeat(drawn[None], count, axis=0), ()),
     }
+    of_kind, names = draws[generator]
+    draw = partial(of_kind, **{name: options[name] for name in ("height", "width", *names)})
     low, high = difficulty or (1, height * width - 1)
     what = f"{generator!r} mazes of {height}×{width} cells"
     if difficulty:
         what += f" with a shortest path of {low} to {high} moves"
-    walls, distances = _choose(draws[generator], count, seed, (height, width), start, goal,
-                               (low, high), what)  # fmt: skip
+    walls, distances = _choose(draw, count, seed, (height, width), start, goal,
+                               (low, high), what, asked)  # fmt: skip
     return _levels(walls, distances < height * width, start, goal)
 
 
@@ -178,6 +225,7 @@ def _choose(
     goal: int,
     difficulty: tuple[int, int],
     what: str,
+    asked: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw until there are ``count`` levels; return their walls and distances to the goal."""
     rng = np.random.default_rng(seed)
@@ -185,11 +233,15 @@ def _choose(
     known: set[bytes] = set()
     walls, distances = [np.zeros((0, *shape), bool)], [np.zeros((0, cells), np.int32)]
     # Sizes of draws don't depend on count, so that a larger bank begins with the smaller one.
-    size, drawn = int(np.clip(100_000 // cells, 16, 1_000)), 0
+    size, drawn, last = int(np.clip(100_000 // cells, 16, 1_000)), 0, 1
+    most = 20 * max(count, 1_000)
     while len(known) < count:
-        if drawn >= 20 * max(count, 1_000):
+        missing, found = count - len(known), len(walls[-1])
+        seen = drawn >= max(LEAST_DRAWS, count)
+        enough = seen and _is_hopeless(missing, most - drawn, found, last)
+        if enough or drawn >= most:
             raise TooFewLevelsError(
-                _too_few(count, len(known), f"{drawn} draws of {what}"), len(known)
+                _too_few(asked, count, len(known), f"{drawn} draws of {what}"), len(known)
             )
         new = draw(rng, size)
         far = moves_to(new, goal)
@@ -202,18 +254,33 @@ def _choose(
                 chosen.append(index)
         walls.append(new[chosen])
         distances.append(far[chosen])
-        drawn += size
+        drawn, last = drawn + size, size
         size = min(2 * size, max(1_000, 10_000_000 // cells))
     return np.concatenate(walls)[:count], np.concatenate(distances)[:count]
 
 
-def _too_few(count: int, found: int, draws: str) -> str:
+def _is_hopeless(missing: int, left: int, found: int, draws: int) -> bool:
+    """Whether what is missing isn't among all draws that are left, with a chance of 1e-8 at most.
+
+    The share of levels that no draw has shown only falls, and what the last draws found bounds it
+    from above: by Chernoff's inequality by what would have given e^20 times as rarely so few.
+
+    Args:
+        missing: levels.
+        left: draws.
+        found: new levels among the last draws.
+        draws: how many these were.
+    """
+    share = (math.sqrt(10) + math.sqrt(10 + found)) ** 2 / draws
+    return missing > 2 * left * share + 40
+
+
+def _too_few(asked: str, count: int, found: int, draws: str) -> str:
     remedy = "enlarge the maze or change generator, density, carver, loops or difficulty"
     if not found:
-        return f"env_kwargs: none of {draws} is solvable: {remedy}."
+        return f"{asked} ({count}) can't be had, since none of {draws} is solvable: {remedy}."
     return (
-        f"env_kwargs.num_levels + env_kwargs.num_held_out ({count}) exceeds the {found} distinct "
-        f"levels among {draws}: lower it, {remedy}."
+        f"{asked} ({count}) exceeds the {found} distinct levels among {draws}: lower it, {remedy}."
     )
 
 
@@ -246,9 +313,8 @@ def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Le
     cells = np.argsort(rank * order.size + order, axis=1)
     num_cells = reached.sum(axis=1)
     cells = np.where(order < num_cells[:, None], cells, goal)[:, : num_cells.max()]
-    # Put there as they are: jnp.asarray compiles a program for each shape.
     return Levels(
-        walls=jax.device_put(walls),
-        cells=jax.device_put(cells.astype(np.int32)),
-        num_cells=jax.device_put(num_cells.astype(np.int32)),
+        walls=placed(walls),
+        cells=placed(cells.astype(np.int32)),
+        num_cells=placed(num_cells.astype(np.int32)),
     )

@@ -14,10 +14,12 @@ places it may be in.
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import grid
 from jaxdqn.maze.levels import Level, draw
 from jaxdqn.types import Array
@@ -82,19 +84,29 @@ def dtype(cells: int) -> np.dtype:
     return np.min_scalar_type(len(WORDS) + cells - 1)
 
 
-def write(level: Level, path: Sequence[int] = (), kind: str = "solution") -> str:
+def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = "solution") -> str:
     """Write a maze and a path after its start, a list of cells; with ``end`` where it arrives.
 
     Raises:
-        ConfigError: a kind that isn't one.
+        ConfigError: what is no level nor a text that ``levels.draw`` reads, a cell that isn't
+            there, or a kind that isn't one.
     """
+    level = draw(level) if isinstance(level, str) else level
+    if not isinstance(level, Level):
+        raise ConfigError(
+            f"level ({brief(level)}) is no maze: give a text, or a level of a bank by maze.level."
+        )
+    if np.ndim(path) != 1:
+        raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
+    cells = [grid.as_cell("path", cell, level.walls.size) for cell in np.asarray(path).tolist()]
     if kind not in KINDS:
         raise ConfigError(f"kind ({shown(kind)}) is not one of {', '.join(KINDS)}: choose one.")
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
-    tokens = np.asarray(prompt(jnp.asarray(walls), start, goal, KINDS.index(kind))).tolist()
-    words = [known[token] for token in tokens] + [str(cell) for cell in path]
-    return " ".join([*words, "end"] if kind == "alone" or [*path][-1:] == [goal] else words)
+    with jax.ensure_compile_time_eval():
+        tokens = np.asarray(prompt(jnp.asarray(walls), start, goal, KINDS.index(kind))).tolist()
+    words = [known[token] for token in tokens] + [str(cell) for cell in cells]
+    return " ".join([*words, "end"] if kind == "alone" or cells[-1:] == [goal] else words)
 
 
 def encode(text: str, cells: int) -> np.ndarray:
@@ -113,10 +125,21 @@ def encode(text: str, cells: int) -> np.ndarray:
     return np.array([known[word] for word in words], np.int32)
 
 
-def decode(tokens: Sequence[int] | np.ndarray, cells: int) -> str:
-    """Return the words of tokens; the inverse of ``encode``."""
-    known = vocabulary(cells)
-    return " ".join(known[token] for token in np.asarray(tokens).tolist())
+def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
+    """Return the words of tokens; the inverse of ``encode``.
+
+    Raises:
+        ConfigError: a token that no text about mazes of so many cells has.
+    """
+    known, found = vocabulary(cells), np.asarray(tokens)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise ConfigError(
+            f"tokens ({brief(tokens)}) must be a list of whole numbers: give those of one text."
+        )
+    for token in found.tolist():
+        if not 0 <= token < len(known):
+            raise ConfigError(f"tokens contains {token}: use those from 0 to {len(known) - 1}.")
+    return " ".join(known[token] for token in found.tolist())
 
 
 def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, as_whole, reason_of, shown
 
 LARGE_PRODUCTS = 8_000_000
 """Multiplications of a forward pass of a batch from which on a second thread helps one agent; of
@@ -32,9 +32,11 @@ def use_cores(count: int | None = None) -> None:
         count: CPU devices; by default as many as the cores that this process may use.
 
     Raises:
-        ConfigError: JAX has already counted its devices, or there can't be so few.
+        ConfigError: JAX has already counted its devices, or there can't be so many.
     """
-    cores = usable_cores() if count is None else count
+    cores = usable_cores() if count is None else as_whole(count)
+    if cores is None:
+        raise ConfigError(f"cores ({shown(count)}) must be a whole number: write use_cores(2).")
     if cores < 1:
         raise ConfigError(f"cores ({cores}) must be 1 or more: raise it.")
     if jax.config.values["jax_num_cpu_devices"] == cores:

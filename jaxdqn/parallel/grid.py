@@ -4,16 +4,17 @@ import itertools
 import math
 import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxdqn import environment, pytrees, unread
 from jaxdqn.config import Config, check, check_kind, check_single
 from jaxdqn.config.parts import check_word, every_word
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, as_whole, shown
 from jaxdqn.parallel.executor import with_numbers
 
 ZIPPED = "setting"
@@ -73,7 +74,7 @@ class Group(NamedTuple):
 
 
 def grid(
-    config: Config, seeds: int | Sequence[int], swept: Mapping[str, Any], zipped: bool = False
+    config: Config, seeds: ArrayLike | Sequence[int], swept: Mapping[str, Any], zipped: bool = False
 ) -> Grid:
     """Put settings and seeds along axes.
 
@@ -140,11 +141,13 @@ def _numbers_of(config: Config, setting: Mapping[str, Any]) -> list[str]:
 
 def _numbers(seeds: Any) -> list[int]:
     """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
+    count, above = as_whole(seeds), 2**32
     try:
-        numbers = list(range(seeds)) if isinstance(seeds, int) else list(map(operator.index, seeds))
-    except (TypeError, OverflowError):
-        numbers = []
-    if not numbers or min(numbers) < 0 or max(numbers) >= 2**32:
+        given = list(map(as_whole, seeds if count is None else range(min(count, above))))
+    except TypeError:
+        given = []
+    numbers = [number for number in given if number is not None and 0 <= number < above]
+    if not numbers or len(numbers) < len(given):
         raise ConfigError(
             f"seeds ({shown(seeds)}) must be 1 or more numbers from 0 to 4294967295: change it."
         )
@@ -221,3 +224,55 @@ def _axes(lists: Mapping[str, list[Any]], zipped: bool) -> dict[str, list[Any]]:
         raise ConfigError(f"zipped lists have lengths {lengths}: make them equal.")
     rows = zip(*lists.values(), strict=True)
     return {ZIPPED: [dict(zip(lists, values, strict=True)) for values in rows]}
+
+
+def place_on(axis: str, values: list[Any], asked: dict[str, Any]) -> int:
+    """Return where on an axis a value is, or the setting that has some fields.
+
+    Raises:
+        ConfigError: nowhere, or at several places.
+    """
+    # Of arrays themselves == has no single truth.
+    values, wanted = pytrees.plain(values), pytrees.plain(asked)
+    found = [
+        _places(values, value if name == axis else {name: value}) for name, value in wanted.items()
+    ]
+    places = [place for place in found[0] if all(place in others for others in found)]
+    said = shown(asked[axis] if len(asked) == 1 and axis in asked else asked)
+    if not places:
+        raise ConfigError(f"axis {axis} has no value {said}: choose from {shown(values)}.")
+    if axis == ZIPPED and len(places) > 1:
+        raise ConfigError(
+            f"{said} is of {len(places)} settings: write setting={places[0]}, its place, or "
+            f"another of {shown(places)}."
+        )
+    return places[0]
+
+
+def _places(values: list[Any], wanted: Any) -> list[int]:
+    """Return where a value stands among others: as it is or, where it doesn't, in 32 bits."""
+    place = as_whole(wanted)
+    if isinstance(values[0], dict) and place is not None:
+        return [place] if 0 <= place < len(values) else []
+    for same in (operator.eq, _are_equal_in_32_bits):
+        if places := [i for i, value in enumerate(values) if _fits(value, wanted, same)]:
+            return places
+    return []
+
+
+def _fits(value: Any, wanted: Any, same: Callable[[Any, Any], bool]) -> bool:
+    """Whether a value is the wanted one; of a setting, in the fields that are wanted."""
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return all(
+            name in value and _fits(value[name], field, same) for name, field in wanted.items()
+        )
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(_fits, value, wanted, [same] * len(value)))
+    return same(value, wanted)
+
+
+def _are_equal_in_32_bits(one: Any, other: Any) -> bool:
+    if {float} <= {type(one), type(other)} <= {int, float}:
+        with np.errstate(over="ignore"):
+            return bool(np.float32(one) == np.float32(other))
+    return bool(one == other)

@@ -27,7 +27,8 @@ def train_in_periods(
 ) -> Iterator[tuple[State, Metrics | None]]:
     """Train one agent per seed, pausing after each evaluation.
 
-    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever the others are.
+    Seed ``i`` is ``train(config, jax.random.key(i))``, whatever the others are; not of JAX's "rbg"
+    keys, whose draws depend on what is beside them.
 
     Args:
         config: the settings.

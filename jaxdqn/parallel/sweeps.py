@@ -8,13 +8,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxdqn import pytrees, training
+from jaxdqn import training
 from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, counted, shown, unknown
+from jaxdqn.errors import counted, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, seeds
-from jaxdqn.parallel.grid import ZIPPED, Grid, Group, groups
+from jaxdqn.parallel.grid import ZIPPED, Grid, Group, groups, place_on
 from jaxdqn.parallel.memory import written
 from jaxdqn.types import Params
 
@@ -47,20 +47,23 @@ class Sweep(NamedTuple):
     def at(self, **where: Any) -> Metrics:
         """Return the metrics of some coordinates, e.g. ``at(learning_rate=1e-3, seed=0)``.
 
+        Fractions are compared in 32 bits, in which they are trained. Where lists were taken side by
+        side, ``setting=0`` is the first, and so are fields that only the first has:
+        ``at(learning_rate=1e-3)``.
+
         Raises:
-            ConfigError: an axis or a value that isn't there.
+            ConfigError: an axis or a value that isn't there, or fields of several settings.
         """
         index: list[Any] = [slice(None)] * len(self.axes)
-        for name, value in where.items():
-            if name not in self.axes:
-                raise unknown("axis", name, self.axes)
-            # Of arrays themselves == has no single truth.
-            here, values = pytrees.plain(value), pytrees.plain(self.axes[name])
-            if here not in values:
-                raise ConfigError(
-                    f"axis {name} has no value {shown(value)}: choose from {shown(values)}."
-                )
-            index[list(self.axes).index(name)] = values.index(here)
+        fields = self.axes.get(ZIPPED, [{}])[0]
+        for name in where:
+            if name not in self.axes and name not in fields:
+                raise unknown("axis", name, [*self.axes, *fields])
+        for place, (axis, values) in enumerate(self.axes.items()):
+            names = [name for name in where if name == axis or (axis == ZIPPED and name in fields)]
+            if names:
+                asked = {name: where[name] for name in names}
+                index[place] = place_on(axis, values, asked)
         return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
 
 

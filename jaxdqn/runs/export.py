@@ -12,6 +12,7 @@ from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.evaluation import NETWORK
 from jaxdqn.method import Method
 from jaxdqn.runs import files
 from jaxdqn.training import outline
@@ -86,7 +87,7 @@ def _of_one(method: Method) -> Callable[[Params, Array], Array] | None:
 
 
 def _check(params: Params, like: Params) -> None:
-    if axes := pytrees.leading_axes({"params": params}, {"params": like}):
+    if axes := pytrees.leading_axes(params, like, "params", NETWORK):
         raise ConfigError(
             f"params hold many networks (leading axes {axes}), and a policy is one: choose one."
         )

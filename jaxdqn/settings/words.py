@@ -52,9 +52,8 @@ def leaf(
 
 
 def _field(default: Any, is_number: bool, metadata: dict[str, Any]) -> Any:
-    if isinstance(default, dict):  # structure is hashed
-        empty = dict if is_number else FrozenDict
-        return struct.field(is_number, metadata=metadata, default_factory=empty)
+    if isinstance(default, dict):  # structure is hashed, and settings don't change in place
+        return struct.field(is_number, metadata=metadata, default_factory=FrozenDict)
     return struct.field(is_number, metadata=metadata, default=default)
 
 

@@ -12,66 +12,66 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError
 from jaxdqn.statistics import student
-from jaxdqn.statistics.estimators import as_pair, mean, probability_of_improvement
+from jaxdqn.statistics.estimators import Numbers, as_pair, mean, probability_of_improvement
 from jaxdqn.statistics.intervals import (
     Estimate,
     Estimator,
+    as_request,
+    as_share,
     bootstrap,
-    check_confidence,
-    check_request,
+    one_array,
 )
 from jaxdqn.types import Array, PRNGKey
 
 
 def improvement(
     key: PRNGKey,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Numbers,
+    y: Numbers,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2_000,
+    confidence: ArrayLike = 0.95,
+    resamples: ArrayLike = 2_000,
 ) -> Estimate:
     """Estimate ``probability_of_improvement`` of X over Y; the key is consumed.
 
     Seeds of X and of Y are drawn independently, shared or not. Where every run of one beats every
     run of the other the interval is a point: resampling can't imagine what was never seen.
     """
-    check_request(key, probability_of_improvement, confidence, resamples)
+    confidence, resamples = as_request(key, probability_of_improvement, confidence, resamples)
     keys, samples = tuple(jax.random.split(key)), as_pair(x, y)
     return bootstrap(keys, samples, probability_of_improvement, confidence, resamples)
 
 
 def difference(
     key: PRNGKey,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Numbers,
+    y: Numbers,
     estimator: Estimator = mean,
     *,
     paired: bool,
-    confidence: float = 0.95,
-    resamples: int = 2_000,
+    confidence: ArrayLike = 0.95,
+    resamples: ArrayLike = 2_000,
 ) -> Estimate:
     """Estimate ``estimator(x) - estimator(y)``; the key is consumed.
 
     ``paired`` says that entry i of X and of Y share a seed: they are drawn together, and neither
     counts where the other wasn't measured. Otherwise they are drawn independently.
     """
-    check_request(key, estimator, confidence, resamples)
+    confidence, resamples = as_request(key, estimator, confidence, resamples)
+    samples = as_pair(x, y, paired=paired)
     # Of one key both get the same draws.
     keys = (key, key) if paired else tuple(jax.random.split(key))
-    samples = as_pair(x, y, paired=paired)
     return bootstrap(keys, samples, _minus(estimator), confidence, resamples)
 
 
 def seeds_needed(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Numbers,
+    y: Numbers,
     *,
     paired: bool,
-    confidence: float = 0.95,
-    power: float = 0.8,
+    confidence: ArrayLike = 0.95,
+    power: ArrayLike = 0.8,
 ) -> Array:
     """Return how many seeds of each agent would establish the observed difference of means, ``[]``.
 
@@ -88,11 +88,10 @@ def seeds_needed(
         A whole number, at least 2, as a float; infinity where nothing differs; NaN where a task
         has fewer than two measured seeds.
     """
-    check_confidence(confidence)
-    if not 0 < power < 1:
-        raise ConfigError(f"power ({power!r}) must lie between 0 and 1: write 0.8.")
+    confidence, power = as_share("confidence", confidence, 0.95), as_share("power", power, 0.8)
+    x, y = as_pair(x, y, paired=paired)
     least = student.fewest(paired=paired, confidence=confidence)
-    return _needed(*as_pair(x, y, paired=paired), paired, confidence, power, least)
+    return _needed(x, y, paired, confidence, power, least)
 
 
 @functools.partial(jax.jit, static_argnames=("paired", "confidence", "power", "least"))
@@ -109,4 +108,4 @@ def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, l
 
 @functools.lru_cache  # one function per estimator, which compiles once
 def _minus(estimator: Estimator) -> Callable[[Array, Array], Array]:
-    return lambda x, y: estimator(x) - estimator(y)
+    return lambda x, y: one_array(estimator, x) - one_array(estimator, y)

@@ -4,22 +4,26 @@ Each raises ConfigError for other shapes.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.types import Array
 
+Numbers = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]
+"""One number, an array, or lists of numbers."""
 
-def _of_scores(estimator: Callable[[Array], Array]) -> Callable[[ArrayLike], Array]:
+
+def _of_scores(estimator: Callable[[Array], Array]) -> Callable[[Numbers], Array]:
     """Make an estimator one program, rather than one for each operation, of checked scores."""
     compiled = jax.jit(estimator)
 
     @functools.wraps(estimator)
-    def checked(scores: ArrayLike) -> Array:
+    def checked(scores: Numbers) -> Array:
         return compiled(as_scores("scores", scores))
 
     return checked
@@ -50,12 +54,20 @@ def iqm(scores: Array) -> Array:
     return jnp.mean(ordered, where=(rank >= cut) & (rank < measured - cut))
 
 
-def optimality_gap(scores: ArrayLike, target: float | Array = 1.0) -> Array:
-    """Return how far scores fall short of a target in the mean, ``[]``; beyond it none counts."""
-    return mean(target - jnp.minimum(as_scores("scores", scores), target))
+def optimality_gap(scores: Numbers, target: Numbers = 1.0) -> Array:
+    """Return how far scores fall short of a target in the mean, ``[]``; beyond it none counts.
+
+    The target is one number, or ``[M]``, one for each task.
+    """
+    scores, target = as_scores("scores", scores), as_numbers("target", target)
+    if target.shape not in ((), scores.shape, scores.shape[1:]):
+        tasks = f" or {scores.shape[1]}, one for each task" if scores.ndim == 2 else ""
+        raise ConfigError(f"target has shape {target.shape}: give one number{tasks}.")
+    target = jnp.broadcast_to(target, scores.shape)
+    return mean(target - jnp.minimum(scores, target))
 
 
-def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Array:
+def performance_profile(scores: Numbers, thresholds: Numbers) -> Array:
     """Return the share of runs that score above each of the thresholds ``[K]``, ``[K]``."""
     scores, thresholds = as_scores("scores", scores), as_numbers("thresholds", thresholds)
     if thresholds.ndim != 1:
@@ -63,7 +75,7 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Array:
     return jax.vmap(lambda threshold: mean(_where_measured(scores, scores > threshold)))(thresholds)
 
 
-def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
+def probability_of_improvement(x: Numbers, y: Numbers) -> Array:
     """Return P(X > Y) + P(X = Y) / 2 for a run of each on one task, ``[]``, averaged over tasks.
 
     It is the statistic of Mann and Whitney (1947) as a share of all pairs of runs; the agents may
@@ -74,7 +86,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Array:
     return jnp.nanmean(jnp.nanmean(wins, axis=(0, 1)))
 
 
-def as_numbers(name: str, values: ArrayLike) -> Array:
+def as_numbers(name: str, values: Numbers) -> Array:
     """Return an array of floats; ConfigError where they are none, or lists of many lengths."""
     try:
         return jnp.asarray(values, float)
@@ -85,7 +97,7 @@ def as_numbers(name: str, values: ArrayLike) -> Array:
         ) from None
 
 
-def as_scores(name: str, scores: ArrayLike) -> Array:
+def as_scores(name: str, scores: Numbers) -> Array:
     """Return scores as floats; ConfigError where they are neither ``[S]`` nor ``[S, M]``."""
     scores = as_numbers(name, scores)
     if scores.ndim not in (1, 2) or not scores.size:
@@ -96,12 +108,18 @@ def as_scores(name: str, scores: ArrayLike) -> Array:
     return scores
 
 
-def as_pair(x: ArrayLike, y: ArrayLike, *, paired: bool = False) -> tuple[Array, Array]:
+def as_pair(x: Numbers, y: Numbers, *, paired: bool = False) -> tuple[Array, Array]:
     """Return the scores of two agents as floats; of pairs, those that both measured.
 
     Raises:
-        ConfigError: they aren't of the same tasks or, if paired, of the same seeds.
+        ConfigError: they aren't of the same tasks or, if paired, of the same seeds; or nobody says
+            whether they are pairs.
     """
+    if not isinstance(paired, bool | np.bool_):
+        raise ConfigError(
+            f"paired ({shown(paired)}) must be True, where entry i of x and of y share a seed, or "
+            "False: write one of them."
+        )
     x, y = as_scores("x", x), as_scores("y", y)
     if x.shape[1:] != y.shape[1:]:
         raise ConfigError(f"x has shape {x.shape} and y {y.shape}: give both on the same tasks.")

@@ -1,6 +1,7 @@
 """How sure a measure is: intervals over seeds."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ from jax import lax
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, as_whole, shown
 from jaxdqn.random import check_key
 from jaxdqn.statistics import estimators
+from jaxdqn.statistics.estimators import Numbers
 from jaxdqn.types import Array, PRNGKey
 
 Estimator = Callable[[Array], Array]
@@ -31,11 +33,11 @@ class Estimate(NamedTuple):
 
 def bootstrap_interval(
     key: PRNGKey,
-    scores: ArrayLike,
+    scores: Numbers,
     estimator: Estimator = estimators.mean,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2_000,
+    confidence: ArrayLike = 0.95,
+    resamples: ArrayLike = 2_000,
 ) -> tuple[Array, Array]:
     """Percentile bootstrap interval, stratified by task (Efron, 1979; Agarwal et al., 2021).
 
@@ -69,7 +71,7 @@ def bootstrap_interval(
     Raises:
         ConfigError: a key, an estimator, a shape or a number that can't be honoured.
     """
-    check_request(key, estimator, confidence, resamples)
+    confidence, resamples = as_request(key, estimator, confidence, resamples)
     scores = estimators.as_scores("scores", scores)
     _, low, high = bootstrap((key,), (scores,), estimator, confidence, resamples)
     return low, high
@@ -77,18 +79,18 @@ def bootstrap_interval(
 
 def sample_efficiency(
     key: PRNGKey,
-    curves: ArrayLike,
+    curves: Numbers,
     estimator: Estimator = estimators.iqm,
     *,
-    confidence: float = 0.95,
-    resamples: int = 2_000,
+    confidence: ArrayLike = 0.95,
+    resamples: ArrayLike = 2_000,
 ) -> Estimate:
     """Estimate a measure along training, ``[T]``, from curves ``[S, T]`` or ``[S, T, M]``.
 
     The intervals are pointwise: each covers with the given confidence, not all of them at once.
     ``estimator`` takes scores to ``[]``; all else is as in ``bootstrap_interval``.
     """
-    check_request(key, estimator, confidence, resamples)
+    confidence, resamples = as_request(key, estimator, confidence, resamples)
     curves = estimators.as_numbers("curves", curves)
     if curves.ndim not in (2, 3) or not curves.size:
         raise ConfigError(
@@ -99,24 +101,30 @@ def sample_efficiency(
 
 
 def wilson_interval(
-    successes: int | Array, trials: int | Array, *, confidence: float = 0.95
+    successes: Numbers, trials: Numbers, *, confidence: ArrayLike = 0.95
 ) -> tuple[Array, Array]:
     """Score interval of a success rate (Wilson, 1927); honest also at 0 or all successes.
 
     Args:
-        successes: how many succeeded, ``[]``.
-        trials: out of how many, ``[]``.
+        successes: how many succeeded, ``[...]``.
+        trials: out of how many, of the same shape, or one number for all.
         confidence: probability that the interval should cover.
 
     Returns:
-        Lower and upper bound of the rate, ``[]`` each; NaN of no trials.
+        Lower and upper bound of the rate, ``[...]`` each; NaN of no trials.
 
     Raises:
-        ConfigError: more successes than trials, fewer than none, or a confidence that is none.
+        ConfigError: more successes than trials, fewer than none, shapes that don't match, or a
+            confidence that is none.
     """
-    check_confidence(confidence)
+    confidence = as_share("confidence", confidence, 0.95)
     successes = estimators.as_numbers("successes", successes)
     trials = estimators.as_numbers("trials", trials)
+    if successes.shape and trials.shape and successes.shape != trials.shape:
+        raise ConfigError(
+            f"successes has shape {successes.shape} and trials {trials.shape}: give as many of "
+            "both, or one number of one of them."
+        )
     # What is traced has no values to look at yet.
     traced = isinstance(successes, jax.core.Tracer) or isinstance(trials, jax.core.Tracer)
     if not traced and not bool(((successes >= 0) & (successes <= trials)).all()):
@@ -137,13 +145,16 @@ def _wilson(successes: Array, trials: Array, confidence: float) -> tuple[Array, 
     return jnp.maximum(centre - half, 0.0), jnp.minimum(centre + half, 1.0)
 
 
-def summarise(values: np.ndarray) -> dict[str, float | int]:
+def summarise(values: Numbers) -> dict[str, float | int]:
     """Return mean, 95 % bootstrap interval over the seeds that measured something, and their count.
 
     Args:
         values: one number per seed, ``[S]``; NaN where nothing was measured.
+
+    Raises:
+        ConfigError: values that are no numbers, or none.
     """
-    scores = np.asarray(values, np.float32)
+    scores = np.asarray(estimators.as_scores("values", values), np.float32)
     found = bootstrap((jax.random.key(0),), (scores,), estimators.mean, 0.95, 2_000)
     return {
         "mean": float(found.value),
@@ -153,26 +164,48 @@ def summarise(values: np.ndarray) -> dict[str, float | int]:
     }
 
 
-def check_request(key: Any, estimator: Any, confidence: Any, resamples: Any) -> None:
-    """Raise ConfigError where nothing can be resampled."""
+def as_request(key: Any, estimator: Any, confidence: Any, resamples: Any) -> tuple[float, int]:
+    """Return confidence and resamples as Python's; ConfigError where nothing can be resampled."""
     check_key(key)
     if not callable(estimator):
         raise ConfigError(
             f"estimator ({shown(estimator)}) must be a function of scores: "
             "write jaxdqn.statistics.mean or the like."
         )
-    check_confidence(confidence)
-    whole = isinstance(resamples, int | np.integer) and not isinstance(resamples, bool)
-    if not whole or resamples < 1:
+    confidence, number = as_share("confidence", confidence, 0.95), as_whole(resamples)
+    if number is None or number < 1:
         raise ConfigError(
             f"resamples ({shown(resamples)}) must be a whole number, 1 or more: change it."
         )
+    return confidence, number
 
 
-def check_confidence(confidence: Any) -> None:
-    """Raise ConfigError where no interval can be had."""
-    if not isinstance(confidence, int | float | np.floating) or not 0 < confidence < 1:
-        raise ConfigError(f"confidence ({shown(confidence)}) must lie between 0 and 1: write 0.95.")
+def as_share(name: str, value: Any, usual: float) -> float:
+    """Return a number between 0 and 1 as Python's; ConfigError where it is none, or traced."""
+    try:
+        number = math.nan if isinstance(value, str) or np.ndim(value) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, jax.core.Tracer):
+        raise ConfigError(
+            f"{name} (traced) is fixed when the program is compiled: write {usual} or the like, "
+            "a number of Python's."
+        )
+    if not 0 < number < 1:
+        raise ConfigError(f"{name} ({shown(value)}) must lie between 0 and 1: write {usual}.")
+    return number
+
+
+def one_array(estimator: Callable[..., Array], *scores: Array) -> Array:
+    """Return what an estimator makes of scores; ConfigError where it is several arrays, or none."""
+    found = estimator(*scores)
+    if not isinstance(found, jax.Array | np.ndarray | np.number | int | float):
+        name = getattr(estimator, "__name__", type(estimator).__name__)
+        raise ConfigError(
+            f"estimator ({name}) returns a {type(found).__name__}, and one array of numbers is "
+            "wanted: stack them by jnp.stack, or call once for each."
+        )
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("statistic", "confidence", "resamples"))
@@ -188,7 +221,8 @@ def bootstrap(
     ranked = tuple(_measured_first(scores) for scores in samples)
 
     def resample(ranks: tuple[Array, ...]) -> Array:
-        return statistic(*map(functools.partial(jnp.take_along_axis, axis=0), ranked, ranks))
+        drawn = map(functools.partial(jnp.take_along_axis, axis=0), ranked, ranks)
+        return one_array(statistic, *drawn)
 
     estimates = lax.map(resample, draws, batch_size=BATCH)
     tail = (1 - confidence) / 2
