@@ -73,6 +73,21 @@ def test_what_is_not_alike_beside_the_settings_is_said():
     ]
 
 
+def test_seeds_of_one_setting_in_several_folders_are_told_how_to_be_joined():
+    def run(name, seeds, **changes):
+        one = contender(name, NOISE[: len(seeds)], seeds=seeds)
+        return one._replace(config=small(**changes))
+
+    one = run("tr_0", [0])
+    assert comparison.repeated([one, run("same", [0]), run("other", [1], discount=0.5)]) == []
+    assert comparison.repeated([one, contender("unknown", NOISE[:1], seeds=[1])]) == []
+    (said,) = comparison.repeated([one, run("tr_1", [1])])
+    assert said.startswith("tr_1 has the settings of tr_0 with other seeds: ")
+    assert said.endswith(": to join them, train by jaxdqn sweep with one --out")
+    (said,) = comparison.repeated([one, run("tr_1", [1]), run("tr_2", [2, 3])])
+    assert said.startswith("tr_1, tr_2 have the settings of tr_0 with other seeds: ")
+
+
 def test_a_score_by_seconds_is_the_area_under_what_each_evaluation_found():
     """From the first evaluation's time back to 0 it is what that one found, as in plain Python."""
     one = contender("a", [[1.0, 2.0, 6.0], [np.nan, 4.0, 2.0]])
