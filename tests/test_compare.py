@@ -206,6 +206,21 @@ def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
     assert "no difference was seen" in capsys.readouterr().out
 
 
+def test_settings_of_one_sweep_are_named_without_it(capsys, tmp_path):
+    def said(*names):
+        found = comparison.report([contender(name, NOISE) for name in names], "eval_return", "mean")
+        comparison_console.report(found, "eval_return", "mean", tmp_path)
+        return capsys.readouterr().out
+
+    out = said("run discount 0.9", "run discount 0.5", "run discount 0.1")
+    assert "eval_return, mean of each seed, in run" in out
+    assert "\ndiscount 0.1 - discount 0.9, means: " in out
+    assert out.count("run") == 1
+    assert "\nother discount 0.5 - run discount 0.9, means" in said(
+        "run discount 0.9", "other discount 0.5"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -358,6 +373,7 @@ def test_a_figure_says_what_is_measured_and_which_way_is_better():
         figure = plots.compare([contender(n, NOISE, measure) for n in "ab"], measure, "mean")
         along, interval, profile = figure.axes
         assert profile.get_title().partition("(")[2].startswith(cue)
+        assert along.get_ylabel() == measure
         for axes in (interval, profile):
             assert axes.get_xlabel() == f"{measure},\nmean along training"
         for axes in (along, profile):

@@ -226,7 +226,9 @@ def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys
     from jaxdqn.commands import compare
 
     assert compare.main([str(finished), "--measure", "q_error", "--out", str(tmp_path / "c")]) == 0
-    assert "run learning_rate 0.01 - run learning_rate 0.001" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "of each seed, in run" in out
+    assert "\nlearning_rate 0.01 - learning_rate 0.001, means: " in out
     assert (tmp_path / "c" / "comparison.png").exists()
 
 
