@@ -74,6 +74,21 @@ def test_what_is_not_alike_beside_the_settings_is_said():
     ]
 
 
+def test_seeds_of_one_setting_in_several_folders_are_told_how_to_be_joined():
+    def run(name, seeds, **changes):
+        one = contender(name, NOISE[: len(seeds)], seeds=seeds)
+        return one._replace(config=small(**changes))
+
+    one = run("tr_0", [0])
+    assert comparison.repeated([one, run("same", [0]), run("other", [1], discount=0.5)]) == []
+    assert comparison.repeated([one, contender("unknown", NOISE[:1], seeds=[1])]) == []
+    (said,) = comparison.repeated([one, run("tr_1", [1])])
+    assert said.startswith("tr_1 has the settings of tr_0 with other seeds: ")
+    assert said.endswith(": to join them, train by jaxdqn sweep with one --out")
+    (said,) = comparison.repeated([one, run("tr_1", [1]), run("tr_2", [2, 3])])
+    assert said.startswith("tr_1, tr_2 have the settings of tr_0 with other seeds: ")
+
+
 def test_a_score_by_seconds_is_the_area_under_what_each_evaluation_found():
     """From the first evaluation's time back to 0 it is what that one found, as in plain Python."""
     one = contender("a", [[1.0, 2.0, 6.0], [np.nan, 4.0, 2.0]])
@@ -190,6 +205,21 @@ def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
     found = comparison.report([a, a._replace(name="b")], "eval_return", "mean")
     comparison_console.report(found, "eval_return", "mean", tmp_path)
     assert "no difference was seen" in capsys.readouterr().out
+
+
+def test_settings_of_one_sweep_are_named_without_it(capsys, tmp_path):
+    def said(*names):
+        found = comparison.report([contender(name, NOISE) for name in names], "eval_return", "mean")
+        comparison_console.report(found, "eval_return", "mean", tmp_path)
+        return capsys.readouterr().out
+
+    out = said("run discount 0.9", "run discount 0.5", "run discount 0.1")
+    assert "eval_return, mean of each seed, in run" in out
+    assert "\ndiscount 0.1 - discount 0.9, means: " in out
+    assert out.count("run") == 1
+    assert "\nother discount 0.5 - run discount 0.9, means" in said(
+        "run discount 0.9", "other discount 0.5"
+    )
 
 
 @pytest.mark.parametrize(
@@ -364,6 +394,7 @@ def test_a_figure_says_what_is_measured_and_which_way_is_better():
         figure = plots.compare([contender(n, NOISE, measure) for n in "ab"], measure, "mean")
         along, interval, profile = figure.axes
         assert profile.get_title().partition("(")[2].startswith(cue)
+        assert along.get_ylabel() == measure
         for axes in (interval, profile):
             assert axes.get_xlabel() == f"{measure},\nmean along training"
         for axes in (along, profile):

@@ -113,9 +113,11 @@ def test_the_commands_of_the_readmes_are_understood(readme, tmp_path, monkeypatc
 
 def test_the_scripts_for_clusters_are_well_formed_and_start_what_there_is(monkeypatch):
     """Their shells and their YAML are parsed, and their commands understood."""
-    scripts = {language: code for language, code in BLOCKS[2] if language in ("bash", "yaml")}
-    subprocess.run(["bash", "-n"], input=scripts["bash"], text=True, check=True)
-    service, job = yaml.safe_load_all(scripts["yaml"])
+    (pods,) = (code for language, code in BLOCKS[2] if language == "yaml")
+    together, array = (code for language, code in BLOCKS[2] if language == "bash")
+    for script in (together, array):
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    service, job = yaml.safe_load_all(pods)
     assert (service["kind"], job["kind"]) == ("Service", "Job")
     pod = job["spec"]["template"]["spec"]
     (command,) = pod["containers"][0]["args"]
@@ -127,9 +129,12 @@ def test_the_scripts_for_clusters_are_well_formed_and_start_what_there_is(monkey
     assert f"--coordinator {pod['subdomain']}-0.{pod['subdomain']}:" in command
     assert f"--processes {job['spec']['completions']} " in command
     monkeypatch.chdir(ROOT / "configs")
-    of_slurm = (
-        scripts["bash"].split("jaxdqn sweep ")[1].replace("configs/", "").replace("\\\n", " ")
+    of_slurm, of_array = (
+        script.split("jaxdqn sweep ")[1].replace("configs/", "").replace("\\\n", " ")
+        for script in (together, array)
     )
+    found = sweep.parse(shlex.split(of_array.replace("$SLURM_ARRAY_TASK_ID", "7")))[1]
+    assert (found.seeds, found.shape) == ([7], (2, 1))
     for line in (command.split("jaxdqn sweep ")[1], of_slurm):
         there, _, rest = cli.split_distributed(shlex.split(line))
         assert there

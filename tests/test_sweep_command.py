@@ -4,13 +4,15 @@ import csv
 import importlib.metadata
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same_bits, small
+from conftest import ROOT, assert_same_bits, small
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 from PIL import Image
 from test_cli import INTERRUPTED, run_here
@@ -224,7 +226,9 @@ def test_a_finished_sweep_is_compared_by_its_settings(finished, tmp_path, capsys
     from jaxdqn.commands import compare
 
     assert compare.main([str(finished), "--measure", "q_error", "--out", str(tmp_path / "c")]) == 0
-    assert "run learning_rate 0.01 - run learning_rate 0.001" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "of each seed, in run" in out
+    assert "\nlearning_rate 0.01 - learning_rate 0.001, means: " in out
     assert (tmp_path / "c" / "comparison.png").exists()
 
 
@@ -293,6 +297,48 @@ def test_a_sweep_stopped_before_its_end_says_so_though_it_ranks_what_was_trained
     assert (code, err) == (130, INTERRUPTED)
     assert "widths" in out
     assert "stopped after 2 of 4 agents; go on with: jaxdqn resume half" in out
+
+
+@pytest.mark.parametrize(
+    ("rates", "left"),
+    [
+        (["--learning_rate", "1e-3", "1e-2"], "settings.csv"),
+        pytest.param([], "policy.png", marks=pytest.mark.slow),
+    ],
+)
+def test_jobs_of_an_array_train_a_seed_each_in_one_folder_and_are_joined(
+    folder, monkeypatch, tmp_path, capsys, rates, left
+):
+    """As configs/README.md has it; of one setting it is a run."""
+    monkeypatch.chdir(tmp_path)
+    words = [str(folder / "tiny.toml"), *rates]
+    for job in range(3):
+        each = [*words, "--first_seed", str(job), "--seeds", "1", "--out", "array"]
+        assert sweep.main(each) == 0
+    capsys.readouterr()
+    assert sweep.main([*words, "--seeds", "3", "--out", "array"]) == 0
+    assert "0 of them still to be trained; all are trained already" in capsys.readouterr().out
+    assert (tmp_path / "array" / left).exists()
+    assert sweep.main([*words, "--seeds", "3", "--out", "whole"]) == 0
+    with np.load("array/metrics.npz") as one, np.load("whole/metrics.npz") as other:
+        assert set(one) == set(other)
+        for name in set(one) - {"about"}:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_jobs_of_an_array_may_run_at_the_same_time(folder, tmp_path):
+    def job(*words):
+        command = [sys.executable, "-m", "jaxdqn", "sweep", str(folder / "tiny.toml"), *words]
+        where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+        return subprocess.Popen([*command, "--learning_rate", "1e-3", "1e-2", "--out", "array"],
+                                stdout=subprocess.PIPE, text=True, **where)  # fmt: skip
+
+    jobs = [job("--first_seed", str(seed), "--seeds", "1") for seed in range(4)]
+    for each in jobs:
+        each.communicate(timeout=300)
+        assert each.returncode == 0
+    assert "all are trained already" in job("--seeds", "4").communicate(timeout=300)[0]
 
 
 @pytest.mark.parametrize("option", [["--on_nonfinite", "run"], ["--wandb", "p"], ["--tensorboard"]])

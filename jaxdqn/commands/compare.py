@@ -100,9 +100,8 @@ def main(arguments: list[str]) -> int:
         style.save(figure, out / "comparison.png", dpi=150)
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
-    comparison_console.report(
-        report, chosen.measure, chosen.score, out, comparison.unlike(contenders)
-    )
+    notes = comparison.unlike(contenders) + comparison.repeated(contenders)
+    comparison_console.report(report, chosen.measure, chosen.score, out, notes)
     return 0
 
 

@@ -44,6 +44,7 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     _draw_profiles(profile, samples, _best(measure))
     along.set_title("IQM and its pointwise 95 % bootstrap interval", fontsize=10)
     along.set_xlabel("environment steps")
+    along.set_ylabel(measure)
     along.xaxis.set_major_formatter(short_steps)
     for axes in by_seconds:
         axes.set_title("the same by time, compilation apart", fontsize=10)

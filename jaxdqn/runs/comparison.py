@@ -168,6 +168,25 @@ def unlike(contenders: Sequence[Contender]) -> list[str]:
     return notes
 
 
+def repeated(contenders: Sequence[Contender]) -> list[str]:
+    """Return, in a sentence, which have all settings of the first and none of its seeds."""
+    first, *others = contenders
+    names = [
+        one.name
+        for one in others
+        if one.config is not None
+        and repr(one.config) == repr(first.config)
+        and not {*one.seeds} & {*first.seeds}
+    ]
+    if not names:
+        return []
+    have = "has" if len(names) == 1 else "have"
+    return [
+        f"{_listed(names)} {have} the settings of {first.name} with other seeds: to join them, "
+        "train by jaxdqn sweep with one --out"
+    ]
+
+
 def _said(contender: Contender, word: str) -> str:
     return "" if contender.config is None else repr(getattr(contender.config, word))
 

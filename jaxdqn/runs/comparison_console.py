@@ -28,8 +28,9 @@ def report(
         out: the folder.
         notes: what else is to be said.
     """
+    found, of = _without_the_sweep(found)
     first, *others = found
-    table = Table(title=f"{measure}, {score} of each seed", title_justify="left")
+    table = Table(title=f"{measure}, {score} of each seed{of}", title_justify="left")
     table.add_column("setting", overflow="fold")
     for head in ("seeds", "IQM\n[95 % interval]", "P(better\nthan first)"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -57,6 +58,16 @@ def report(
     for note in notes:
         console.print_line(f"note: {note}")
     console.print_line(f"everything is in {out}")
+
+
+def _without_the_sweep(
+    found: Mapping[str, Mapping[str, Any]],
+) -> tuple[Mapping[str, Mapping[str, Any]], str]:
+    """Leave out the name of a sweep where all settings are of that one; return it for the title."""
+    sweeps = {name.partition(" ")[0] for name in found}
+    if len(sweeps) > 1 or not all(" " in name for name in found):
+        return found, ""
+    return {name.partition(" ")[2]: entry for name, entry in found.items()}, f", in {sweeps.pop()}"
 
 
 def _interval(middle: float, low: float, high: float, *, form: str) -> str:
