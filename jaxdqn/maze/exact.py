@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import check, direct, grid, solve
-from jaxdqn.maze.levels import Level, Levels, draw, placed
+from jaxdqn.maze.levels import Level, Levels, draw, moves_to, placed
 from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
@@ -110,8 +110,8 @@ def shortest_path(level: Drawn) -> int:
     Raises:
         ConfigError: what is no maze.
     """
-    with jax.ensure_compile_time_eval():
-        return int(np.asarray(distances(level))[_read(level)[1]])
+    walls, start, goal = _read(level)
+    return int(moves_to(np.asarray(walls)[None], goal)[0, start])
 
 
 def optimal_q(level: Drawn, discount: Number, **rules: Unpack[Rules]) -> Array:
