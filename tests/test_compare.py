@@ -17,7 +17,7 @@ from jaxdqn import ConfigError, plots
 from jaxdqn.commands import compare
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
-from jaxdqn.runs import comparison, comparison_console, ranking
+from jaxdqn.runs import comparison, comparison_console, comparison_notes, ranking
 from jaxdqn.runs.comparison import Contender
 
 
@@ -61,11 +61,11 @@ def test_a_clear_difference_is_established_and_an_absent_one_is_not():
 def test_what_is_not_alike_beside_the_settings_is_said():
     one = contender("a", NOISE)._replace(config=small())
     same = one._replace(name="b", config=small(learning_rate=0.5))
-    assert comparison.unlike([one, same]) == []
+    assert comparison_notes.unlike([one, same]) == []
     slippery = same._replace(name="c", config=small(env_params={"slip": 0.5}))
     short = same._replace(name="d", metrics=jax.tree.map(lambda x: x[:, :2], same.metrics))
     elsewhere = same._replace(name="e", config=jaxdqn.Config(env="CartPole-v1"))
-    found = comparison.unlike([one, same, slippery, short, elsewhere])
+    found = comparison_notes.unlike([one, same, slippery, short, elsewhere])
     assert found == [
         "env of e is not that of a: scores are of other tasks",
         "env_kwargs of e is not that of a: scores are of other tasks",
@@ -80,12 +80,12 @@ def test_seeds_of_one_setting_in_several_folders_are_told_how_to_be_joined():
         return one._replace(config=small(**changes))
 
     one = run("tr_0", [0])
-    assert comparison.repeated([one, run("same", [0]), run("other", [1], discount=0.5)]) == []
-    assert comparison.repeated([one, contender("unknown", NOISE[:1], seeds=[1])]) == []
-    (said,) = comparison.repeated([one, run("tr_1", [1])])
+    assert comparison_notes.repeated([one, run("same", [0]), run("other", [1], discount=0.5)]) == []
+    assert comparison_notes.repeated([one, contender("unknown", NOISE[:1], seeds=[1])]) == []
+    (said,) = comparison_notes.repeated([one, run("tr_1", [1])])
     assert said.startswith("tr_1 has the settings of tr_0 with other seeds: ")
     assert said.endswith(": to join them, train by jaxdqn sweep with one --out")
-    (said,) = comparison.repeated([one, run("tr_1", [1]), run("tr_2", [2, 3])])
+    (said,) = comparison_notes.repeated([one, run("tr_1", [1]), run("tr_2", [2, 3])])
     assert said.startswith("tr_1, tr_2 have the settings of tr_0 with other seeds: ")
 
 

@@ -20,6 +20,7 @@ from jaxdqn.plots import style
 from jaxdqn.runs import (
     comparison,
     comparison_console,
+    comparison_notes,
     console,
     files,
     folder,
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
         style.save(figure, out / "comparison.png", dpi=150)
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
-    notes = comparison.unlike(contenders) + comparison.repeated(contenders)
+    notes = comparison_notes.unlike(contenders) + comparison_notes.repeated(contenders)
     comparison_console.report(report, chosen.measure, chosen.score, out, notes)
     return 0
 

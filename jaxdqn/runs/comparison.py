@@ -23,8 +23,6 @@ _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 ERROR = 0.05
 """Chance that an interval misses, and that anything at all is wrongly called established."""
-LIKE = 0.05
-"""How far numbers of steps may lie apart that are called the same: schedules round them."""
 
 PAIRED, INDEPENDENT = "paired (Student)", "independent (Welch)"
 """How means are compared."""
@@ -150,55 +148,9 @@ def scores(contender: Contender, measure: str, score: Score) -> np.ndarray:
     return np.where(counts > 0, np.nansum(rows, axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def unlike(contenders: Sequence[Contender]) -> list[str]:
-    """Return what sets others apart from the first beside how they learn, in a sentence each."""
-    first, *others = contenders
-    notes = []
-    for word in ("env", "env_kwargs", "env_params"):
-        said = _said(first, word)
-        names = [one.name for one in others if _said(one, word) != said]
-        if names:
-            notes.append(
-                f"{word} of {_listed(names)} is not that of {first.name}: scores are of other tasks"
-            )
-    steps = _steps(first)
-    names = [one.name for one in others if abs(_steps(one) / steps - 1) > LIKE]
-    if names:
-        notes.append(f"{_listed(names)} had another number of steps than {first.name}, {steps:,}")
-    return notes
-
-
-def repeated(contenders: Sequence[Contender]) -> list[str]:
-    """Return, in a sentence, which have all settings of the first and none of its seeds."""
-    first, *others = contenders
-    names = [
-        one.name
-        for one in others
-        if one.config is not None
-        and repr(one.config) == repr(first.config)
-        and not {*one.seeds} & {*first.seeds}
-    ]
-    if not names:
-        return []
-    have = "has" if len(names) == 1 else "have"
-    return [
-        f"{_listed(names)} {have} the settings of {first.name} with other seeds: to join them, "
-        "train by jaxdqn sweep with one --out"
-    ]
-
-
-def _said(contender: Contender, word: str) -> str:
-    return "" if contender.config is None else repr(getattr(contender.config, word))
-
-
-def _steps(contender: Contender) -> int:
+def env_steps(contender: Contender) -> int:
+    """Return how many steps each of a contender's agents made in its environments."""
     return int(contender.metrics.env_steps[0, -1])
-
-
-def _listed(names: list[str]) -> str:
-    """Return some names of many."""
-    few, more = names[:3], len(names) - 3
-    return ", ".join(few) + (f" and {more} others" if more > 0 else "")
 
 
 def common_seconds(contenders: Sequence[Contender]) -> float | None:
@@ -307,7 +259,7 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
     values = [scores(contender, measure, score) for contender in contenders]
     figures = partial(_figures, contenders, measure)
     for place, contender in enumerate(contenders):
-        steps, along = _steps(contender) * len(contender.seeds), contender.along
+        steps, along = env_steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
             "seeds": len(contender.seeds),
             "seed_numbers": list(contender.seeds),
