@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, typed
 
 SUMMARY = "summary.json"
 _KEY = "crc32"
@@ -30,6 +30,6 @@ def read(path: Path) -> bytes:
     if sums and sums.get(path.name, "") not in ("", said({path.name: content})[_KEY][path.name]):
         raise ConfigError(
             f"'{path}' is damaged, or {SUMMARY} is of another training: use another copy, or write "
-            f"both again by jaxdqn resume {path.parent}."
+            f"both again by jaxdqn resume {typed(path.parent)}."
         )
     return content

@@ -257,7 +257,10 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
     content: dict[str, Mapping[str, Any]] = {}
     until = common_seconds(contenders)
     values = [scores(contender, measure, score) for contender in contenders]
-    figures = partial(_figures, contenders, measure)
+    figures = partial(_figures, contenders, measure, values, spread(contenders, values))
+    if until is not None:
+        timed = [scores_by_seconds(contender, measure, until) for contender in contenders]
+        by_seconds = partial(_figures, contenders, measure, timed, spread(contenders, timed))
     for place, contender in enumerate(contenders):
         steps, along = env_steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
@@ -265,11 +268,11 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
             "seed_numbers": list(contender.seeds),
             "seconds": contender.seconds,
             "env_steps_per_second": math.nan if along is None else steps / float(along[-1]),
-            **figures(place, values),
+            **figures(place),
         }
         if until is not None:
             assert contender.along is not None
-            found = figures(place, [scores_by_seconds(one, measure, until) for one in contenders])
+            found = by_seconds(place)
             # Seeds were timed once, all together: how sure their seconds are isn't known.
             found.pop("established", None)
             entry["by_seconds"] = {
@@ -280,7 +283,11 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
 
 
 def _figures(
-    contenders: Sequence[Contender], measure: str, place: int, values: Sequence[np.ndarray]
+    contenders: Sequence[Contender],
+    measure: str,
+    values: Sequence[np.ndarray],
+    spread: student.Spread,
+    place: int,
 ) -> dict[str, Any]:
     """Return what one's scores come to, of those of all, and beside those of the first."""
     others, own = len(contenders) - 1, values[place]
@@ -292,8 +299,7 @@ def _figures(
     }  # fmt: skip
     if not place:
         return found
-    all_of_them = spread(contenders, values)
-    verdict = judge(contenders[0], contenders[place], measure, own, values[0], all_of_them, others)
+    verdict = judge(contenders[0], contenders[place], measure, own, values[0], spread, others)
     return found | {
         "improvement": [float(x) for x in verdict.improvement],
         "difference": [float(x) for x in verdict.difference],

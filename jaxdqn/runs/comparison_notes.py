@@ -33,7 +33,7 @@ def repeated(contenders: Sequence[Contender]) -> list[str]:
         one.name
         for one in others
         if one.config is not None
-        and repr(one.config) == repr(first.config)
+        and one.config == first.config
         and not {*one.seeds} & {*first.seeds}
     ]
     if not names:

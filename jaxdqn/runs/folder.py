@@ -14,7 +14,7 @@ from flax import serialization
 
 from jaxdqn import checksums, environment, statistics
 from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, reason_of, typed
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.networks.pretrained import WEIGHTS
 from jaxdqn.runs import checkpoint, files, place
@@ -268,7 +268,7 @@ def _incomplete(path: Path, missing: str) -> ConfigError:
     if (path / GRID).exists():
         remedy = f"read a sweep's networks with jaxdqn.runs.trained.trained({str(path)!r})"
     elif (path / checkpoint.FILE).exists():
-        remedy = f"finish it with jaxdqn resume {path}"
+        remedy = f"finish it with jaxdqn resume {typed(path)}"
     else:
         remedy = "choose the folder of a training that has ended"
     return ConfigError(f"run folder ('{path}') has no {missing}: {remedy}.")
