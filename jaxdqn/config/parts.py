@@ -18,6 +18,7 @@ from jaxdqn.losses.distributions import (
 from jaxdqn.losses.heads import ExpectedSettings
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.memory import GRUSettings, NoMemorySettings
+from jaxdqn.networks.planning import PlanningSettings
 from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
@@ -48,6 +49,7 @@ PARTS: dict[str, dict[str, type]] = {
     "network": {
         "mlp": DenseSettings,
         "residual": ResidualSettings,
+        "planning": PlanningSettings,
         "transformer": TransformerSettings,
     },
     "memory": {"none": NoMemorySettings, "gru": GRUSettings},

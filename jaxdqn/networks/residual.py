@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.errors import ConfigError
 from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
-from jaxdqn.networks.network import Seen, SideBySide
+from jaxdqn.networks.network import Seen, SideBySide, check_is_grid
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
 
@@ -118,12 +117,7 @@ class ResidualSettings(DenseSettings):
 
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that are no grid."""
-        if len(seen.shape) != 3:
-            remedy = "env_kwargs.observation = 'planes'" if seen.is_maze else "network = 'mlp'"
-            raise ConfigError(
-                f"network ('residual') needs observations of shape (H, W, C), but {seen.env} gives "
-                f"{seen.shape}: set {remedy}."
-            )
+        check_is_grid("residual", seen)
 
     def side_by_side(self, width: int) -> SideBySide:
         """Most agents to train at the same time, with ``width`` numbers for each action."""

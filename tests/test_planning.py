@@ -1,0 +1,137 @@
+"""The network that plans: its plan is value iteration, its gradient that of where this ends."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import small
+
+import jaxdqn
+from jaxdqn import ConfigError
+from jaxdqn.maze import exact
+from jaxdqn.networks import planning
+
+KEY = jax.random.key(0)
+WALLS, AGENT, GOAL = range(3)
+DISCOUNT = 0.9
+MAZE = ["S..#...", "##.#.#.", "...#.#.", ".###.#.", ".....#.", ".#...#.", "...#.#G"]
+
+
+def planner(**changes):
+    """Return the network of four actions, linear behind its plans."""
+    settings = planning.PlanningSettings(**{"plans": 1, "rounds": 100, **changes})
+    network = settings.make(4, 1, None)
+    return lambda params, obs: network.apply(params, (), obs, False, None)[0][:, 0], network.init
+
+
+def planes(walls, agent):
+    """Return the observation ``[H, W, 3]`` of a maze whose goal is its last cell."""
+    flat = np.zeros((walls.size, 3), bool)
+    flat[:, WALLS], flat[agent, AGENT], flat[-1, GOAL] = walls.reshape(-1), True, True
+    return jnp.asarray(flat.reshape(*walls.shape, 3))
+
+
+def logit(share):
+    return float(np.log(share / (1 - share))) / planning.GAIN
+
+
+def knowing():
+    """Return weights of one plan that says what this maze is: walls stop, the goal is worth 10."""
+    passed, entered = DISCOUNT, 0.5
+    passage = {
+        "kernel": jnp.array([[logit(1e-30) - logit(passed)], [logit(entered) - logit(passed)]]),
+        "bias": jnp.array([logit(passed)]),
+    }
+    # The goal's own value counts the way back to it: what comes after an episode isn't planned.
+    worth = 10.0 / entered * (1 - passed * entered) / planning.GAIN
+    reward = {"kernel": jnp.array([[0.0], [worth]]), "bias": jnp.zeros(1)}
+    # What each of four moves leads to, neither staying nor the cell itself.
+    output = {"kernel": jnp.eye(4, 9), "bias": jnp.zeros(4)}
+    return {"params": {"passage": passage, "reward": reward, "dense": {"output": output}}}
+
+
+def test_a_plan_that_knows_walls_and_goal_has_the_exact_values_and_the_shortest_ways():
+    walls = np.array([[cell == "#" for cell in row] for row in MAZE])
+    apply, init = planner()
+    fresh, known = init(KEY, planes(walls, 0)), knowing()
+    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, known)
+    cells = np.flatnonzero(~walls.reshape(-1))[:-1]
+    expected = np.asarray(exact.optimal_q("\n".join(MAZE), DISCOUNT))[cells]
+    found = np.stack([apply(known, planes(walls, cell)) for cell in cells])
+    np.testing.assert_allclose(found.max(axis=1), expected.max(axis=1), rtol=1e-4)
+    chosen = np.take_along_axis(expected, found.argmax(axis=1)[:, None], axis=1)[:, 0]
+    np.testing.assert_array_equal(chosen, expected.max(axis=1))
+
+
+@pytest.mark.parametrize("rounds", [1, 5, 11])
+def test_it_sees_as_many_cells_far_as_it_has_rounds(rounds):
+    """And one more, which is that of the move."""
+    corridor = np.zeros((1, 16), bool)
+    apply, init = planner(rounds=rounds, plans=3)
+    params = init(KEY, planes(corridor, 0))
+
+    def hidden(agent):
+        seen = planes(corridor, agent)
+        gone = seen.at[0, -1, GOAL].set(False)
+        return bool(jnp.allclose(apply(params, seen), apply(params, gone), rtol=0, atol=1e-9))
+
+    assert not hidden(15 - rounds)
+    assert hidden(15 - rounds - 2)
+
+
+def test_the_plan_does_not_depend_on_where_the_agent_is():
+    """Marked in two cells, it reads the sum of what it would read in each."""
+    walls = np.zeros((5, 5), bool)
+    apply, init = planner(plans=4)
+    params = init(KEY, planes(walls, 0))
+    shown = planes(walls, 7)
+    twice = shown.at[2, 2, AGENT].set(True)
+    each = apply(params, shown), apply(params, planes(walls, 12))
+    bias = params["params"]["dense"]["output"]["bias"]
+    np.testing.assert_allclose(apply(params, twice), sum(each) - bias, rtol=1e-5)
+
+
+def test_the_gradient_is_that_of_many_rounds():
+    row, cells = 6, 30
+    keys = jax.random.split(KEY, 3)
+    inside = jnp.arange(cells) % row < row - 1
+    passage = jnp.where(inside, 0.8 * jax.random.uniform(keys[0], (2, cells)), 0.0)
+    reward, weights = jax.random.normal(keys[1], (2, 2, cells))
+
+    def through(passage, reward):
+        found = reward
+        for _ in range(60):
+            beside = planning.neighbours(passage * found, row)
+            found = reward + functools.reduce(jnp.maximum, beside)
+        return jnp.sum(weights * found)
+
+    def implicit(passage, reward):
+        return jnp.sum(weights * planning.values(passage, reward, row, 60))
+
+    (value, expected), (same, found) = (
+        jax.value_and_grad(f, (0, 1))(passage, reward) for f in (through, implicit)
+    )
+    assert value == pytest.approx(float(same), rel=1e-6)
+    # Passages of what is no cell are none.
+    expected, found = ((jnp.where(inside, p, 0.0), r) for p, r in (expected, found))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"agent_plane": 3}, ["agent_plane (3)", "the 3 planes", "0 to 2"]),
+        ({"env_kwargs": {}}, ["network ('planning')", "(H, W, C)", "observation = 'planes'"]),
+        ({"rounds": 0}, ["rounds (0)", "1 or more"]),
+        ({"plans": 0}, ["plans (0)", "1 or more"]),
+    ],
+)
+def test_what_it_cannot_plan_on_is_refused(changes, said):
+    maze = {"height": 4, "width": 4, "generator": "empty", "observation": "planes"}
+    config = small(**{"network": "planning", "widths": (), "env_kwargs": maze, **changes})
+    with pytest.raises(ConfigError) as refused:
+        jaxdqn.train(config, KEY)
+    assert all(part in str(refused.value) for part in said), refused.value
