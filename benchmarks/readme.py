@@ -27,7 +27,8 @@ import harness
 import tables
 
 RUNS = {
-    "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "cartpole": 8, "four_rooms": 8,
+    "maze": 16, "seed_maze": 16, "residual_maze": 4, "corridors": 3, "planning": 4,
+    "corridors_13": 4, "cartpole": 8, "four_rooms": 8,
 }  # fmt: skip
 FAMILY = {"c51": 8, "qr_dqn": 8, "iqn": 8, "munchausen": 8, "rainbow": 8}
 ZOO = {
@@ -75,7 +76,7 @@ GPU = {
 GROUPS: dict[str, dict[str, Any]] = {
     "readme": RUNS, "family": FAMILY, "zoo": ZOO, "bars": BARS, "memory": MEMORY, "gpu": GPU,
 }  # fmt: skip
-PICTURES = {"maze": ("policy", "curves"), "corridors": ("levels", "curves")}
+PICTURES = {"maze": ("policy", "curves"), "corridors_13": ("levels", "curves")}
 OTHERS = [
     "readme.py --family",
     "readme.py --zoo",
@@ -87,6 +88,7 @@ OTHERS = [
     "minatar.py",
     "readme.py --search",
     "sweeps.py",
+    "sizes.py",
     "autoreset.py",
     "overestimation.py",
     "compare_designs.py --networks small large",

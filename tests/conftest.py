@@ -137,7 +137,10 @@ def small(**changes) -> Config:
     return Config(**{**settings, **changes})
 
 
-SMALLER = {"residual": {"channels": 4, "blocks": 1}, "transformer": {"layers": 1, "width": 8}}
+SMALLER = {
+    "residual": {"channels": 4, "blocks": 1}, "planning": {"plans": 2, "rounds": 4},
+    "transformer": {"layers": 1, "width": 8},
+}  # fmt: skip
 
 
 def tiny(config: Config) -> Config:

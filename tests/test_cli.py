@@ -282,7 +282,7 @@ def test_help_shows_the_chosen_parts_and_what_each_setting_costs(
     assert "--channels" not in flat
     assert "--blocks" not in flat
     assert "sweepable" in said_of("learning_rate FLOAT", deep)
-    for flag in ("num_envs INT", "channels INT", "network {mlp,residual,transformer}"):
+    for flag in ("num_envs INT", "channels INT", "network {mlp,residual,planning,transformer}"):
         assert "compiled" in said_of(flag, deep)
     kwargs = ["--env_kwargs.observation", "planes", "--no_double", "--widths", "8", "8"]
     config = train.parse([str(path), *line, "--channels", "4", *kwargs]).settings
@@ -345,7 +345,7 @@ def test_help_lists_every_setting_with_its_default(finished):
     assert code == 0
     for word in ("--seeds INT", "--out", "--learning_rate FLOAT", "--env_kwargs.density",
                  "--env_params.slip", "0.0001)",
-                 "{mlp,residual,transformer}"):  # fmt: skip
+                 "{mlp,residual,planning,transformer}"):  # fmt: skip
         assert word in out
     for word in small().words:
         assert f"--{word}" in out

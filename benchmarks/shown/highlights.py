@@ -18,14 +18,14 @@ def highlights() -> str:
         _of_designs(),
         _of_sweeps(),
         _of_values(),
-        _of_unseen(),
         of_reading(),
     )
     return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {places}."
 
 
-HIGHLIGHTED = ("peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps",
-               "overestimation", "corridors_13", "language")  # fmt: skip
+HIGHLIGHTED = (
+    "peers", "compare_designs_cpu", "compare_designs_gpu", "sweeps", "overestimation", "language",
+)  # fmt: skip
 
 
 def _of_peers() -> str:
@@ -90,13 +90,4 @@ def _of_values() -> str:
     return (
         f"Over training, DQN's values exceed Double DQN's by {found} ({result['seeds']} paired "
         "seeds; [figure](benchmarks/README.md#overestimation))."
-    )
-
-
-def _of_unseen() -> str:
-    result = result_of("corridors_13")
-    return (
-        f"On a GPU, {result['curve']['held_out_success'][-1]:.1%} of 512 unseen 13×13 mazes are "
-        f"solved after {result['train_seconds'] / 60:.1f} minutes "
-        "([curve](configs/README.md#corridors_13))."
     )

@@ -108,23 +108,23 @@ class Planning(nn.Module):
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
         # Behind each row a zero, which is no cell.
-        obs = jnp.pad(obs.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))
-        row = obs.shape[1]
-        is_cell = jnp.arange(obs.shape[0] * row) % row < row - 1
-        planes = obs.reshape(-1, obs.shape[-1])
-        here, seen = planes[:, self.agent_plane], jnp.delete(planes, self.agent_plane, axis=-1)
+        planes = jnp.pad(jnp.moveaxis(obs.astype(jnp.float32), -1, 0), ((0, 0), (0, 0), (0, 1)))
+        _, height, row = planes.shape
+        is_cell = jnp.arange(height * row) % row < row - 1
+        planes = planes.reshape(len(planes), -1)
+        here, seen = planes[self.agent_plane], jnp.delete(planes, self.agent_plane, axis=0)
         normal, constant = nn.initializers.normal, nn.initializers.constant
-        passage = nn.Dense(
-            self.plans, kernel_init=normal(SPREAD), bias_init=constant(OPEN), name="passage"
-        )
-        reward = nn.Dense(self.plans, kernel_init=normal(0.1), name="reward")
-        passages = jnp.where(is_cell, nn.sigmoid(GAIN * passage(seen)).T, 0.0)
-        found = values(passages, GAIN * reward(seen).T, row, self.rounds)
+        maps = functools.partial(nn.Einsum, (self.plans, len(seen)), "cn,mc->mn")
+        passage = maps(kernel_init=normal(SPREAD), bias_init=constant(OPEN), name="passage")
+        reward = maps(kernel_init=normal(0.1), name="reward")
+        passages = jnp.where(is_cell, nn.sigmoid(GAIN * passage(seen)), 0.0)
+        found = values(passages, GAIN * reward(seen), row, self.rounds)
         # Who can't pass stays. A linear layer ranks these alike near a goal and far from it, where
         # values hardly differ.
-        moved = neighbours(passages * found, row)
-        stayed = [found - found * passed for passed in neighbours(passages, row)]
-        return self.dense(jnp.stack([*moved, *stayed, found]) @ here, key)
+        beside = jnp.stack(neighbours(here, row), axis=1)
+        own = (found @ here)[:, None]
+        moved, stayed = (passages * found) @ beside, own * (1.0 - passages @ beside)
+        return self.dense(jnp.concatenate([moved, stayed, own], axis=1), key)
 
 
 class PlanningSettings(DenseSettings):
