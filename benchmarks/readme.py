@@ -88,7 +88,6 @@ OTHERS = [
     "minatar.py",
     "readme.py --search",
     "sweeps.py",
-    "sizes.py",
     "autoreset.py",
     "overestimation.py",
     "compare_designs.py --networks small large",

@@ -16,7 +16,6 @@ TABLES = {
     "zoo": agents.zoo,
     "bars": agents.bars,
     "memory": agents.memory,
-    "sizes": agents.sizes,
     "residual_13": agents.residual_13,
     "gpu": agents.gpu,
     "compare": agents.compare,

@@ -302,7 +302,7 @@ def test_tables_are_headings_and_overrides_replace(tmp_path):
         ("learning_rate = [[1.0], [1.0, 2.0]]", ["ragged", "same length"]),
         ("discount = 2.0", ["discount (2.0)", "from 0 to 1"]),
         ("blocks = 3", ["blocks (3) belongs to network 'residual'", "is 'mlp' in config file"]),
-        ("network = 3", ["network = 3 is not known: use one of mlp, residual"]),
+        ("network = 3", ["network = 3 is not known: use one of mlp, planning"]),
     ],
 )
 def test_a_wrong_file_ends_in_one_sentence(text, fragments, tmp_path):
@@ -440,7 +440,7 @@ def test_what_is_no_typed_key_is_refused(entry, key, fragments):
         ({"lerning_rate": 1.0}, ["setting 'lerning_rate'", "did you mean 'learning_rate'?"]),
         ({"zzz": 1.0}, ["setting 'zzz'", "use one of action_words, activation, "]),
         ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
-        ({"network": None}, ["network = None", "use one of mlp, residual"]),
+        ({"network": None}, ["network = None", "use one of mlp, planning"]),
         ({"head": jnp.arange(2)}, ["head = Array(", "use one of categorical, expected"]),
         ({"method": "dqm"}, ["method = 'dqm'", "did you mean 'dqn'?"]),
         ({"channels": 4}, ["channels (4) belongs to network 'residual', and network is 'mlp': set "

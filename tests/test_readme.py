@@ -211,7 +211,6 @@ def _readme(path: Path) -> str:
         # Those that gpu.sh calls are run by test_benchmarks.py, methods.py by test_compare.py.
         "benchmarks/replay.py --quick --capacities 1024",
         "benchmarks/autoreset.py --quick",
-        "benchmarks/sizes.py --quick",
         "benchmarks/sweeps.py --quick",
         "benchmarks/compile.py --quick --configs maze --seeds 1",
         # Without the libraries that would have to be fetched.

@@ -248,27 +248,6 @@ def rainbow() -> str:
     return lead + markdown(columns, lines, 1) + measured(result) + took
 
 
-def sizes() -> str:
-    """Return how weights that were trained in small mazes do in larger ones."""
-    result = result_of("sizes")
-
-    def said(row: dict[str, Any], measure: str) -> str:
-        found = row[measure]
-        mean = sum(found) / len(found)
-        return f"{mean:.1%} [{min(found):.1%}, {max(found):.1%}]"
-
-    lines = [
-        [f"{row['size']}×{row['size']}", str(row["rounds"]), said(row, "success")]
-        for row in result["rows"]
-    ]
-    lead = (
-        f"Weights of `planning.toml`, trained in mazes of 7×7 for {result['train_seconds']:.0f} s, "
-        f"in {result['episodes']} unseen mazes of each size; means over {result['seeds']} seeds, "
-        "with the least and the most of them:\n\n"
-    )
-    return lead + markdown(["mazes", "rounds", "solved"], lines, 1) + measured(result)
-
-
 def residual_13() -> str:
     """Return what a residual network came to in the larger mazes, which takes a GPU."""
     result = result_of("residual_13")

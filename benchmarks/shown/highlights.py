@@ -74,8 +74,7 @@ def _of_designs() -> str:
 def _of_sweeps() -> str:
     ratio = [case["ratio"] for case in result_of("sweeps")["results"].values()]
     return (
-        f"On two cores 16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap`, 8 "
-        f"residual networks {ratio[-1]:.2f} of that with `nn.Conv` "
+        f"On two cores 16 seeds by `sweep` take {ratio[0]:.2f} of the time of `jax.vmap` "
         "([table](benchmarks/README.md#sweeps))."
     )
 

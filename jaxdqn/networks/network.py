@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.errors import ConfigError
 from jaxdqn.types import Array, Params, PRNGKey
 
 Memory = Any
@@ -78,16 +77,6 @@ class Seen(NamedTuple):
     num_actions: int
     is_maze: bool
     dtype: Any = jnp.float32
-
-
-def check_is_grid(network: str, seen: Seen) -> None:
-    """Refuse, with a ``ConfigError``, observations that are no grid of planes."""
-    if len(seen.shape) != 3:
-        remedy = "env_kwargs.observation = 'planes'" if seen.is_maze else "network = 'mlp'"
-        raise ConfigError(
-            f"network ({network!r}) needs observations of shape (H, W, C), but {seen.env} gives "
-            f"{seen.shape}: set {remedy}."
-        )
 
 
 def feedforward(

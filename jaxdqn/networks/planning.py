@@ -10,7 +10,8 @@ from flax import linen as nn
 
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.networks.dense import DenseSettings
-from jaxdqn.networks.network import Seen, SideBySide, check_is_grid
+from jaxdqn.networks.grids import check_is_grid
+from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
 
@@ -39,10 +40,11 @@ def neighbours(x: Array, row: int) -> Sequence[Array]:
 def values(passage: Array, reward: Array, row: int, rounds: int) -> Array:
     """Return the values ``[..., N]`` of cells from which one goes on to the best neighbour.
 
-    They are ``reward`` plus the most of the neighbours' ``passage`` times value, found by value
-    iteration. The gradient is that of where it ends (implicit differentiation, as in Bai et al.,
-    2019, arXiv:1909.01377), by as many rounds the other way: nothing is kept of each, and on a CPU
-    both take 3 times as long as the values alone, where through every round they took 90 times.
+    They are ``reward`` plus the most of the neighbours' ``passage`` times value, by so many rounds
+    of value iteration. The gradient is that of where rounds without end would lead (implicit
+    differentiation, as in Bai et al., 2019, arXiv:1909.01377), as near as as many rounds the other
+    way come: nothing is kept of each, and on a CPU both take 3 times as long as the values alone,
+    where through every round they took 90 times.
 
     Args:
         passage: share of a cell's value that remains for whom enters it, ``[..., N]``.
@@ -135,7 +137,8 @@ class PlanningSettings(DenseSettings):
     plans: int = static(8, low=1)
     """Maps side by side: of one alone, what is a wall is found by luck."""
     rounds: int = static(50, low=1)
-    """Rounds of value iteration: as many cells of the way to a reward are seen."""
+    """Rounds of value iteration: as many cells of the way to a reward are seen. Weights are learned
+    for a number of rounds, and are worse by another."""
     agent_plane: int = static(1, low=0)
     """Plane of the observation that says where the agent is; the others say what the cells are."""
 

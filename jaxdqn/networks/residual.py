@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
-from jaxdqn.networks.network import Seen, SideBySide, check_is_grid
+from jaxdqn.networks.grids import check_is_grid
+from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
 
