@@ -95,7 +95,10 @@ def test_the_plan_does_not_depend_on_where_the_agent_is():
     np.testing.assert_allclose(apply(params, twice), sum(each) - output["bias"], rtol=1e-5)
 
 
-def test_the_gradient_is_that_of_many_rounds():
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_the_gradient_is_that_of_many_rounds(backend, monkeypatch):
+    """Also where several rounds are one piece of program, and some are left over."""
+    monkeypatch.setattr(planning.jax, "default_backend", lambda: backend)
     row, cells = 6, 30
     keys = jax.random.split(KEY, 3)
     inside = jnp.arange(cells) % row < row - 1
@@ -104,13 +107,13 @@ def test_the_gradient_is_that_of_many_rounds():
 
     def through(passage, reward):
         found = reward
-        for _ in range(60):
+        for _ in range(64):
             beside = planning.neighbours(passage * found, row)
             found = reward + functools.reduce(jnp.maximum, beside)
         return jnp.sum(weights * found)
 
     def implicit(passage, reward):
-        return jnp.sum(weights * planning.values(passage, reward, row, 60))
+        return jnp.sum(weights * planning.values(passage, reward, row, 64))
 
     (value, expected), (same, found) = (
         jax.value_and_grad(f, (0, 1))(passage, reward) for f in (through, implicit)
