@@ -12,6 +12,7 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.maze import exact
 from jaxdqn.networks import planning
+from jaxdqn.networks.network import Seen
 
 KEY = jax.random.key(0)
 WALLS, AGENT, GOAL = range(3)
@@ -140,6 +141,12 @@ def test_what_it_cannot_plan_on_is_refused(changes, said):
     with pytest.raises(ConfigError) as refused:
         jaxdqn.train(config, KEY)
     assert all(part in str(refused.value) for part in said), refused.value
+
+
+def test_a_grid_that_is_the_agent_alone_is_refused():
+    alone = Seen("Grid", {}, (4, 4, 1), None, 4, is_maze=False)
+    with pytest.raises(ConfigError, match=r"nothing to plan on in Grid's .*: set network = "):
+        planning.PlanningSettings(agent_plane=0).check_reads(alone)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """A Q-network that plans on a grid: value iteration whose rewards and passages are learned."""
 
 import functools
-import math
 from collections.abc import Sequence
 
 import jax
@@ -9,8 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.errors import ConfigError, counted
-from jaxdqn.networks.dense import DenseSettings
-from jaxdqn.networks.grids import check_is_grid
+from jaxdqn.networks.grids import GridSettings, check_is_grid
 from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
@@ -136,7 +134,7 @@ class Planning(nn.Module):
         return self.dense(jnp.concatenate([moved, stayed, own], axis=1), key)
 
 
-class PlanningSettings(DenseSettings):
+class PlanningSettings(GridSettings):
     """Value iteration on learned maps, for grids (H, W, C) of which one plane is the agent."""
 
     widths: tuple[int, ...] = static((), low=1)
@@ -148,11 +146,6 @@ class PlanningSettings(DenseSettings):
     for a number of rounds, and are worse by another."""
     agent_plane: int = static(1, low=0)
     """Plane of the observation that says where the agent is; the others say what the cells are."""
-
-    @property
-    def products(self) -> float:
-        """Multiplications for one observation: a grid's are many, whatever its size."""
-        return math.inf
 
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, what is no grid with an agent's plane and others."""
@@ -166,7 +159,7 @@ class PlanningSettings(DenseSettings):
         if planes == 1:
             raise ConfigError(
                 f"network ('planning') has nothing to plan on in {seen.env}'s observations, whose "
-                f"one plane is the agent's: set network = 'residual'."
+                "one plane is the agent's: set network = 'residual'."
             )
 
     def side_by_side(self, width: int) -> SideBySide:
