@@ -10,6 +10,7 @@ from jaxdqn.maze import grid
 
 LATTICE = 2
 """Corridors join cells of even row and column, which lie this far apart."""
+_UNSEEN, _SEEN, _OUTSIDE = range(3)
 
 
 def empty(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
@@ -105,24 +106,26 @@ def _random_walk(rng: np.random.Generator, walls: np.ndarray) -> None:
     That draws every spanning tree with equal probability (Aldous, 1990; Broder, 1989). All mazes
     walk at once.
     """
-    seen = np.zeros_like(walls[:, ::LATTICE, ::LATTICE])
-    _, rows, columns = seen.shape
-    level = np.arange(len(walls))
-    row, column = rng.integers(rows, size=len(walls)), rng.integers(columns, size=len(walls))
-    seen[level, row, column] = True
-    while len(level):
-        step = rng.integers(grid.NUM_ACTIONS, size=len(level))
-        to_row = row + grid.ROW_STEP[step]
-        to_column = column + grid.COLUMN_STEP[step]
-        inside = (to_row >= 0) & (to_row < rows) & (to_column >= 0) & (to_column < columns)
+    count, rows, columns = walls[:, ::LATTICE, ::LATTICE].shape
+    cells = np.full((count, rows + 2, columns + 2), _OUTSIDE, np.int8)
+    cells[:, 1:-1, 1:-1] = _UNSEEN
+    steps = grid.ROW_STEP * (columns + 2) + grid.COLUMN_STEP
+    row, column = rng.integers(rows, size=count), rng.integers(columns, size=count)
+    here = np.ravel_multi_index((np.arange(count), row + 1, column + 1), cells.shape)
+    known, unseen = cells.reshape(-1), np.full(count, rows * columns - 1)
+    known[here] = _SEEN
+    here, unseen = here[unseen > 0], unseen[unseen > 0]
+    while len(here):
+        there = here + steps[rng.integers(grid.NUM_ACTIONS, size=len(here))]
+        new = np.flatnonzero(known[there] == _UNSEEN)
         # A step off the grid is drawn again: the walk chooses uniformly among neighbours.
-        to_row, to_column = np.where(inside, to_row, row), np.where(inside, to_column, column)
-        new = ~seen[level, to_row, to_column]
-        walls[level[new], (row + to_row)[new], (column + to_column)[new]] = False
-        seen[level, to_row, to_column] = True
-        row, column = to_row, to_column
-        going = ~seen[level].all(axis=(1, 2))
-        level, row, column = level[going], row[going], column[going]
+        there = np.where(known[there] == _OUTSIDE, here, there)
+        known[there[new]] = _SEEN
+        level, from_row, from_column = np.unravel_index(here[new], cells.shape)
+        _, to_row, to_column = np.unravel_index(there[new], cells.shape)
+        walls[level, from_row + to_row - 2, from_column + to_column - 2] = False
+        unseen[new] -= 1
+        here, unseen = there[unseen > 0], unseen[unseen > 0]
 
 
 def _depth_first(rng: np.random.Generator, walls: np.ndarray) -> None:

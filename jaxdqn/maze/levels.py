@@ -288,21 +288,26 @@ def moves_to(walls: np.ndarray, goal: int) -> np.ndarray:
     """Return the fewest moves from every cell to ``goal``, int32 ``[L, H * W]``, of walls
     ``[L, H, W]``; ``H * W`` where there is no way.
     """
-    count, cells = len(walls), walls[0].size
-    distances = np.full((count, cells), cells, np.int32)
-    reached = np.zeros_like(walls)
-    reached.reshape(count, -1)[:, goal] = ~walls.reshape(count, -1)[:, goal]
-    new, moves = reached, 0
-    while new.any():
-        distances[new.reshape(count, -1)] = moves
-        wider = reached.copy()
-        wider[:, 1:] |= reached[:, :-1]
-        wider[:, :-1] |= reached[:, 1:]
-        wider[:, :, 1:] |= reached[:, :, :-1]
-        wider[:, :, :-1] |= reached[:, :, 1:]
-        wider &= ~walls
-        new, reached, moves = wider & ~reached, wider, moves + 1
-    return distances
+    count, height, width = walls.shape
+    # Around each level runs a wall, so that a step off the grid ends in one as any other does.
+    closed = np.pad(walls, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    distances = np.full(closed.shape, height * width, np.int32)
+    here = np.ravel_multi_index(
+        (np.arange(count), goal // width + 1, goal % width + 1), closed.shape
+    )
+    closed, far = closed.reshape(-1), distances.reshape(-1)
+    here, moves = here[~closed[here]], 0
+    closed[here] = True
+    while here.size:
+        far[here] = moves
+        beside = []
+        for step in (-width - 2, width + 2, -1, 1):
+            new = here + step
+            new = new[~closed[new]]
+            closed[new] = True
+            beside.append(new)
+        here, moves = np.concatenate(beside), moves + 1
+    return distances[:, 1:-1, 1:-1].reshape(count, -1)
 
 
 def _levels(walls: np.ndarray, reached: np.ndarray, start: int, goal: int) -> Levels:
