@@ -17,6 +17,7 @@ from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import (
     folder,
     loggers,
+    place,
     ranking,
     sweep_console,
     sweep_results,
@@ -78,7 +79,8 @@ def sweep(
             folder that holds a sweep without any of these settings or can't be written to.
         KeyboardInterrupt: Ctrl-C; what was trained is in ``out``.
     """
-    found, path = grid(config, seeds, swept, zipped), None if out is None else Path(out)
+    path = None if out is None else place.as_path(out, "out")
+    found = grid(config, seeds, swept, zipped)
     if say is None or not processes.is_first():
         say = _nothing
     shows = say is not _nothing

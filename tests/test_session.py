@@ -29,6 +29,7 @@ from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.session import Options
+from jaxdqn.runs.trained import trained
 
 ALWAYS = Options(save_every=0)
 EIGHT = range(8)
@@ -468,6 +469,19 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learne
     for out in (Path("/proc/run"), tmp_path / "absent", tmp_path / "file"):
         with pytest.raises(ConfigError, match=r"can't be written"):
             session.train(out, small(), EIGHT, begin=jaxdqn.restore(half))
+
+
+@pytest.mark.parametrize("write", [
+    jaxdqn.restore, folder.load, trained,
+    partial(folder.create, config=small()), partial(jaxdqn.save, state=None, config=small()),
+    partial(session.train, config=small(), numbers=EIGHT),
+    lambda out: jaxdqn.sweep(small(), seeds=1, out=out, say=None),
+])  # fmt: skip
+def test_what_is_no_path_is_refused(write):
+    with pytest.raises(
+        ConfigError, match=r"(path|out|run) \(5\) must be a path: write 'runs/mine'"
+    ):
+        write(5)
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path, monkeypatch):

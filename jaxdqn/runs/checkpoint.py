@@ -22,7 +22,7 @@ from jaxdqn.errors import ConfigError, shown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel.seeds import check_agents
-from jaxdqn.runs import files
+from jaxdqn.runs import files, place
 from jaxdqn.training import outline
 from jaxdqn.types import ArrayTree
 
@@ -233,7 +233,7 @@ def versions() -> dict[str, str]:
 
 
 def _file(path: str | Path) -> Path:
-    path = Path(path)
+    path = place.as_path(path, "path")
     return path / FILE if path.is_dir() else path
 
 

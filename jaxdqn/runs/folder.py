@@ -77,7 +77,7 @@ def create(path: str | Path, config: Config) -> None:
     Raises:
         ConfigError: something is there already, or the place or the settings can't be written.
     """
-    place.begin(Path(path), to_toml(config))
+    place.begin(place.as_path(path, "path"), to_toml(config))
 
 
 def unchangeable(run: Path, error: OSError) -> ConfigError:
@@ -246,7 +246,7 @@ def load(path: str | Path) -> Run:
     Raises:
         ConfigError: it is missing, incomplete or damaged.
     """
-    path = Path(path)
+    path = place.as_path(path, "path")
     config = load_config(path / "config.toml")
     try:
         summary = json.loads((path / checksums.SUMMARY).read_text(encoding="utf-8"))

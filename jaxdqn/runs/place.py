@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from jaxdqn.errors import ConfigError, reason_of
+from jaxdqn.errors import ConfigError, brief, reason_of
 from jaxdqn.runs import files
 
 if sys.platform == "win32":
@@ -24,6 +24,13 @@ _BEFORE_TRAINING = {SETTINGS, "metrics.csv", _LOCK}
 """What a run folder holds before its first checkpoint, after which rows are written."""
 _FAR = 1 << 30
 """Place of the byte that is locked on Windows, where nobody else may read what is."""
+
+
+def as_path(value: Any, name: str) -> Path:
+    """Return a path as Python's, refusing with a ``ConfigError`` that names it what is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{name} ({brief(value)}) must be a path: write 'runs/mine' or the like.")
+    return Path(value)
 
 
 def by_time(name: str) -> Path:

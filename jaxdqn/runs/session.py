@@ -21,7 +21,7 @@ from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_usual_numbers
-from jaxdqn.runs import checkpoint, console, folder, loggers, signals
+from jaxdqn.runs import checkpoint, console, folder, loggers, place, signals
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 
@@ -131,7 +131,7 @@ def train(
             no longer finite, with that option.
         KeyboardInterrupt: Ctrl-C; what was learned is in ``out``.
     """
-    out = Path(out)
+    out = place.as_path(out, "out")
     _check(out, config, numbers, options, callback, begin)
     folder.clear(out, to_toml(config))
     keeper = Keeper(out, config, numbers, begin, options.save_every, options.on_nonfinite)

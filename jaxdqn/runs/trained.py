@@ -41,7 +41,7 @@ def trained(run: str | Path) -> Trained:
     Raises:
         ConfigError: it is missing, unreadable, not of a run, or a sweep over several settings.
     """
-    run = Path(run)
+    run = place.as_path(run, "run")
     if not shelf.is_sweep(run):
         found, numbers = of_run(run)
         return Trained(found.config, found.state.agent.params, numbers)
