@@ -98,14 +98,14 @@ def save(
             "state (a Config) stands where the agent does: write jaxdqn.save(path, state, config)."
         )
     check_kind(config)
-    text = to_toml(config)
+    file, text = _file(path), to_toml(config)
     axes = _axes_of_agents(config, seeds, state)
     measured = {} if metrics is None else _measured(metrics, axes)
     _check_names(agents, axes)
     _check_seconds(seconds)
     about, arrays = pack({"state": state, "metrics": measured}, text, float(seconds))
     about |= {"seeds": None if seeds is None else [seeds.start, seeds.stop], "agents": agents}
-    return files.write_arrays(_file(path), about, arrays, _KIND)
+    return files.write_arrays(file, about, arrays, _KIND)
 
 
 def _axes_of_agents(config: Config, seeds: range | None, state: State) -> tuple[int, ...]:
