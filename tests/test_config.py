@@ -19,6 +19,7 @@ from jaxdqn import Config, ConfigError, environment, settings, training
 from jaxdqn.commands import train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.config.toml import from_toml
+from jaxdqn.language.config import load as load_language
 from jaxdqn.losses import heads
 from jaxdqn.method import Tally
 from jaxdqn.runs import folder
@@ -265,9 +266,10 @@ def test_whole_numbers_are_written_as_they_are_read():
     assert to_toml(from_toml(written, "text")) == written
 
 
+@pytest.mark.parametrize("load", [jaxdqn.load_config, load_language])
 @pytest.mark.parametrize("path", [5, None, b"maze.toml", ["maze.toml"]])
-def test_what_is_no_path_is_refused(path):
-    refuse(lambda: jaxdqn.load_config(path), "must be that of a TOML file", "load_config('")
+def test_what_is_no_file_of_settings_is_refused(load, path):
+    refuse(lambda: load(path), "must be that of a TOML file", "load_config('")
 
 
 def write(tmp_path, text: str):

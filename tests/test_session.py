@@ -28,6 +28,7 @@ from jaxdqn.parallel import seeds
 from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.runs.export import export_policy
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import trained
 
@@ -472,7 +473,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learne
 
 
 @pytest.mark.parametrize("write", [
-    jaxdqn.restore, folder.load, trained,
+    jaxdqn.restore, folder.load, trained, partial(export_policy, params=None, config=small()),
     partial(folder.create, config=small()), partial(jaxdqn.save, state=None, config=small()),
     partial(session.train, config=small(), numbers=EIGHT),
     lambda out: jaxdqn.sweep(small(), seeds=1, out=out, say=None),

@@ -235,7 +235,7 @@ def load(path: str | Path, **overrides: Any) -> LanguageConfig:
         ConfigError: the file is missing or isn't TOML, a key is unknown, or a value can't be
             honoured.
     """
-    return from_toml(read(Path(path)), f"config file {str(path)!r}", **overrides)
+    return from_toml(read(path), f"config file {str(path)!r}", **overrides)
 
 
 def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:

@@ -11,6 +11,7 @@ from jaxdqn.maze import grid
 LATTICE = 2
 """Corridors join cells of even row and column, which lie this far apart."""
 _UNSEEN, _SEEN, _OUTSIDE = range(3)
+"""What a random walk knows of a cell of the lattice, around which runs a border outside."""
 
 
 def empty(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
@@ -114,12 +115,12 @@ def _random_walk(rng: np.random.Generator, walls: np.ndarray) -> None:
     here = np.ravel_multi_index((np.arange(count), row + 1, column + 1), cells.shape)
     known, unseen = cells.reshape(-1), np.full(count, rows * columns - 1)
     known[here] = _SEEN
-    here, unseen = here[unseen > 0], unseen[unseen > 0]
     while len(here):
         there = here + steps[rng.integers(grid.NUM_ACTIONS, size=len(here))]
-        new = np.flatnonzero(known[there] == _UNSEEN)
+        found = known[there]
+        new = np.flatnonzero(found == _UNSEEN)
         # A step off the grid is drawn again: the walk chooses uniformly among neighbours.
-        there = np.where(known[there] == _OUTSIDE, here, there)
+        there = np.where(found == _OUTSIDE, here, there)
         known[there[new]] = _SEEN
         level, from_row, from_column = np.unravel_index(here[new], cells.shape)
         _, to_row, to_column = np.unravel_index(there[new], cells.shape)

@@ -301,7 +301,7 @@ def moves_to(walls: np.ndarray, goal: int) -> np.ndarray:
     while here.size:
         far[here] = moves
         beside = []
-        for step in (-width - 2, width + 2, -1, 1):
+        for step in grid.ROW_STEP * (width + 2) + grid.COLUMN_STEP:
             new = here + step
             new = new[~closed[new]]
             closed[new] = True

@@ -14,7 +14,7 @@ from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.evaluation import NETWORK
 from jaxdqn.method import Method
-from jaxdqn.runs import files
+from jaxdqn.runs import files, place
 from jaxdqn.training import outline
 from jaxdqn.types import Array, Params
 
@@ -42,6 +42,7 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         ConfigError: the network isn't one of these settings or remembers, the file can't be
             written, or flatbuffers is not installed.
     """
+    file = place.as_path(path, "path")
     environment, _, method = assemble(config)[1:]
     if jax.tree.leaves(method.memory()):
         raise ConfigError(
@@ -65,7 +66,7 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
     exported = jax.export.export(jax.jit(policy), platforms=PLATFORMS)(seen)
     try:
         content = exported.serialize()
-        with files.replacing(Path(path)) as draft:
+        with files.replacing(file) as draft:
             return draft.write_bytes(content)
     except ImportError:
         raise ConfigError(
