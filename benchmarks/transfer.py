@@ -53,7 +53,7 @@ from jaxdqn.plots.style import (  # noqa: E402
     plain,
     short_steps,
 )
-from jaxdqn.runs import reading  # noqa: E402
+from jaxdqn.runs import language_run  # noqa: E402
 from jaxdqn.types import Array, Params  # noqa: E402
 
 COLOURS = {
@@ -115,9 +115,9 @@ def tiny(folder: Path, base: Config) -> dict[str, str]:
     mixed = settings.replace(permuted=True)
     found["permuted"] = (mixed, training.pretrain(mixed, key)[0])
     for name, (config, state) in found.items():
-        begun = reading.begin(folder / name, config, state)
-        reading.save(folder / name, begun)
-        reading.write_weights(folder / name, begun.state.params)
+        begun = language_run.begin(folder / name, config, state)
+        language_run.save(folder / name, begun)
+        language_run.write_weights(folder / name, begun.state.params)
     return {name: str(folder / name) for name in found}
 
 
@@ -217,7 +217,7 @@ def _gain(
 def probe(folders: Mapping[str, str]) -> dict[str, Any]:
     """Return what linear probes find in each trunk, and in one that has read nothing."""
     key = jax.random.key(0)
-    runs = {name: reading.restore(Path(where)) for name, where in folders.items()}
+    runs = {name: language_run.restore(Path(where)) for name, where in folders.items()}
     found = {name: (run.config, run.state.params) for name, run in runs.items()}
     config = runs["pretrained"].config
     found["scratch"] = (config, training.init(config, key).params)
@@ -228,7 +228,7 @@ def costs(folders: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Return the seconds and the operations of each run folder's reading."""
     found = {}
     for name, where in folders.items():
-        run = reading.restore(Path(where))
+        run = language_run.restore(Path(where))
         flops = operations_of_reading(run.config, run.state.params)
         found[name] = {"seconds": run.seconds, "flops": flops}
     return found

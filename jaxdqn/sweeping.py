@@ -25,8 +25,8 @@ from jaxdqn.runs import (
 )
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
-from jaxdqn.runs.shelf import Shelf
 from jaxdqn.runs.sweep_console import SweepProgress
+from jaxdqn.runs.sweep_folder import SweepFolder
 from jaxdqn.runs.sweeps import Outcome
 
 MEASURE = "eval_return"
@@ -150,7 +150,7 @@ def leave_run(out: Path, numbers: range, outcome: Outcome) -> dict[str, Any]:
     summary |= {"halted": {numbers[place]: updates for place, updates in halted.items()}}
     with loggers.table(out / "metrics.csv", numbers, metrics):
         folder.save_metrics(out, metrics, summary)
-    params = Shelf(out, found).params_of(0, numbers.start)
+    params = SweepFolder(out, found).params_of(0, numbers.start)
     plots.draw(out, name, found.config, metrics, params, numbers.start)
     return summary
 

@@ -92,7 +92,7 @@ LONGEST = [
     "environment",
     "checkpoint",
     "readme",
-    "reading",
+    "language_run",
     "language",
     "oracle",
 ]

@@ -30,8 +30,8 @@ from jaxdqn.parallel import host
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Results, chunks
 from jaxdqn.plots import style
-from jaxdqn.runs import export, files, folder, loggers, place, reading, session
-from jaxdqn.runs.shelf import Shelf
+from jaxdqn.runs import export, files, folder, language_run, loggers, place, session
+from jaxdqn.runs.sweep_folder import SweepFolder
 
 HOLDING = """
 import sys, time
@@ -132,12 +132,12 @@ def test_the_size_of_a_file_is_known_though_another_process_takes_it_away(tmp_pa
 
 def test_a_neighbour_that_ends_takes_nobody_the_place_of_checkpoints(tmp_path):
     found = grid(small(), 1, {})
-    shelf, neighbour = Shelf(tmp_path, found), Shelf(tmp_path, found)
-    for one in (shelf, neighbour):
+    sweep, neighbour = SweepFolder(tmp_path, found), SweepFolder(tmp_path, found)
+    for one in (sweep, neighbour):
         one.open({})
     (chunk,) = chunks(Results(found))
     neighbour.close()
-    shelf.save(chunk, next(chunk.train(None))[0], None, 0.0)
+    sweep.save(chunk, next(chunk.train(None))[0], None, 0.0)
     assert len(list((tmp_path / "under_way").iterdir())) == 1
 
 
@@ -152,8 +152,8 @@ def test_a_sweep_begins_again_where_its_beginning_failed(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(files, "write_text", fails)
             with pytest.raises(ConfigError, match=r"out \('.*'\) can't be written \(no space.*"):
-                Shelf(out, found).open({})
-    Shelf(out, found).open({})
+                SweepFolder(out, found).open({})
+    SweepFolder(out, found).open({})
     assert (out / "chunks").is_dir()
 
 
@@ -253,7 +253,7 @@ def test_no_flipped_bit_hides_an_array_of_a_chunk(tmp_path):
 
 def test_every_flipped_bit_of_a_pretrained_trunk_is_noticed(tmp_path):
     weights = {"params": {"trunk": {"places": np.ones((2, 4), np.float32)}}}
-    summary = reading.write_weights(tmp_path, weights)
+    summary = language_run.write_weights(tmp_path, weights)
     folder.save_json(tmp_path / "summary.json", summary)
     (tmp_path / "config.toml").write_text("layers = 1")
     path = tmp_path / "params.msgpack"

@@ -19,8 +19,8 @@ from jaxdqn.commands import plot
 from jaxdqn.maze import render
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
+from jaxdqn.plots import language as pictures
 from jaxdqn.plots import mazes
-from jaxdqn.plots import reading as pictures
 from jaxdqn.plots.style import TITLES
 from jaxdqn.runs import folder
 

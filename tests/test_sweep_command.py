@@ -19,10 +19,18 @@ from test_cli import INTERRUPTED, run_here
 
 import jaxdqn
 from jaxdqn import ConfigError, plots
-from jaxdqn.commands import sweep, swept, train
+from jaxdqn.commands import sweep, sweep_values, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import estimate, memory
-from jaxdqn.runs import console, halving, long_form, provenance, ranking, shelf, sweep_console
+from jaxdqn.runs import (
+    console,
+    halving,
+    long_form,
+    provenance,
+    ranking,
+    sweep_console,
+    sweep_folder,
+)
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
 
@@ -202,8 +210,8 @@ def test_a_drawn_sweep_remembers_from_what_it_was_drawn(folder):
     found = parsed(folder, *words)
     ranges = {"learning_rate": "0.0001:0.01", "double": [True, False]}
     assert found.drawn == {"random": 3, "key": 5, "from": ranges}
-    shelf.Shelf(folder / "drawn_from", found).open({})
-    assert shelf.read_grid(folder / "drawn_from")[0] == found
+    sweep_folder.SweepFolder(folder / "drawn_from", found).open({})
+    assert sweep_folder.read_grid(folder / "drawn_from")[0] == found
     assert not parsed(folder, "--learning_rate", "0.1", "0.2").drawn
 
 
@@ -437,7 +445,7 @@ def ranked(scores):
 
 def test_a_search_of_nothing_is_refused():
     with pytest.raises(ConfigError):
-        swept.draw({}, 4, 0)
+        sweep_values.draw({}, 4, 0)
 
 
 def test_halving_stopped_before_anything_is_finished_says_how_to_go_on(folder, monkeypatch):

@@ -15,7 +15,7 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.parallel import sweeps as plans
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import console, files, shelf, sweeps
+from jaxdqn.runs import console, files, sweep_folder, sweeps
 from jaxdqn.runs.sweep_console import SweepProgress
 
 RATES = [1e-3, 1e-2]
@@ -122,7 +122,7 @@ def test_only_what_is_missing_is_trained_when_values_and_seeds_are_added(tmp_pat
 
 def test_a_chunk_under_way_is_saved_at_the_evaluations_that_are_due(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(shelf.Shelf, "save", lambda *what: saved.append(what))
+    monkeypatch.setattr(sweep_folder.SweepFolder, "save", lambda *what: saved.append(what))
     run_until(tmp_path / "always", None, save_every=0)
     assert len(saved) == 2 * small().evaluations, "after compiling, and at all ends but the last"
     run_until(tmp_path / "rarely", None, save_every=1e9)

@@ -27,8 +27,8 @@ from jaxdqn.runs import (
     long_form,
     place,
     ranking,
-    shelf,
     sweep_console,
+    sweep_folder,
     sweeps,
 )
 from jaxdqn.runs.comparison import Contender, Score
@@ -140,11 +140,11 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
 
 def _read(path: Path) -> list[Contender]:
     """Read a run, or every setting of a sweep."""
-    if not shelf.is_sweep(path):
+    if not sweep_folder.is_sweep(path):
         of_agents(path)
         run = folder.load(path)
         return [Contender(_name(path), run.metrics, run.seeds, math.nan, config=run.config)]
-    results, _, _ = shelf.read_results(path)
+    results, _, _ = sweep_folder.read_results(path)
     return [
         Contender(
             f"{_name(path)} {name}".strip(), metrics, seeds, math.nan, config=results.grid.of(cell)

@@ -16,7 +16,7 @@ from jaxdqn.evaluation import evaluate
 from jaxdqn.maze.levels import TooFewLevelsError
 from jaxdqn.metrics import Evaluation, to_arrays
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, folder, reading, reading_console
+from jaxdqn.runs import console, folder, language_console, language_run
 from jaxdqn.runs.trained import trained
 from jaxdqn.types import Params
 
@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
     check_seed(chosen.key, "key")
-    if reading.is_reading(chosen.run):
-        return _evaluate_reading(chosen)
+    if language_run.is_language(chosen.run):
+        return _evaluate_language_run(chosen)
     found = trained(chosen.run)
     episodes = EPISODES if chosen.episodes is None else chosen.episodes
     config = with_held_out(found.config.replace(eval_episodes=episodes), chosen.levels)
@@ -82,18 +82,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _evaluate_reading(chosen: Arguments) -> int:
+def _evaluate_language_run(chosen: Arguments) -> int:
     of_agents = {} if chosen.levels is None else {"levels": chosen.levels}
-    reading.refuse_of_agents(chosen.run, of_agents)
+    language_run.refuse_of_agents(chosen.run, of_agents)
     if chosen.episodes is not None and not 1 <= chosen.episodes <= MOST_PATHS:
         raise ConfigError(
             f"episodes ({chosen.episodes}) must be from 1 to {MOST_PATHS:,}, the paths that are "
             "written: change it."
         )
-    found = reading.restore(chosen.run)
+    found = language_run.restore(chosen.run)
     key = jax.random.key(chosen.key)
-    summary, _ = reading.write_paths(found.config, found.state.params, key, chosen.episodes)
-    reading_console.report_paths(summary)
+    summary, _ = language_run.write_paths(found.config, found.state.params, key, chosen.episodes)
+    language_console.report_paths(summary)
     paths = summary["greedy"]["paths"]
     folder.save_json(
         chosen.run / "evaluation.json", {"episodes": paths, "key": chosen.key} | summary

@@ -12,7 +12,7 @@ from jaxdqn.errors import ConfigError, typed
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
-from jaxdqn.runs import place, reading
+from jaxdqn.runs import language_run, place
 
 OFFERED = (
     "finetune_updates",
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn finetune", args=arguments, use_underscores=True)
     check_running(chosen.seed, chosen.save_every)
-    before = reading.restore(chosen.run)
+    before = language_run.restore(chosen.run)
     if before.config.stage != "pretrain":
         raise ConfigError(
             f"run '{chosen.run}' was fine-tuned already: name the run folder of a pre-training."
@@ -72,4 +72,4 @@ def main(arguments: list[str]) -> int:
     run = chosen.run.resolve()
     out = chosen.out or run.with_name(f"{run.name}-finetuned")
     with place.new(out, configs.to_toml(config)):
-        return watch(out, reading.begin(out, config, state), chosen.save_every)
+        return watch(out, language_run.begin(out, config, state), chosen.save_every)

@@ -9,8 +9,8 @@ import tyro
 from jaxdqn import plots
 from jaxdqn.commands import sweep
 from jaxdqn.errors import ConfigError, typed
-from jaxdqn.plots import reading as pictures
-from jaxdqn.runs import folder, ranking, reading, shelf
+from jaxdqn.plots import language as pictures
+from jaxdqn.runs import folder, language_run, ranking, sweep_folder
 from jaxdqn.runs.trained import of_agents
 
 
@@ -30,24 +30,24 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    if reading.is_reading(chosen.run):
-        written = _of_reading(chosen)
+    if language_run.is_language(chosen.run):
+        written = _of_language_run(chosen)
     else:
-        written = _of_sweep(chosen) if shelf.is_sweep(chosen.run) else _of_run(chosen)
+        written = _of_sweep(chosen) if sweep_folder.is_sweep(chosen.run) else _of_run(chosen)
     print(f"drawn: {', '.join(written)} in {chosen.run}")
     return 0
 
 
-def _of_reading(chosen: Arguments) -> list[str]:
+def _of_language_run(chosen: Arguments) -> list[str]:
     if chosen.seed is not None:
-        reading.refuse_of_agents(chosen.run, {"seed": chosen.seed})
-    found = reading.restore(chosen.run)
+        language_run.refuse_of_agents(chosen.run, {"seed": chosen.seed})
+    found = language_run.restore(chosen.run)
     if not found.rows:
         raise ConfigError(
             f"run '{chosen.run}' has nothing to draw yet: go on first with jaxdqn resume "
             f"{typed(chosen.run)}."
         )
-    return pictures.draw(chosen.run, found, *reading.judge(found))
+    return pictures.draw(chosen.run, found, *language_run.judge(found))
 
 
 def _of_run(chosen: Arguments) -> list[str]:
@@ -58,7 +58,7 @@ def _of_run(chosen: Arguments) -> list[str]:
 
 
 def _of_sweep(chosen: Arguments) -> list[str]:
-    results, _, notes = shelf.read_results(chosen.run)
+    results, _, notes = sweep_folder.read_results(chosen.run)
     found = results.grid
     if found.run is None:
         if chosen.seed is not None:
@@ -70,7 +70,7 @@ def _of_sweep(chosen: Arguments) -> list[str]:
         ranked = ranking.rank(results, looking.measure, looking.score)
         return plots.draw_sweep(chosen.run, found.settings, ranked, looking.measure, looking.score)
     seed = found.seeds[0] if chosen.seed is None else chosen.seed
-    params = shelf.Shelf(chosen.run, found).params_of(0, seed)
+    params = sweep_folder.SweepFolder(chosen.run, found).params_of(0, seed)
     _, metrics = results.of_cell(0)
     assert metrics is not None
     return plots.draw(chosen.run, chosen.run.resolve().name, found.config, metrics, params, seed)

@@ -14,10 +14,10 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as configs
 from jaxdqn.language import corpus, training
 from jaxdqn.language.config import LanguageConfig
-from jaxdqn.plots import reading as plots
+from jaxdqn.plots import language as plots
 from jaxdqn.random import check_seed
-from jaxdqn.runs import console, place, reading, reading_console, signals
-from jaxdqn.runs.reading import Reading
+from jaxdqn.runs import console, language_console, language_run, place, signals
+from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.runs.session import check_save_every
 
 
@@ -49,29 +49,29 @@ def main(arguments: list[str]) -> int:
     state = training.init(chosen.settings, jax.random.key(chosen.seed))
     out = chosen.out or place.by_time(chosen.config_file.stem)
     with place.new(out, text):
-        return watch(out, reading.begin(out, chosen.settings, state), chosen.save_every)
+        return watch(out, language_run.begin(out, chosen.settings, state), chosen.save_every)
 
 
-def watch(out: Path, begun: Reading, save_every: float) -> int:
+def watch(out: Path, begun: LanguageRun, save_every: float) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status.
 
     It is 130 where a signal stopped the training before its end.
     """
-    reading_console.announce(begun, out)
+    language_console.announce(begun, out)
     with signals.Held(console.say_interrupted) as held:
 
-        def show(so_far: Reading) -> bool:
-            reading_console.report_row(so_far)
+        def show(so_far: LanguageRun) -> bool:
+            language_console.report_row(so_far)
             return held.asked
 
-        ended = reading.carry_on(out, begun, save_every, show)
+        ended = language_run.carry_on(out, begun, save_every, show)
     if ended.rows < ended.config.rows:
         updates = ended.config.updates_per_evaluation
         console.say_how_to_go_on(out, ended.rows * updates, ended.config.rows * updates, "updates")
         return 130
-    summary, greedy = reading.leave_results(out, ended)
+    summary, greedy = language_run.leave_results(out, ended)
     plots.draw(out, ended, summary, greedy)
-    reading_console.report(summary, out)
+    language_console.report(summary, out)
     return 0
 
 

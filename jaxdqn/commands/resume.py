@@ -12,7 +12,7 @@ from jaxdqn.commands.train import watch
 from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as language
-from jaxdqn.runs import console, folder, place, reading, session, shelf
+from jaxdqn.runs import console, folder, language_run, place, session, sweep_folder
 from jaxdqn.runs.session import Options
 from jaxdqn.runs.trained import of_run
 
@@ -41,19 +41,19 @@ def main(arguments: list[str]) -> int:
     check_settings_stay(arguments)
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     chosen.keeping.check()
-    if jax.process_count() > 1 and not shelf.is_sweep(chosen.run):
+    if jax.process_count() > 1 and not sweep_folder.is_sweep(chosen.run):
         raise ConfigError(
             f"run '{chosen.run}' was trained by one process, whose checkpoint isn't in chunks: "
             "resume it without --distributed."
         )
-    if reading.is_reading(chosen.run):
-        return _resume_reading(chosen)
+    if language_run.is_language(chosen.run):
+        return _resume_language_run(chosen)
     if chosen.updates is not None:
         raise ConfigError(
             f"updates ({chosen.updates}) is of language models, and run '{chosen.run}' is of "
             "agents: set total_steps instead."
         )
-    if shelf.is_sweep(chosen.run):
+    if sweep_folder.is_sweep(chosen.run):
         return _resume_sweep(chosen)
     with place.alone(chosen.run):
         begin, numbers = of_run(chosen.run)
@@ -76,13 +76,13 @@ def check_settings_stay(arguments: list[str]) -> None:
             )
 
 
-def _resume_reading(chosen: Arguments) -> int:
+def _resume_language_run(chosen: Arguments) -> int:
     of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
-    reading.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
+    language_run.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
     with place.alone(chosen.run):
-        begun = reading.restore(chosen.run)
+        begun = language_run.restore(chosen.run)
         if chosen.updates is not None:
-            begun = reading.extend(begun, chosen.updates)
+            begun = language_run.extend(begun, chosen.updates)
         folder.clear(chosen.run, language.to_toml(begun.config))
         return pretrain.watch(chosen.run, begun, chosen.keeping.save_every)
 
@@ -94,6 +94,6 @@ def _resume_sweep(chosen: Arguments) -> int:
             "agents keep no replay: leave it out, or sweep anew."
         )
     chosen.keeping.check_chunks()
-    found, notes = shelf.read_grid(chosen.run)
+    found, notes = sweep_folder.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
     return sweep.watch(chosen.run, found, looking)

@@ -9,7 +9,7 @@ import jax
 import tyro
 
 from jaxdqn import sweeping
-from jaxdqn.commands import flags, swept
+from jaxdqn.commands import flags, sweep_values
 from jaxdqn.config import Config, load_config, sweep_table
 from jaxdqn.errors import ConfigError
 from jaxdqn.parallel import processes
@@ -162,12 +162,12 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     named = flags.file_of("sweep", arguments)
     # Parts of one's own that it names are known from here on.
     settings = load_config(named) if named else Config()
-    said, rest = swept.split(arguments)
+    said, rest = sweep_values.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
         raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
     table = sweep_table(named) if named else {}
-    options = {name: table.pop(name) for name in swept.OPTIONS if name in table}
-    swept.check_options(options)
+    options = {name: table.pop(name) for name in sweep_values.OPTIONS if name in table}
+    sweep_values.check_options(options)
     default = Arguments(named or tyro.MISSING, **options)
     chosen = tyro.cli(
         Arguments, prog="jaxdqn sweep", args=rest, default=default, use_underscores=True
@@ -176,16 +176,16 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     numbers = seeds_from(chosen.first_seed, chosen.seeds)
     chosen.looking.check()
     check_seed(chosen.key, "key")
-    config, lists = swept.apart(settings, {**swept.flat(table), **said})
+    config, lists = sweep_values.apart(settings, {**sweep_values.flat(table), **said})
     zipped, drawn = chosen.zipped, {}
     if chosen.random is not None:
-        drawn = {"random": chosen.random, "key": chosen.key, "from": swept.said(lists)}
-        lists, zipped = swept.draw(lists, chosen.random, chosen.key), True
-    elif ranges := [name for name, values in lists.items() if swept.is_range(values)]:
+        drawn = {"random": chosen.random, "key": chosen.key, "from": sweep_values.said(lists)}
+        lists, zipped = sweep_values.draw(lists, chosen.random, chosen.key), True
+    elif ranges := [name for name, values in lists.items() if sweep_values.is_range(values)]:
         raise ConfigError(
             f"{ranges[0]} ({lists[ranges[0]][0]}) is a range: say with --random N how many "
             "settings are to be drawn."
         )
-    found = grid(config, numbers, swept.nested(lists), zipped)._replace(drawn=drawn)
+    found = grid(config, numbers, sweep_values.nested(lists), zipped)._replace(drawn=drawn)
     comparison.check_measure(measured(found.of(0)), chosen.looking.measure, str(chosen.config_file))
     return chosen, found

@@ -16,7 +16,7 @@ from jaxdqn.parallel import processes, sweeps
 from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs.attempts import Attempts
-from jaxdqn.runs.shelf import Begun, Shelf
+from jaxdqn.runs.sweep_folder import Begun, SweepFolder
 
 SAVE_EVERY = 60.0
 
@@ -91,16 +91,16 @@ def run(
             these settings or can't be written to; what was finished is kept.
     """
     results, shares = Results(found, params), processes.Shares()
-    shelf = None if out is None else Shelf(out, found)
+    folder = None if out is None else SweepFolder(out, found)
     seconds, begun, attempts = 0.0, [], Attempts()
-    if shelf:
-        left_out = shares.first(partial(shelf.open, notes or {}))
+    if folder:
+        left_out = shares.first(partial(folder.open, notes or {}))
         if left_out and say is not None:
             say(
                 f"note: {counted(left_out, 'setting')} in '{out}' not asked for now: left out of "
                 "the tables, with chunks that stay"
             )
-        seconds, begun = shelf.read(results), shelf.begun(results)
+        seconds, begun = folder.read(results), folder.begun(results)
         shares.meet("read")
     waiting = [begin.chunk for begin in begun]
     waiting += sweeps.chunks(results, waiting, wanted(results) if wanted else None, shares.agree)
@@ -111,7 +111,7 @@ def run(
         while (index := shares.take()) < len(waiting):
             chunk = waiting[index]
             session = _Session(
-                chunk, begun[index] if index < len(begun) else None, shelf, save_every, attempts
+                chunk, begun[index] if index < len(begun) else None, folder, save_every, attempts
             )
 
             def show(row: Metrics | None, session: _Session = session, index: int = index) -> bool:
@@ -132,11 +132,11 @@ def run(
         shares.meet("trained")
         raise
     shares.meet("trained")
-    if shelf and jax.process_count() > 1:
-        seconds = shelf.read(results)
+    if folder and jax.process_count() > 1:
+        seconds = folder.read(results)
     finished = all(results.done[chunk.group][chunk.rows].all() for chunk in waiting)
-    if shelf and finished and processes.is_first():
-        shelf.close()
+    if folder and finished and processes.is_first():
+        folder.close()
     return Outcome(results, seconds, trained, finished)
 
 
@@ -147,14 +147,14 @@ class _Session:
         self,
         chunk: Chunk,
         begin: Begun | None,
-        shelf: Shelf | None,
+        folder: SweepFolder | None,
         save_every: float,
         attempts: Attempts,
     ) -> None:
         self.seconds = begin.seconds if begin else 0.0
         self._rows = Rows(begin.metrics if begin else None)
         self._state = begin.state if begin else None
-        self._chunk, self._shelf, self._save_every = chunk, shelf, save_every
+        self._chunk, self._folder, self._save_every = chunk, folder, save_every
         self._attempts = attempts
 
     @property
@@ -177,14 +177,14 @@ class _Session:
                 break
             so_far = (self._chunk, state, self._rows.metrics, self.seconds)
             if stop:
-                if self._shelf:
-                    self._shelf.save(*so_far)
+                if self._folder:
+                    self._folder.save(*so_far)
                 return False
-            if self._shelf and time.monotonic() - saved >= self._save_every:
-                self._attempts("the chunk under way", self._shelf.save, *so_far)
+            if self._folder and time.monotonic() - saved >= self._save_every:
+                self._attempts("the chunk under way", self._folder.save, *so_far)
                 saved = time.monotonic()
-        if self._shelf:
-            self._shelf.keep(self._chunk, *self.results, self.seconds)
+        if self._folder:
+            self._folder.keep(self._chunk, *self.results, self.seconds)
         return True
 
     def _timed(self) -> Iterator[tuple[State, Metrics | None]]:

@@ -7,7 +7,7 @@ import jax
 
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, typed
-from jaxdqn.runs import checkpoint, folder, place, reading, shelf
+from jaxdqn.runs import checkpoint, folder, language_run, place, sweep_folder
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
 
@@ -42,16 +42,16 @@ def trained(run: str | Path) -> Trained:
         ConfigError: it is missing, unreadable, not of a run, or a sweep over several settings.
     """
     run = place.as_path(run, "run")
-    if not shelf.is_sweep(run):
+    if not sweep_folder.is_sweep(run):
         found, numbers = of_run(run)
         return Trained(found.config, found.state.agent.params, numbers)
-    grid, _ = shelf.read_grid(run)
+    grid, _ = sweep_folder.read_grid(run)
     if grid.run is None:
         raise ConfigError(
             f"run '{run}' is a sweep over {', '.join(grid.axes) or 'seeds'}: choose the folder of "
             "one setting, from jaxdqn train."
         )
-    results, _, _ = shelf.read_results(run, params=True)
+    results, _, _ = sweep_folder.read_results(run, params=True)
     if not results.done[0].all():
         raise ConfigError(f"run '{run}' isn't finished: go on with jaxdqn resume {typed(run)}.")
     return Trained(grid.config, results.sweep().params[0], grid.run)
@@ -59,7 +59,7 @@ def trained(run: str | Path) -> Trained:
 
 def of_agents(run: Path) -> None:
     """Refuse, with a ``ConfigError``, a folder that another command than of training has left."""
-    if reading.is_reading(run):
+    if language_run.is_language(run):
         raise ConfigError(
             f"run '{run}' is a language model's and has no agents: train some with --pretrained "
             f"{typed(run)}."

@@ -12,20 +12,20 @@ from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
 from jaxdqn.plots.style import BLUE, GREY, as_everywhere, plain, save, short_steps
-from jaxdqn.runs.reading import Reading
+from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.types import Array, Params
 
 SHEET = (3, 6)
 
 
 @as_everywhere()
-def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdicts) -> list[str]:
+def draw(out: Path, run: LanguageRun, summary: dict[str, Any], verdicts: Verdicts) -> list[str]:
     """Draw everything there is to see of a language model into its run folder; return the files."""
     name = out.resolve().name
     figures = {
-        "losses.png": losses(reading, name),
-        "paths.png": paths(reading.config, verdicts, name),
-        "attention.png": attention(reading.config, reading.state.params, verdicts, name),
+        "losses.png": losses(run, name),
+        "paths.png": paths(run.config, verdicts, name),
+        "attention.png": attention(run.config, run.state.params, verdicts, name),
     }
     if "board_divergence" in summary:
         figures["walls.png"] = divergence(summary["board_divergence"], name)
@@ -34,9 +34,9 @@ def draw(out: Path, reading: Reading, summary: dict[str, Any], verdicts: Verdict
     return list(figures)
 
 
-def losses(reading: Reading, title: str) -> Figure:
+def losses(run: LanguageRun, title: str) -> Figure:
     """Draw held-out losses against texts read, each with its floor."""
-    rows = reading.metrics
+    rows = run.metrics
     assert rows is not None
     held_out = rows.held_out
     panels = {
@@ -44,7 +44,7 @@ def losses(reading: Reading, title: str) -> Figure:
         "goal and start": (held_out.ends, held_out.ends_floor),
         "path": (held_out.path, held_out.path_floor),
     }
-    if reading.config.stage == "finetune":
+    if run.config.stage == "finetune":
         panels = {"path": panels["path"]}
     figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
     for axes, (name, (loss, floor)) in zip(

@@ -24,8 +24,8 @@ from jaxdqn.language import exact, losses, measures
 from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
-from jaxdqn.plots import reading as pictures
-from jaxdqn.runs import reading, reading_console
+from jaxdqn.plots import language as pictures
+from jaxdqn.runs import language_console, language_run
 
 PICTURES = ("attention.png", "losses.png", "paths.png")
 
@@ -81,10 +81,10 @@ def test_a_model_is_judged_again_by_other_paths(chain, monkeypatch):
     assert {name: again[name] for name in ("greedy", "sampled")} == {
         name: summary[name] for name in ("greedy", "sampled")
     }
-    model = reading.restore(chain / "lm")
-    _, whole = reading.write_paths(model.config, model.state.params, KEY, 16)
-    monkeypatch.setattr(reading, "JUDGED", 16)
-    found, paths = reading.write_paths(model.config, model.state.params, KEY, 48)
+    model = language_run.restore(chain / "lm")
+    _, whole = language_run.write_paths(model.config, model.state.params, KEY, 16)
+    monkeypatch.setattr(language_run, "JUDGED", 16)
+    found, paths = language_run.write_paths(model.config, model.state.params, KEY, 48)
     assert_same_bits(jax.tree.map(lambda x: x[:16], paths), whole)
     assert sum(x["paths"] for x in found["sampled"]["by_moves"].values()) == 48
     assert found["mazes"] == 20
@@ -102,8 +102,8 @@ def test_where_no_floor_is_known_none_is_shown(capsys):
     held_out = rows.held_out
     assert np.isnan([rows.board_floor, held_out.path_floor]).all()
     assert np.isfinite([held_out.ends_floor, held_out.path, held_out.perplexity]).all()
-    read = reading.Reading(config, state, jax.device_get(rows), 1.0)
-    reading_console.report_row(read)
+    read = language_run.LanguageRun(config, state, jax.device_get(rows), 1.0)
+    language_console.report_row(read)
     said = capsys.readouterr().out
     assert "walls" in said
     assert "floor" not in said
@@ -120,7 +120,7 @@ def test_a_model_that_leaves_the_finite_numbers_stops_at_its_last_finite_row(tmp
     assert code == 1
     assert "left the finite numbers" in err
     assert "train anew with a learning_rate below 1000 or a max_grad_norm below 1" in err
-    kept = reading.restore(tmp_path / "lm")
+    kept = language_run.restore(tmp_path / "lm")
     assert 0 < kept.rows < 4
     assert f"after update {2 * kept.rows}, so it stops" in err
     assert out.count("texts") == 1 + kept.rows
@@ -129,8 +129,8 @@ def test_a_model_that_leaves_the_finite_numbers_stops_at_its_last_finite_row(tmp
 
 def test_what_has_read_nothing_has_no_pictures(tmp_path):
     config = little()
-    begun = reading.begin(tmp_path / "lm", config, language.init(config, KEY))
-    reading.save(tmp_path / "lm", begun)
+    begun = language_run.begin(tmp_path / "lm", config, language.init(config, KEY))
+    language_run.save(tmp_path / "lm", begun)
     code, _, err = run_here("plot", "lm", cwd=tmp_path)
     assert code == 1
     assert "run 'lm' has nothing to draw yet: go on first with jaxdqn resume lm." in err
@@ -140,7 +140,7 @@ def test_what_has_read_nothing_has_no_pictures(tmp_path):
 def test_the_third_command_leads_to_policy(chain):
     command = "train agent.toml --pretrained lm-finetuned --trunk_rate 0 --seeds 1 --out agent"
     assert run_here(*command.split(), cwd=chain)[0] == 0
-    weights = reading.restore(chain / "lm-finetuned").state.params["params"]["trunk"]
+    weights = language_run.restore(chain / "lm-finetuned").state.params["params"]["trunk"]
     with contextlib.chdir(chain):
         params = jaxdqn.restore("agent").state.agent.params
     trunk = jax.tree.map(lambda x: x[0], params["params"]["trunk"])
@@ -217,7 +217,7 @@ def test_a_trained_agent_needs_no_model_any_more(agent, tmp_path):
 
 
 def test_the_command_is_the_function(chain):
-    found = reading.restore(chain / "lm")
+    found = language_run.restore(chain / "lm")
     state, metrics = pretrained()
     assert_same_bits(found.state, state)
     np.testing.assert_array_equal(found.metrics.loss, metrics.loss)
@@ -229,15 +229,17 @@ def test_a_refusal_that_is_no_fault_of_the_file_is_passed_on(chain, monkeypatch)
 
     monkeypatch.setattr(language, "outline", refuse)
     with pytest.raises(ConfigError, match=r"^heads \(2\) is refused: change it.$"):
-        reading.restore(chain / "lm")
+        language_run.restore(chain / "lm")
 
 
 @pytest.mark.slow
 def test_what_muon_remembers_is_kept(tmp_path):
     config = little(optimizer="muon")
-    begun = reading.begin(tmp_path / "lm", config, language.init(config, KEY))
-    reading.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
-    whole = reading.carry_on(tmp_path / "lm", reading.restore(tmp_path / "lm"), 60.0, lambda _: 0)
+    begun = language_run.begin(tmp_path / "lm", config, language.init(config, KEY))
+    language_run.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
+    whole = language_run.carry_on(
+        tmp_path / "lm", language_run.restore(tmp_path / "lm"), 60.0, lambda _: 0
+    )
     state, metrics = language.pretrain(config, KEY)
     assert_same_bits(whole.state, state)
     assert metrics.held_out.board[-1] < metrics.held_out.board[0]
@@ -245,20 +247,20 @@ def test_what_muon_remembers_is_kept(tmp_path):
 
 def test_a_training_stopped_anywhere_ends_in_the_same_bits(chain, tmp_path):
     """The checkpoint after two rows is what a kill at any later moment would leave."""
-    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
-    reading.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
-    half = reading.restore(tmp_path / "lm")
+    begun = language_run.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    language_run.carry_on(tmp_path / "lm", begun, 0.0, lambda so_far: so_far.rows == 2)
+    half = language_run.restore(tmp_path / "lm")
     assert (half.rows, int(half.state.updates)) == (2, 4)
-    whole = reading.carry_on(tmp_path / "lm", half, 60.0, lambda _: False)
-    there = reading.restore(chain / "lm")
+    whole = language_run.carry_on(tmp_path / "lm", half, 60.0, lambda _: False)
+    there = language_run.restore(chain / "lm")
     assert_same_bits(whole.state, there.state)
-    assert_same_bits(reading.restore(tmp_path / "lm").metrics, there.metrics)
+    assert_same_bits(language_run.restore(tmp_path / "lm").metrics, there.metrics)
 
 
 def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     chain, tmp_path, monkeypatch
 ):
-    real = reading_console.report_row
+    real = language_console.report_row
 
     def interrupted(so_far):
         real(so_far)
@@ -266,7 +268,7 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading_console, "report_row", interrupted)
+        patch.setattr(language_console, "report_row", interrupted)
         file = chain / "tiny.toml"
         code, out, err = run_here("pretrain", file, "--out", "lm", cwd=tmp_path)
     assert (code, err) == (130, INTERRUPTED)
@@ -277,7 +279,9 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     assert not killed.exists()
     assert (code, err) == (0, "")
     assert "exactly shortest" in out
-    assert_same_bits(reading.restore(tmp_path / "lm").state, reading.restore(chain / "lm").state)
+    assert_same_bits(
+        language_run.restore(tmp_path / "lm").state, language_run.restore(chain / "lm").state
+    )
 
 
 def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
@@ -291,18 +295,19 @@ def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
         real(file, **arrays)
 
     monkeypatch.setattr(np, "savez", full_for_a_while)
-    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
-    ended = reading.carry_on(tmp_path / "lm", begun, 0.0, lambda _: False)
+    begun = language_run.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    ended = language_run.carry_on(tmp_path / "lm", begun, 0.0, lambda _: False)
     assert (ended.rows, len(calls)) == (4, 5)
-    said = f"jaxdqn: checkpoint '{tmp_path / 'lm' / reading.FILE}' can't be written (no space left "
+    path = tmp_path / "lm" / language_run.FILE
     assert capsys.readouterr().err == (
-        f"{said}on device): make room or choose another place; training goes on.\n"
+        f"jaxdqn: checkpoint '{path}' can't be written (no space left on device): make room or choose "
+        "another place; training goes on.\n"
     )
-    assert_same_bits(reading.restore(tmp_path / "lm").state, ended.state)
+    assert_same_bits(language_run.restore(tmp_path / "lm").state, ended.state)
     for later in (6, 8):
         full.add(later)
         with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\)"):
-            reading.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
+            language_run.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
@@ -312,12 +317,12 @@ def test_a_model_that_is_carried_on_further_is_one_that_went_so_far_at_once(tmp_
     whole = little(learning_rate_end_factor=1.0, updates=10, finetune_updates=10, evaluations=5)
     if stage == "finetune":
         steady, whole = for_finetuning(steady), for_finetuning(whole)
-    begun = reading.begin(tmp_path / "lm", steady, language.init(steady, KEY))
-    reading.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
+    begun = language_run.begin(tmp_path / "lm", steady, language.init(steady, KEY))
+    language_run.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
     code, out, err = run_here("resume", "lm", "--updates", 9, cwd=tmp_path)
     assert (code, err) == (0, "")
     assert "10 updates of" in out
-    found = reading.restore(tmp_path / "lm")
+    found = language_run.restore(tmp_path / "lm")
     kept = configs.from_toml((tmp_path / "lm" / "config.toml").read_text(), "config.toml")
     assert found.config == kept
     assert (found.rows, kept.updates, kept.evaluations) == (5, 10, 5)
@@ -423,12 +428,12 @@ def test_a_fine_tuning_lies_beside_the_run_that_is_named_from_inside(chain):
 
 
 def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):
-    begun = reading.begin(tmp_path / "lm", little(), language.init(little(), KEY))
-    reading.save(tmp_path / "lm", begun)
+    begun = language_run.begin(tmp_path / "lm", little(), language.init(little(), KEY))
+    language_run.save(tmp_path / "lm", begun)
     code, _, err = run_here("finetune", "lm", cwd=tmp_path)
     assert code == 1
     assert "has not ended" in err
     assert "jaxdqn resume" in err
-    (tmp_path / "lm" / reading.FILE).write_bytes(b"nothing")
+    (tmp_path / "lm" / language_run.FILE).write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="damaged"):
-        reading.restore(tmp_path / "lm")
+        language_run.restore(tmp_path / "lm")

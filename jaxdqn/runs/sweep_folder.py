@@ -49,7 +49,7 @@ class Begun(NamedTuple):
     seconds: float
 
 
-class Shelf:
+class SweepFolder:
     """Where chunks of a sweep are kept."""
 
     def __init__(self, out: Path, found: Grid) -> None:
@@ -253,7 +253,7 @@ def read_results(out: Path, params: bool = False) -> tuple[Results, float, dict[
     """
     found, notes = read_grid(out)
     results = Results(found, params)
-    seconds = Shelf(out, found).read(results)
+    seconds = SweepFolder(out, found).read(results)
     if not any(done.any() for done in results.done):
         raise ConfigError(
             f"sweep '{out}' has nothing finished: go on with jaxdqn resume {typed(out)}."

@@ -30,7 +30,7 @@ JUDGED = 1_024
 """Most held-out mazes that paths are written in."""
 
 
-class Reading(NamedTuple):
+class LanguageRun(NamedTuple):
     """A training, as far as it has come.
 
     Attributes:
@@ -51,9 +51,9 @@ class Reading(NamedTuple):
         return 0 if self.metrics is None else len(self.metrics.loss)
 
 
-def is_reading(run: Path) -> bool:
+def is_language(path: Path) -> bool:
     """Whether a run folder is a language model's."""
-    return (run / FILE).exists()
+    return (path / FILE).exists()
 
 
 def refuse_of_agents(run: Path, given: Mapping[str, object]) -> None:
@@ -65,33 +65,33 @@ def refuse_of_agents(run: Path, given: Mapping[str, object]) -> None:
         )
 
 
-def begin(out: Path, config: LanguageConfig, state: LanguageState) -> Reading:
+def begin(out: Path, config: LanguageConfig, state: LanguageState) -> LanguageRun:
     """Make a run folder.
 
     Raises:
         ConfigError: something is there already, or the place or the settings can't be written.
     """
     place.begin(out, configs.to_toml(config))
-    return Reading(config, state, None, 0.0)
+    return LanguageRun(config, state, None, 0.0)
 
 
-def extend(reading: Reading, updates: int) -> Reading:
+def extend(run: LanguageRun, updates: int) -> LanguageRun:
     """Return a training that goes on to so many updates, see ``config.extended``.
 
     Raises:
         ConfigError: fewer updates than were done.
     """
-    return reading._replace(config=configs.extended(reading.config, updates, reading.rows))
+    return run._replace(config=configs.extended(run.config, updates, run.rows))
 
 
 def carry_on(
-    out: Path, reading: Reading, save_every: float, show: Callable[[Reading], bool]
-) -> Reading:
+    out: Path, run: LanguageRun, save_every: float, show: Callable[[LanguageRun], bool]
+) -> LanguageRun:
     """Train to the end of the schedule, or until ``show`` says true after a row.
 
     Args:
         out: the run folder.
-        reading: from ``begin`` or ``restore``.
+        run: from ``begin`` or ``restore``.
         save_every: seconds between checkpoints; 0: after each row.
         show: called after each row.
 
@@ -100,31 +100,31 @@ def carry_on(
             left the finite numbers; what is saved is then from the row before.
     """
     saved, attempts = time.monotonic(), Attempts()
-    save(out, reading)
-    while reading.rows < reading.config.rows:
+    save(out, run)
+    while run.rows < run.config.rows:
         began = time.monotonic()
-        state, row = training.run(reading.config, reading.state, 1)
+        state, row = training.run(run.config, run.state, 1)
         row = jax.device_get(row)
         if off := pytrees.nonfinite({"loss": row.loss, "weights": state.params}):
-            save(out, reading)
-            raise _diverged(out, reading, off[0])
-        rows = row if reading.metrics is None else _joined(reading.metrics, row)
-        seconds = reading.seconds + time.monotonic() - began
-        reading = reading._replace(state=state, metrics=rows, seconds=seconds)
-        stop = show(reading)
-        if stop or reading.rows == reading.config.rows:
-            save(out, reading)
+            save(out, run)
+            raise _diverged(out, run, off[0])
+        rows = row if run.metrics is None else _joined(run.metrics, row)
+        seconds = run.seconds + time.monotonic() - began
+        run = run._replace(state=state, metrics=rows, seconds=seconds)
+        stop = show(run)
+        if stop or run.rows == run.config.rows:
+            save(out, run)
         elif time.monotonic() - saved >= save_every:
-            attempts("the checkpoint", save, out, reading)
+            attempts("the checkpoint", save, out, run)
             saved = time.monotonic()
         if stop:
             break
-    return reading
+    return run
 
 
-def _diverged(out: Path, reading: Reading, what: str) -> ConfigError:
-    config = reading.config
-    done = reading.rows * config.updates_per_evaluation
+def _diverged(out: Path, run: LanguageRun, what: str) -> ConfigError:
+    config = run.config
+    done = run.rows * config.updates_per_evaluation
     return ConfigError(
         f"{what} of run '{out}' left the finite numbers after update {done}, so it stops, its "
         f"checkpoint of that update kept: train anew with a learning_rate below "
@@ -132,15 +132,15 @@ def _diverged(out: Path, reading: Reading, what: str) -> ConfigError:
     )
 
 
-def save(out: Path, reading: Reading) -> None:
+def save(out: Path, run: LanguageRun) -> None:
     """Write the checkpoint; a crash at any moment leaves the one before, or this one."""
-    config = configs.to_toml(reading.config)
-    trees: dict[str, Any] = {"state": reading.state, "metrics": reading.metrics or {}}
-    about, arrays = checkpoint.pack(trees, config, reading.seconds)
+    config = configs.to_toml(run.config)
+    trees: dict[str, Any] = {"state": run.state, "metrics": run.metrics or {}}
+    about, arrays = checkpoint.pack(trees, config, run.seconds)
     files.write_arrays(out / FILE, about, arrays, "checkpoint")
 
 
-def restore(run: Path) -> Reading:
+def restore(run: Path) -> LanguageRun:
     """Read the checkpoint of a run folder.
 
     Raises:
@@ -162,18 +162,18 @@ def restore(run: Path) -> Reading:
         like = jax.eval_shape(lambda state: training.run(config, state, 1)[1], state)
         names = [f"metrics.{name}" for name in pytrees.named_leaves(like)]
         rows = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in names])
-    return Reading(config, jax.tree.map(jnp.asarray, state), rows, about.seconds)
+    return LanguageRun(config, jax.tree.map(jnp.asarray, state), rows, about.seconds)
 
 
-def judge(reading: Reading) -> tuple[dict[str, Any], Verdicts]:
+def judge(run: LanguageRun) -> tuple[dict[str, Any], Verdicts]:
     """Let the model write paths in held-out mazes; return the summary and the greedy paths."""
-    config, params = reading.config, reading.state.params
-    assert reading.metrics is not None, "something was read"
+    config, params = run.config, run.state.params
+    assert run.metrics is not None, "something was read"
     written, greedy = write_paths(config, params, jax.random.key(0))
-    final = {name: float(x[-1]) for name, x in _table(reading).items()}
+    final = {name: float(x[-1]) for name, x in _table(run).items()}
     summary = {
         "stage": config.stage,
-        "seconds": round(reading.seconds, 1),
+        "seconds": round(run.seconds, 1),
         "weights": sum(x.size for x in jax.tree.leaves(params)),
         "final": final,
         **written,
@@ -223,12 +223,12 @@ def write_paths(
     }, greedy
 
 
-def leave_results(out: Path, reading: Reading) -> tuple[dict[str, Any], Verdicts]:
+def leave_results(out: Path, run: LanguageRun) -> tuple[dict[str, Any], Verdicts]:
     """Judge the model and write table, weights and summary; return what was found."""
-    summary, greedy = judge(reading)
+    summary, greedy = judge(run)
     try:
-        _write_table(out / "metrics.csv", _table(reading))
-        summary |= write_weights(out, reading.state.params)
+        _write_table(out / "metrics.csv", _table(run))
+        summary |= write_weights(out, run.state.params)
     except OSError as error:
         raise folder.unchangeable(out, error) from None
     folder.save_json(out / checksums.SUMMARY, summary)
@@ -247,8 +247,8 @@ def _joined(rows: LanguageMetrics, row: LanguageMetrics) -> LanguageMetrics:
     return jax.tree.map(lambda x, y: np.concatenate([x, y]), rows, row)
 
 
-def _table(reading: Reading) -> dict[str, np.ndarray]:
-    return {name: np.asarray(x) for name, x in measures.flat(reading.metrics).items()}
+def _table(run: LanguageRun) -> dict[str, np.ndarray]:
+    return {name: np.asarray(x) for name, x in measures.flat(run.metrics).items()}
 
 
 def _write_table(path: Path, rows: dict[str, np.ndarray]) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from rich.table import Table
 
 from jaxdqn.runs import console
-from jaxdqn.runs.reading import Reading
+from jaxdqn.runs.language_run import LanguageRun
 
 
-def announce(begun: Reading, out: Path) -> None:
+def announce(begun: LanguageRun, out: Path) -> None:
     """Say what a language model is going to read, before it is compiled."""
     config = begun.config
     total = config.rows * config.updates_per_evaluation
@@ -24,7 +24,7 @@ def announce(begun: Reading, out: Path) -> None:
     )
 
 
-def report_row(so_far: Reading) -> None:
+def report_row(so_far: LanguageRun) -> None:
     """Print one line of a language model's training."""
     assert so_far.metrics is not None
     row, total = jax.tree.map(lambda x: x[-1], so_far.metrics), so_far.config.rows
