@@ -208,18 +208,15 @@ def test_the_console_says_how_many_seeds_it_would_take(capsys, tmp_path):
 
 
 def test_settings_of_one_sweep_are_named_without_it(capsys, tmp_path):
-    def said(*names):
-        found = comparison.report([contender(name, NOISE) for name in names], "eval_return", "mean")
-        comparison_console.report(found, "eval_return", "mean", tmp_path)
-        return capsys.readouterr().out
-
-    out = said("run discount 0.9", "run discount 0.5", "run discount 0.1")
-    assert "eval_return, mean of each seed, in run" in out
+    names = ("my run discount 0.9", "my run discount 0.5", "my run discount 0.1")
+    found = comparison.report([contender(name, NOISE) for name in names], "eval_return", "mean")
+    comparison_console.report(found, "eval_return", "mean", tmp_path, sweep="my run")
+    out = capsys.readouterr().out
+    assert "eval_return, mean of each seed, in my run" in out
     assert "\ndiscount 0.1 - discount 0.9, means: " in out
-    assert out.count("run") == 1
-    assert "\nother discount 0.5 - run discount 0.9, means" in said(
-        "run discount 0.9", "other discount 0.5"
-    )
+    assert out.count("my run") == 1
+    comparison_console.report(found, "eval_return", "mean", tmp_path)
+    assert "\nmy run discount 0.5 - my run discount 0.9, means: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

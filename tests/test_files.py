@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -212,8 +213,13 @@ def test_one_process_trains_into_a_run_folder_and_a_kill_frees_it(trained, tmp_p
         (tmp_path / "lock").rename(out / "jaxdqn.lock")
         other.send_signal(signal.SIGKILL)
     assert (out / "jaxdqn.lock").exists()
-    with place.alone(out), pytest.raises(ConfigError, match=str(os.getpid())), place.alone(out):
-        pass
+    with place.alone(out), place.alone(out), ThreadPoolExecutor() as threads:
+        words = f"is being trained by process {os.getpid()} on"
+        begin = jaxdqn.restore(out)
+        again = threads.submit(session.train, out, begin.config, begin.seeds, begin=begin)
+        with pytest.raises(ConfigError, match=words):
+            again.result()
+        assert (out / "jaxdqn.lock").exists()
     assert not (out / "jaxdqn.lock").exists()
 
 

@@ -300,8 +300,8 @@ def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
     assert (ended.rows, len(calls)) == (4, 5)
     path = tmp_path / "lm" / language_run.FILE
     assert capsys.readouterr().err == (
-        f"jaxdqn: checkpoint '{path}' can't be written (no space left on device): make room or choose "
-        "another place; training goes on.\n"
+        f"jaxdqn: checkpoint '{path}' can't be written (no space left on device): make room or "
+        "choose another place; training goes on.\n"
     )
     assert_same_bits(language_run.restore(tmp_path / "lm").state, ended.state)
     for later in (6, 8):

@@ -3,6 +3,7 @@
 import csv
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import signal
@@ -358,6 +359,15 @@ def test_what_follows_all_seeds_at_once_is_refused_for_chunks(folder, monkeypatc
     assert f"{option[0][2:]} (" in err
     assert "follows all seeds at once, and these are trained in chunks: leave it out." in err
     assert not (folder / "runs").exists()
+
+
+def test_what_no_memory_holds_leaves_no_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory, "free", lambda _: 1000)
+    for command, words in itertools.product((sweep, train), ([], ["--out", "named"])):
+        with pytest.raises(ConfigError, match=r"^one agent takes .* are free: lower "):
+            command.main([str(folder / "tiny.toml"), *words])
+    assert [file for file in tmp_path.rglob("*") if file.name != "runs"] == []
 
 
 @pytest.mark.slow

@@ -102,7 +102,9 @@ def main(arguments: list[str]) -> int:
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
     notes = comparison_notes.unlike(contenders) + comparison_notes.repeated(contenders)
-    comparison_console.report(report, chosen.measure, chosen.score, out, notes)
+    first, *others = chosen.settings
+    sweep = "" if others else _name(first)
+    comparison_console.report(report, chosen.measure, chosen.score, out, notes, sweep)
     return 0
 
 

@@ -72,11 +72,11 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen, found = parse(arguments)
     need_folder(chosen.out)
-    out = chosen.out or place.by_time(f"{chosen.config_file.stem}-sweep")
-    if processes.is_first():
-        for note in console.notes_on([found.of(cell) for cell in range(len(found.settings))]):
-            console.print_line(note)
-    return watch(out, found, chosen.looking)
+    with place.given(chosen.out, f"{chosen.config_file.stem}-sweep") as out:
+        if processes.is_first():
+            for note in console.notes_on([found.of(cell) for cell in range(len(found.settings))]):
+                console.print_line(note)
+        return watch(out, found, chosen.looking)
 
 
 def need_folder(out: Path | None) -> None:

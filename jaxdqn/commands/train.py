@@ -56,12 +56,12 @@ def main(arguments: list[str]) -> int:
     in_chunks = executor.plan(config, chosen.seeds).most < chosen.seeds or jax.process_count() > 1
     if in_chunks:
         chosen.keeping.check_chunks()
-    out = chosen.out or place.by_time(chosen.config_file.stem)
-    if in_chunks:
-        if processes.is_first():
-            console.announce(config, numbers, out)
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
-        return sweep.watch(out, grid(config, numbers, {}), looking)
+        with place.given(chosen.out, chosen.config_file.stem) as out:
+            if processes.is_first():
+                console.announce(config, numbers, out)
+            return sweep.watch(out, grid(config, numbers, {}), looking)
+    out = chosen.out or place.by_time(chosen.config_file.stem)
     with place.new(out, text):
         console.announce(config, numbers, out)
         return watch(out, config, numbers, chosen.keeping)

@@ -18,6 +18,7 @@ def report(
     score: str,
     out: Path,
     notes: Sequence[str] = (),
+    sweep: str = "",
 ) -> None:
     """Print one line per setting, then what is established about the others and the first.
 
@@ -27,8 +28,10 @@ def report(
         score: what of it counts for a seed.
         out: the folder.
         notes: what else is to be said.
+        sweep: that all settings are of, if any, with which their names begin.
     """
-    found, of = _without_the_sweep(found)
+    of = f", in {sweep}" if sweep else ""
+    found = {name.removeprefix(f"{sweep} "): entry for name, entry in found.items()}
     first, *others = found
     table = Table(title=f"{measure}, {score} of each seed{of}", title_justify="left")
     table.add_column("setting", overflow="fold")
@@ -58,16 +61,6 @@ def report(
     for note in notes:
         console.print_line(f"note: {note}")
     console.print_line(f"everything is in {out}")
-
-
-def _without_the_sweep(
-    found: Mapping[str, Mapping[str, Any]],
-) -> tuple[Mapping[str, Mapping[str, Any]], str]:
-    """Leave out the name of a sweep where all settings are of that one; return it for the title."""
-    sweeps = {name.partition(" ")[0] for name in found}
-    if len(sweeps) > 1 or not all(" " in name for name in found):
-        return found, ""
-    return {name.partition(" ")[2]: entry for name, entry in found.items()}, f", in {sweeps.pop()}"
 
 
 def _interval(middle: float, low: float, high: float, *, form: str) -> str:

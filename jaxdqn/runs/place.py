@@ -1,6 +1,7 @@
 """Where a run is put: a folder that is new, and held by the one process that trains into it."""
 
 import contextlib
+import contextvars
 import itertools
 import os
 import socket
@@ -22,6 +23,8 @@ SETTINGS = "config.toml"
 _LOCK = "jaxdqn.lock"
 _BEFORE_TRAINING = {SETTINGS, "metrics.csv", _LOCK}
 """What a run folder holds before its first checkpoint, after which rows are written."""
+_HELD = contextvars.ContextVar[frozenset[Path]]("held", default=frozenset())
+"""Folders that this thread holds: who calls what holds one may hold it before."""
 _FAR = 1 << 30
 """Place of the byte that is locked on Windows, where nobody else may read what is."""
 
@@ -42,14 +45,27 @@ def by_time(name: str) -> Path:
     named = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     for count in itertools.count(1):
         path = Path("runs") / (named if count == 1 else f"{named}-{count}")
-        try:
+        with writable(path), contextlib.suppress(FileExistsError):  # of the same second
             path.mkdir(parents=True)
-        except FileExistsError:  # of another process in the same second
-            continue
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        break
+            break
     return path
+
+
+@contextlib.contextmanager
+def given(path: Path | None, name: str) -> Iterator[Path]:
+    """Give the place of a sweep: that which was named, or one ``by_time``.
+
+    The latter goes again where an error comes before the sweep has begun.
+
+    Raises:
+        ConfigError: it can't be written.
+    """
+    if path is not None:
+        yield path
+        return
+    path = by_time(name)
+    with removed_if_useless(path):
+        yield path
 
 
 @contextlib.contextmanager
@@ -73,20 +89,21 @@ def new(path: Path, text: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(run: Path) -> Iterator[None]:
-    """Hold a run folder, so that no other process trains into it meanwhile.
+    """Hold a run folder, so that nobody else trains into it meanwhile, in this process or another.
 
     The system forgets a lock with its process, however that ends and on whatever machine of those
     that see the folder: the file that it is on says who has it, and may stay. Where no file can be
     written or the disk knows no locks, nothing is held.
 
     Raises:
-        ConfigError: another process has it.
+        ConfigError: somebody else has it.
     """
-    path = run / _LOCK
-    file = _locked(path)
+    path, here = run / _LOCK, run.resolve()
+    file = None if here in _HELD.get() else _locked(path)
     if file is None:
         yield
         return
+    held = _HELD.set(_HELD.get() | {here})
     try:
         with contextlib.suppress(OSError):
             file.truncate(0)
@@ -94,6 +111,7 @@ def alone(run: Path) -> Iterator[None]:
             file.flush()
         yield
     finally:
+        _HELD.reset(held)
         if os.name == "posix":  # before another process can have it
             _remove(path)
         with contextlib.suppress(OSError):
@@ -159,12 +177,9 @@ def begin(path: Path, text: str | None) -> None:
     """
     make_folder(path, text)
     if text is not None:
-        try:
-            with removed_if_useless(path):
-                files.clear_drafts(path)
-                files.write_text(path / SETTINGS, text)
-        except OSError as error:
-            raise _unwritable(path, error) from None
+        with writable(path), removed_if_useless(path):
+            files.clear_drafts(path)
+            files.write_text(path / SETTINGS, text)
 
 
 @contextlib.contextmanager
@@ -189,10 +204,8 @@ def make_folder(path: Path, text: str | None = None) -> None:
         ConfigError: something is there already, or the place can't be written to.
     """
     check_new(path, text)
-    try:
+    with writable(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from None
 
 
 def check_new(path: Path, text: str | None = None) -> None:
@@ -208,11 +221,11 @@ def check_new(path: Path, text: str | None = None) -> None:
     Raises:
         ConfigError: something is there.
     """
-    try:
+    with writable(path):
         if path.exists() and not is_unused(path, text):
-            raise _exists(path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
+            raise ConfigError(
+                f"out ('{path}') exists already and is not overwritten: choose another folder."
+            )
 
 
 def is_unused(path: Path, text: str | None) -> bool:
@@ -229,13 +242,12 @@ def _is_no_result(file: Path, text: str | None) -> bool:
     return begun or file.name == _LOCK or files.is_draft(file.name)
 
 
-def _exists(path: Path) -> ConfigError:
-    return ConfigError(
-        f"out ('{path}') exists already and is not overwritten: choose another folder."
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"out ('{path}') can't be written ({reason_of(error)}): choose another folder."
-    )
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Refuse, with a ``ConfigError``, a place that can't be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"out ('{path}') can't be written ({reason_of(error)}): choose another folder."
+        ) from None

@@ -126,36 +126,37 @@ def train(
 
     Raises:
         ConfigError: a setting, a seed or an option that can't be honoured, a folder that can't be
-            written to or holds another training, a checkpoint of another schedule or other seeds,
-            before anything is learned; a callback that returns something else; or a seed that is
-            no longer finite, with that option.
+            written to, that holds another training or is trained into already, a checkpoint of
+            another schedule or other seeds, before anything is learned; a callback that returns
+            something else; or a seed that is no longer finite, with that option.
         KeyboardInterrupt: Ctrl-C; what was learned is in ``out``.
     """
     out = place.as_path(out, "out")
-    _check(out, config, numbers, options, callback, begin)
-    folder.clear(out, to_toml(config))
-    keeper = Keeper(out, config, numbers, begin, options.save_every, options.on_nonfinite)
-    finished = config.schedule.evaluations
-    with signals.Held(partial(console.say_interrupted, errors=True), holds=holds) as held:
-        watchers = _logs(out, config, numbers, options, keeper.metrics)
-        logs = {what: held.enter_context(watcher) for what, watcher in watchers}
-        for state, row in seeds.train_in_periods(config, numbers, begin.state if begin else None):
-            if row is not None:
-                keeper.take(row)
-            keeper.notice(state)
-            with keeper.saving_first(state):
-                for what, log in logs.items() if row is not None else ():
-                    keeper.attempts(what, log, row)
-                stop = callback is not None and _wants_to_stop(callback(state, row))
-            stop |= held.asked or len(keeper.halted) == len(numbers)
-            if row is None or stop or int(state.evaluations) == finished:
-                keeper.save(state)
-            elif keeper.is_due:
-                keeper.attempts("the checkpoint", keeper.save, state)
-            if stop:
-                break
-            keeper.start_clock()
-    outcome = _leave(out, config, numbers, keeper, state)
+    with place.alone(out):
+        _check(out, config, numbers, options, callback, begin)
+        folder.clear(out, to_toml(config))
+        keeper = Keeper(out, config, numbers, begin, options.save_every, options.on_nonfinite)
+        agents, finished = begin.state if begin else None, config.schedule.evaluations
+        with signals.Held(partial(console.say_interrupted, errors=True), holds=holds) as held:
+            watchers = _logs(out, config, numbers, options, keeper.metrics)
+            logs = {what: held.enter_context(watcher) for what, watcher in watchers}
+            for state, row in seeds.train_in_periods(config, numbers, agents):
+                if row is not None:
+                    keeper.take(row)
+                keeper.notice(state)
+                with keeper.saving_first(state):
+                    for what, log in logs.items() if row is not None else ():
+                        keeper.attempts(what, log, row)
+                    stop = callback is not None and _wants_to_stop(callback(state, row))
+                stop |= held.asked or len(keeper.halted) == len(numbers)
+                if row is None or stop or int(state.evaluations) == finished:
+                    keeper.save(state)
+                elif keeper.is_due:
+                    keeper.attempts("the checkpoint", keeper.save, state)
+                if stop:
+                    break
+                keeper.start_clock()
+        outcome = _leave(out, config, numbers, keeper, state)
     if held.heard is not None:
         signal.raise_signal(held.heard)
         if int(state.evaluations) < finished:

@@ -27,7 +27,6 @@ from jaxdqn.runs import checkpoint, files, folder, place
 from jaxdqn.training import outline
 from jaxdqn.types import Params
 
-GRID = folder.GRID
 _FINISHED, _UNDER_WAY = "chunks", "under_way"
 _KIND = "chunk"
 _FORMAT = 1
@@ -86,17 +85,13 @@ class SweepFolder:
             "axes": self._grid.axes, "seeds": self._grid.seeds, "drawn": dict(self._grid.drawn),
             "notes": notes,
         }  # fmt: skip
-        try:
+        with place.writable(out):
             out.mkdir(parents=True, exist_ok=True)
             files.clear_drafts(out)
             files.write_text(out / place.SETTINGS, text)
-            files.write_text(out / GRID, json.dumps(pytrees.plain(asked), indent=1) + "\n")
+            files.write_text(out / folder.GRID, json.dumps(pytrees.plain(asked), indent=1) + "\n")
             self._finished.mkdir(exist_ok=True)
             self._under_way.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"out ('{out}') can't be written ({reason_of(error)}): choose another folder."
-            ) from None
         return len(there - asked_for)
 
     def _settings_there(self) -> set[str]:
@@ -222,7 +217,7 @@ class SweepFolder:
 
 def is_sweep(out: Path) -> bool:
     """Whether a run folder is a sweep's."""
-    return (out / GRID).exists()
+    return (out / folder.GRID).exists()
 
 
 def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
@@ -233,7 +228,7 @@ def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
     """
     config = load_config(out / place.SETTINGS)
     try:
-        said = json.loads((out / GRID).read_text(encoding="utf-8"))
+        said = json.loads((out / folder.GRID).read_text(encoding="utf-8"))
         axes, seeds = dict(said["axes"]), list(said["seeds"])
         drawn = dict(said.get("drawn", {}))
         return Grid(config, axes, settings_along(axes), seeds, drawn), dict(said["notes"])
@@ -242,7 +237,7 @@ def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
             f"sweep '{out}' can't be read ({reason_of(error, 'unreadable')}): check the path."
         ) from None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise files.damaged(out / GRID, "sweep", str(error)) from None
+        raise files.damaged(out / folder.GRID, "sweep", str(error)) from None
 
 
 def read_results(out: Path, params: bool = False) -> tuple[Results, float, dict[str, Any]]:

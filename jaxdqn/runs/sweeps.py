@@ -12,7 +12,7 @@ import numpy as np
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, Rows
-from jaxdqn.parallel import processes, sweeps
+from jaxdqn.parallel import executor, processes, sweeps
 from jaxdqn.parallel.grid import Grid
 from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs.attempts import Attempts
@@ -94,7 +94,7 @@ def run(
     folder = None if out is None else SweepFolder(out, found)
     seconds, begun, attempts = 0.0, [], Attempts()
     if folder:
-        left_out = shares.first(partial(folder.open, notes or {}))
+        left_out = shares.first(partial(_open, folder, results, notes or {}))
         if left_out and say is not None:
             say(
                 f"note: {counted(left_out, 'setting')} in '{out}' not asked for now: left out of "
@@ -138,6 +138,13 @@ def run(
     if folder and finished and processes.is_first():
         folder.close()
     return Outcome(results, seconds, trained, finished)
+
+
+def _open(folder: SweepFolder, results: Results, notes: Mapping[str, Any]) -> int:
+    """Open the folder, unless one agent doesn't fit into memory; see ``SweepFolder.open``."""
+    for group in results.groups:
+        executor.plan(group.config, 1)
+    return folder.open(notes)
 
 
 class _Session:
