@@ -334,7 +334,23 @@ def test_scores_that_are_all_alike_tell_apart_as_many_as_chance_needs(paired):
 
 def test_of_two_seeds_nothing_is_established():
     assert established(np.array([1.0, 1.001]), np.array([0.0, 0.001]), True) == 0
-    assert established(np.array([1.0, 1.001, 1.0]), np.array([0.0, 0.001, 0.0]), True) == 1
+    assert established(np.array([1.0, 1.001, 1.0]), np.array([0.0, 0.0, 0.001]), True) == 1
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_that_differ_but_by_rounding_are_alike(dtype, paired):
+    """Neither the rounding of a mean nor that of a difference is a spread."""
+    values = np.arange(1, 11, dtype=dtype) / 10
+    for x, y in itertools.combinations(values, 2):
+        x, y = np.full(3, x), np.full(3, y)
+        assert established(x, y, paired) == 0
+        low, high = student.student_difference(x, y, paired=paired)[1:]
+        assert low == high
+        assert statistics.seeds_needed(x, y, paired=paired) == (6 if paired else 4)
+    x, y = np.array([0.3, 0.5, 0.7], dtype), np.array([0.2, 0.4, 0.6], dtype)
+    assert established(x, y, paired) == 0
+    assert paired == (statistics.seeds_needed(x, y, paired=paired) == 6)
 
 
 def test_of_two_settings_all_together_tell_what_the_pair_tells():

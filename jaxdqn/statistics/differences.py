@@ -96,7 +96,9 @@ def seeds_needed(
 
 @functools.partial(jax.jit, static_argnames=("paired", "confidence", "power", "least"))
 def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, least: int) -> Array:
-    variances = sum(jnp.nanvar(scores, 0, ddof=1) for scores in ((x - y,) if paired else (x, y)))
+    largest = [jnp.nanmax(jnp.abs(scores), 0) for scores in (x, y)]
+    spreads = [(x - y, jnp.maximum(*largest))] if paired else zip((x, y), largest, strict=True)
+    variances = sum(_variance(*spread) for spread in spreads)
     # The mean over M tasks varies as their sum does, over M².
     variance = jnp.mean(variances) / jnp.size(variances)
     z, z_power = norm.ppf(0.5 + confidence / 2), norm.ppf(power)
@@ -104,6 +106,13 @@ def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, l
     needed = (z + z_power) ** 2 * variance / d2 + z**2 / (2 if paired else 4)
     needed = jnp.where((d2 == 0) & (variance == 0), jnp.inf, needed)
     return jnp.maximum(jnp.ceil(needed), jnp.where(variance == 0, float(least), 2.0))
+
+
+def _variance(scores: Array, largest: Array) -> Array:
+    """Return that of each task's scores ``[S, M]``; 0 where they differ but by rounding."""
+    alike = jnp.nanmax(scores, 0) - jnp.nanmin(scores, 0) <= student.ROUNDING * largest
+    variance = jnp.nanvar(scores, 0, ddof=1)
+    return jnp.where(alike & ~jnp.isnan(variance), 0.0, variance)
 
 
 @functools.lru_cache  # one function per estimator, which compiles once

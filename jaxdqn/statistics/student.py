@@ -34,6 +34,8 @@ class Spread(NamedTuple):
 
 FEWEST = 3
 """Scores of which anything can be established: two that are alike by chance are not rare."""
+ROUNDING = 1e-6
+"""Share of the largest score by which those that are alike may differ: they are float32."""
 
 
 def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interval:
@@ -44,8 +46,7 @@ def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interva
     scores = _measured(scores)
     if not len(scores):
         return Interval(math.nan, math.nan, math.nan)
-    error = math.sqrt(_variance(scores))
-    return _around(_mean(scores), error, len(scores) - 1, confidence)
+    return _student(scores, _largest(scores), confidence)
 
 
 def student_difference(
@@ -66,8 +67,8 @@ def student_difference(
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return Interval(middle, math.nan, math.nan)
     if paired:
-        return student_interval(x - y, confidence=confidence)
-    one, other = _variance(x), _variance(y)
+        return _student(x - y, _largest(x, y), confidence)
+    one, other = _variance(x, _largest(x)), _variance(y, _largest(y))
     error = math.sqrt(one + other)
     if not error > 0:  # NaN: fewer than two of either
         return _around(middle, error, 1, confidence)
@@ -139,11 +140,13 @@ def established(
     alike, there must be as many as a test of signs, or of exchanged scores, needs.
     """
     _, low, high = among(x, y, spread, paired=paired, confidence=confidence)
-    own = student_difference(x, y, paired=paired, confidence=confidence)
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
-    alike = own.low == own.high
-    if min(len(x), len(y)) < FEWEST:
+    if min(len(x), len(y)) < FEWEST or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0
+    if paired:
+        alike = _are_alike(x - y, _largest(x, y))
+    else:
+        alike = all(_are_alike(each, _largest(each)) for each in (x, y))
     if alike and not _are_enough(len(x), len(y), paired, confidence):
         return 0
     return int(low > 0) - int(high < 0)
@@ -176,10 +179,25 @@ def _mean(scores: np.ndarray) -> float:
         return float(scores.mean())
 
 
-def _variance(scores: np.ndarray) -> float:
+def _largest(*scores: np.ndarray) -> float:
+    return max(float(np.max(np.abs(each), initial=0.0)) for each in scores)
+
+
+def _are_alike(scores: np.ndarray, largest: float) -> bool:
+    """Whether scores, or differences of scores that are so large, differ but by rounding."""
+    return bool(np.ptp(scores) <= ROUNDING * largest)
+
+
+def _student(scores: np.ndarray, largest: float, confidence: float) -> Interval:
+    error = math.sqrt(_variance(scores, largest))
+    return _around(_mean(scores), error, len(scores) - 1, confidence)
+
+
+def _variance(scores: np.ndarray, largest: float) -> float:
     """Return the variance of the mean; NaN of fewer than two scores, or of infinite ones."""
-    known = len(scores) > 1 and np.isfinite(scores).all()
-    return float(scores.var(ddof=1)) / len(scores) if known else math.nan
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return math.nan
+    return 0.0 if _are_alike(scores, largest) else float(scores.var(ddof=1)) / len(scores)
 
 
 def _around(middle: float, error: float, freedom: float, confidence: float) -> Interval:
