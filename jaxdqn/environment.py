@@ -228,6 +228,7 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
             )
         if key == "max_steps_in_episode":
             check.number(f"env_params.{key}", value, 1, 2**31 - 1)
+            check.count(f"env_params.{key}", value)
     return params.replace(**{key: _as(getattr(params, key), x) for key, x in changes.items()})
 
 

@@ -72,7 +72,8 @@ def measure(parts: Parts, params: Params, key: PRNGKey) -> Evaluation:
     if parts.env_params.held_out is None:
         return on_train
     unseen = parts.env_params.replace(levels=parts.env_params.held_out)
-    held_out = _on_bank(parts._replace(env_params=unseen), params, key)
+    key_unseen = jax.random.fold_in(unrolled(key), 1)
+    held_out = _on_bank(parts._replace(env_params=unseen), params, key_unseen)
     return on_train.replace(held_out=held_out)
 
 
@@ -145,7 +146,7 @@ def _watch(
     episodes, _ = rollouts.walk(
         environment,
         env_params,
-        lambda memory, obs, key: parts.method.act(params, memory, obs, key),
+        partial(parts.method.act, params),
         parts.method.memory(),
         start,
         (key_act, key_env),

@@ -155,10 +155,11 @@ def check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
             f"env ({name!r}) is built in and shows no arguments, so it is no gymnax environment: "
             "name the environment's class."
         ) from None
+    all_others = [key for key, one in known.items() if one.kind is one.VAR_KEYWORD]
     for key, value in kwargs.items():
-        if key not in known:
+        if key not in known and not all_others:
             raise unknown("env_kwargs", key, known, f" to {name}")
-        if value is None and known[key].default is not None:
+        if value is None and (key not in known or known[key].default is not None):
             raise ConfigError(
                 f"env_kwargs.{key} (None) is not its default and can't be written down in TOML: "
                 "give another value, or leave it out."

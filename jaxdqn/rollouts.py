@@ -81,9 +81,8 @@ def walk(
             lengths=episodes.lengths + episodes.alive,
             terminated=episodes.terminated | (episodes.alive & terminated),
         )
-        return (obs, env_state, memories, episodes), None if watch is None else jax.vmap(watch)(
-            info
-        )
+        seen = None if watch is None else jax.vmap(watch)(info)
+        return (obs, env_state, memories, episodes), seen
 
     carry = (*start, memories, fresh)
     (*_, episodes), watched = jax.lax.scan(step, carry, jnp.arange(steps))

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -25,7 +26,7 @@ from jaxdqn import ConfigError, cli, plots, statistics, training
 from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
-from jaxdqn.parallel import devices, seeds
+from jaxdqn.parallel import devices, memory, seeds
 from jaxdqn.runs import comparison_console, console, place, signals
 from jaxdqn.runs import folder as folder_of_runs
 
@@ -476,7 +477,7 @@ def test_more_steps_than_first_asked_for_equal_a_run_that_asked_for_them(finishe
     assert_same_bits((resumed.state, resumed.metrics), (reached, concatenate(rows)))
 
 
-def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
+def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys, monkeypatch):
     folder, _, _ = finished
     mazes = {"height": 5, "width": 5, "generator": "corridors", "num_levels": 2}
     config = small(env_kwargs=mazes)
@@ -490,6 +491,12 @@ def test_a_run_is_evaluated_on_its_levels_and_on_others(finished, capsys):
     content = json.loads((folder / "mazes" / "evaluation.json").read_text())
     assert content["training"]["success"]["seeds"] == 3
     assert set(content["held out"]) == set(content["training"])
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "free", lambda _: 1)  # for one seed after the other
+        assert evaluate.main([str(folder / "mazes"), "--episodes", "4"]) == 0
+    again = json.loads((folder / "mazes" / "evaluation.json").read_text())
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), again, content)
+    capsys.readouterr()
     assert evaluate.main([str(folder / "run"), "--episodes", "2"]) == 0
     assert "held out" not in capsys.readouterr().out, "an empty maze has one level"
 

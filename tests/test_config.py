@@ -134,6 +134,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_params": {"slipp": 0.1}}, ["env_params 'slipp'", "did you mean 'slip'?"]),
         ({"env_params": {"slip": 1.1}}, ["env_params.slip (1.1)", "from 0 to 1"]),
         ({"env_params": {"max_steps_in_episode": 0}}, ["max_steps_in_episode (0)", "from 1 to"]),
+        ({"env_params": {"max_steps_in_episode": 2.5}}, ["max_steps_in_episode (2.5)", "whole"]),
         ({"env": "CartPole-v1", "env_kwargs": {}, "env_params": {"max_steps_in_episode": -5}},
          ["env_params.max_steps_in_episode (-5)", "from 1 to"]),
         ({"env_params": {"slip": "no"}}, ["env_params.slip ('no')", "number"]),

@@ -145,6 +145,17 @@ def test_projection_keeps_the_mean_of_what_lies_within():
     np.testing.assert_allclose(projected(9.0, 0.9), jax.nn.one_hot(WIDTH - 1, WIDTH), atol=1e-5)
 
 
+@pytest.mark.parametrize("v_min", [-10.0, 0.0, 1e3, 1e4])
+def test_projection_loses_nothing_far_from_zero(v_min):
+    """Of 51 atoms on one unit, whose places float32 rounds to a twentieth of their spacing."""
+    head = distributions.categorical(51, v_min, v_min + 1.0)
+    logits = jnp.zeros(51).at[::3].set(2.0)
+    grad = jax.grad(lambda x: head.loss(x, logits, 0.1 * (v_min + 1.0), 0.9)[0])(jnp.zeros(51))
+    target = 1 / 51 - grad
+    assert float(target.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert float(target.min()) > -1e-6
+
+
 def test_surprise_is_nothing_where_nothing_can_be_learned():
     logits = jax.random.normal(KEY, (WIDTH,))
     assert float(CATEGORICAL.loss(logits, logits, 0.0, 1.0)[1]) == pytest.approx(0.0, abs=1e-5)

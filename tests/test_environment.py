@@ -308,6 +308,11 @@ class Screen(Lever):
         return spaces.Box(0, 255, (2,), jnp.uint8)
 
 
+class Open(Lever):
+    def __init__(self, **others):
+        super().__init__(others["pay"])
+
+
 class Nothing:
     pass
 
@@ -341,6 +346,12 @@ def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
     assert int(metrics.episodes.sum()) == 160 // 5
     jaxdqn.save(tmp_path, state, config)
     assert jaxdqn.restore(tmp_path).config == config
+
+
+@pytest.mark.usefixtures("own")
+def test_a_class_that_takes_any_argument_by_name_is_given_it():
+    config = small(env="own_worlds:Open", env_kwargs={"pay": 2.0}, env_params={})
+    assert environments.make(config)[0].gymnax.pay == 2.0
 
 
 def test_a_class_that_is_defined_again_is_the_one_that_is_trained(monkeypatch):

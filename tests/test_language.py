@@ -337,6 +337,15 @@ def test_ways_from_many_starts_are_read_as_if_each_were_a_text_of_its_own():
             assert number == 0 or together[part][0] == 0, "'agent' is always the same"
 
 
+def test_each_text_is_masked_by_every_share_in_its_turn():
+    """In an update one of each sixteenth, and whose it is changes from one to the next."""
+    shares = np.stack([losses.drawn(jnp.zeros((16, 3), jnp.int32), key).shares
+                       for key in jax.random.split(KEY, 400)])  # fmt: skip
+    part = np.floor(16 * shares)
+    np.testing.assert_array_equal(np.sort(part, axis=1), np.tile(np.arange(16), (400, 1)))
+    assert (np.abs(part.mean(axis=0) - 7.5) < 5 * (255 / 12 / 400) ** 0.5).all()
+
+
 def test_a_masked_token_is_neither_seen_nor_left_out_of_the_bound():
     """Where every token is as likely, the bound is the loss itself: in the mean over shares."""
     config = little(causal=False, layers=2)

@@ -254,6 +254,8 @@ def test_values_are_exact_for_discounts_near_1_or_nan_where_they_are_traced():
     assert float(maze.regret(level, UP, 0.99999, **cost)) == pytest.approx(10_009.49995)
     swept = jax.jit(lambda discount: maze.policy_value(level, UP, discount, **cost))
     assert np.isnan(swept(0.99999)).all()
+    assert np.isnan(swept(0.99996)).all(), "sweeps change little, and 2 % are left"
+    np.testing.assert_allclose(swept(0.9999), -1000.0, rtol=1e-3)
     np.testing.assert_allclose(swept(0.9), -1.0, rtol=1e-5)
     lost = jax.jit(lambda discount: maze.regret(level, UP, discount, **cost))
     assert np.isnan(lost(1.0))
@@ -292,6 +294,8 @@ def test_the_oracle_of_a_training_says_nan_where_values_have_not_converged():
     assert np.isnan(values[:8]).all(), "along the upper rows for ever"
     np.testing.assert_allclose(values[8:11], [9.7, 9.8, 9.9], rtol=1e-5)
     assert not np.isnan(solve.optimal_q(model)).any()
+    corridor = maze.model(f"S{118 * '.'}G", 1.0, step_cost=0.01)
+    assert np.isnan(solve.stochastic_value(corridor, jnp.full((120, 4), 0.25))[0]), "a slow walk"
 
 
 def test_exact_values_are_mapped_over_numbers_actions_and_walls():
@@ -339,6 +343,7 @@ def test_a_text_may_stand_in_what_is_compiled():
         (lambda: maze.optimal_q(DRAWN, 1.5), r"discount \(1.5\) must be a number from 0 to 1"),
         (lambda: maze.optimal_q(DRAWN, "high"), r"discount \('high'\) must be a number"),
         (lambda: maze.optimal_q(DRAWN, np.ones(3)), r"discount .*\(3,\).* map .* jax.vmap"),
+        (lambda: maze.optimal_q(DRAWN, 0.9, goal_reward=np.inf), r"goal_reward \(inf\) must be a"),
         (lambda: maze.optimal_q(DRAWN, 0.9, slip=2), r"slip \(2\) must be .* from 0 to 1"),
         (lambda: maze.optimal_q(DRAWN, 0.9, cell_rewards=UP), "cell_rewards .* 3 rows of 4"),
         (lambda: maze.optimal_q(0, 0.9), r"level \(0\) is no maze: give a text"),

@@ -142,6 +142,16 @@ def test_zipped_lists_are_one_axis():
         assert_close(swept.at(seed=0, **coordinates), alone)
 
 
+def test_one_number_and_one_for_each_cell_are_swept_side_by_side():
+    cells = np.zeros((4, 4))
+    rewards = [0.0, cells, 0.5, cells - 0.1]
+    found = grid.grid(small(), 1, {"env_params": {"cell_rewards": rewards}})
+    groups = grid.groups(found)
+    assert [group.cells for group in groups] == [[0, 2], [1, 3]]
+    shapes = [group.numbers["env_params.cell_rewards"].shape for group in groups]
+    assert shapes == [(2,), (2, 4, 4)]
+
+
 def test_a_field_of_several_settings_names_none():
     settings = [{"discount": 0.5, "double": True}, {"discount": 0.5, "double": False}]
     swept = sweeps.Sweep({"setting": settings, "seed": [0]}, np.arange(2)[:, None], [])

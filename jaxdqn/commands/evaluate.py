@@ -12,9 +12,10 @@ import tyro
 from jaxdqn import environment, statistics, unread
 from jaxdqn.config import Config, check
 from jaxdqn.errors import ConfigError
-from jaxdqn.evaluation import evaluate
+from jaxdqn.evaluation import evaluate, traced
 from jaxdqn.maze.levels import TooFewLevelsError
 from jaxdqn.metrics import Evaluation, to_arrays
+from jaxdqn.parallel import estimate, memory
 from jaxdqn.random import check_seed
 from jaxdqn.runs import console, folder, language_console, language_run
 from jaxdqn.runs.trained import trained
@@ -142,7 +143,13 @@ def with_held_out(config: Config, levels: int | None = None) -> Config:
 
 
 def _measure(config: Config, params: Params, key: int) -> Evaluation:
-    """Return the measures of every seed, leaves ``[S]``."""
-    count = len(jax.tree.leaves(params)[0])
-    keys = jax.random.split(jax.random.key(key), count)
-    return jax.vmap(evaluate, (None, 0, 0))(config, params, keys)
+    """Return the measures of every seed, leaves ``[S]``: as many side by side as memory holds."""
+    seeds = len(jax.tree.leaves(params)[0])
+    keys = jax.random.split(jax.random.key(key), seeds)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), params)
+    width = memory.free(jax.local_devices()[0]) // estimate.peak(traced(config, one))
+    if width >= seeds:
+        return jax.vmap(evaluate, (None, 0, 0))(config, params, keys)
+    return jax.lax.map(
+        lambda of: evaluate(config, *of), (params, keys), batch_size=max(int(width), 1)
+    )

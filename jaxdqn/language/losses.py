@@ -90,9 +90,10 @@ class Read(NamedTuple):
 def drawn(tokens: Array, key: PRNGKey) -> Read:
     """Return texts ``[B, T]`` with their chances; the key is consumed."""
     count = len(tokens)
-    key_share, key = jax.random.split(unrolled(key))
-    # Spread evenly: one of each B-th part of what may be drawn.
-    shares = (jnp.arange(count) + jax.random.uniform(key_share, minval=0.01)) / count
+    key_part, key_share, key = jax.random.split(unrolled(key), 3)
+    # Spread evenly, one of each B-th part of what may be drawn; which part is a text's changes.
+    part = jax.random.permutation(key_part, count)
+    shares = (part + jax.random.uniform(key_share, minval=0.01)) / count
     return Read(tokens, shares, jax.random.split(key, count))
 
 

@@ -87,9 +87,10 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
     def loss(
         logits_tm1: Array, target_t: Array, r_t: Array, discount_t: Array
     ) -> tuple[Array, Array]:
-        after = jnp.clip(r_t + discount_t * returns, v_min, v_max)
+        # Counted in atoms, in which rounding loses nothing that is to be shared out.
+        after = jnp.clip((r_t + discount_t * returns - v_min) / spacing, 0.0, atoms - 1.0)
         # What stands between two returns is shared out so that its mean stays.
-        shares = jnp.maximum(1.0 - jnp.abs(after[None, :] - returns[:, None]) / spacing, 0.0)
+        shares = jnp.maximum(1.0 - jnp.abs(after[None, :] - jnp.arange(atoms)[:, None]), 0.0)
         # By a product, which takes less time than the sum on a CPU; a GPU would round it to TF32.
         wanted = jnp.matmul(shares, jax.nn.softmax(target_t), precision="highest")
         cross_entropy = -jnp.sum(wanted * jax.nn.log_softmax(logits_tm1))

@@ -21,6 +21,7 @@ Drawn = Level | str | np.ndarray | Array
 Number = float | np.floating | np.integer | np.ndarray | Array
 """One number; it may be traced."""
 
+LARGEST = float(np.finfo(np.float32).max)
 NEAR_ONE = 0.999
 """Discount from which on rounding of float32 shows in optimal values."""
 
@@ -79,7 +80,7 @@ def model(
                 f"{name} (an array of shape {shape}) must be one number: "
                 "map over the array with jax.vmap."
             )
-        low, high = (0.0, 1.0) if name in ("discount", "slip") else (-np.inf, np.inf)
+        low, high = (0.0, 1.0) if name in ("discount", "slip") else (-LARGEST, LARGEST)
         check.number(name, value, low, high)
     return solve.model(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
 
@@ -287,9 +288,8 @@ def _check_actions(actions: Any, cells: int) -> None:
         )
     if isinstance(actions, jax.core.Tracer):
         return
-    wrong = np.asarray(actions)[
-        (np.asarray(actions) < 0) | (np.asarray(actions) >= grid.NUM_ACTIONS)
-    ]
+    given = np.asarray(actions)
+    wrong = given[(given < 0) | (given >= grid.NUM_ACTIONS)]
     if wrong.size:
         raise ConfigError(
             f"actions contains {wrong[0]}: use 0 up, 1 down, 2 left, 3 right "

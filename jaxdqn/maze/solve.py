@@ -15,6 +15,13 @@ TOLERANCE = 1e-9
 """Share of the largest value that a sweep's remaining error may have, in exact arithmetic."""
 MAX_SWEEPS = 100_000
 """Bound on sweeps for discounts near 1, where they need not converge: NaN where they have not."""
+WATCHED = 997
+"""Sweeps after that many, twice, by whose changes it is told how far values are from their limits;
+a prime, so that what goes in circles is seen to move."""
+RETURN_SWEEPS = 10_000
+"""Bound on those of returns' distributions, each of hundreds of numbers for each cell."""
+FAR = 1e-3
+"""Share of a value by which it may be from its limit, and is no NaN."""
 
 
 class Model(NamedTuple):
@@ -93,12 +100,12 @@ def optimal_q(model: Model) -> Array:
     still change then are NaN. A time limit has no part in it, since truncation is bootstrapped. In
     float32 what rounding leaves is some 6e-8 · max |Q*| / (1 - discount).
     """
-    values = _repeat(
-        lambda values: backup(model, values).max(axis=1), jnp.zeros_like(model.rewards),
-        _sweeps(model.discount),
-    )  # fmt: skip
-    q = backup(model, values)
-    return jnp.where(_moving(model, values, q.max(axis=1))[:, None], jnp.nan, q)
+
+    def sweep(values: Array) -> Array:
+        return backup(model, values).max(axis=1)
+
+    values = _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
+    return jnp.where(_moving(model, sweep, values)[:, None], jnp.nan, backup(model, values))
 
 
 @jax.jit
@@ -117,7 +124,7 @@ def policy_value(model: Model, actions: Array) -> Array:
         return jnp.take_along_axis(backup(model, values), actions[:, None], axis=1)[:, 0]
 
     values = _repeat(sweep, jnp.zeros_like(model.rewards), _sweeps(model.discount))
-    return jnp.where(_moving(model, values, sweep(values)), jnp.nan, values)
+    return jnp.where(_moving(model, sweep, values), jnp.nan, values)
 
 
 def stochastic_value(model: Model, probabilities: Array) -> Array:
@@ -148,8 +155,12 @@ def stochastic_value(model: Model, probabilities: Array) -> Array:
         solve,
         solve,
     )
-    swept = mean(backup(model, values))
-    return jnp.where(_moving(model, values, swept), jnp.nan, values)
+    still, chances = lax.stop_gradient((model, probabilities))
+
+    def sweep(values: Array) -> Array:
+        return jnp.sum(chances * backup(still, values), axis=1)
+
+    return jnp.where(_moving(still, sweep, lax.stop_gradient(values)), jnp.nan, values)
 
 
 def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Array) -> Array:
@@ -159,7 +170,8 @@ def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Ar
     its slope is the probability of a return below x. A return of ``r + discount * G`` falls short
     of x by ``discount`` times what G does of ``(x - r) / discount``, so the distribution is found
     by backups as values are (Bellman, 1957); between thresholds it is taken for linear, which moves
-    no mean and leaves a distance of at most ``spacing / (2 sqrt(1 - discount²))``.
+    no mean and leaves a distance of at most ``spacing / (2 sqrt(1 - discount²))``. What comes after
+    ``RETURN_SWEEPS`` steps is left out.
 
     Args:
         model: the maze.
@@ -200,7 +212,8 @@ def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Ar
     left = 1e-4
     # What is still to come is at most what came last, discounted for ever.
     enough = left * (thresholds[-1] - thresholds[0]) * (1.0 - discount) / discount
-    return _repeat(sweep, start, _sweeps(model.discount, left), enough)
+    most = jnp.minimum(_sweeps(model.discount, left), RETURN_SWEEPS)
+    return _repeat(sweep, start, most, enough)
 
 
 def backup(model: Model, values: Array) -> Array:
@@ -220,11 +233,21 @@ def _needed(discount: float | Array, tolerance: float = TOLERANCE) -> Array:
     return jnp.log(tolerance) / jnp.log(jnp.clip(discount, 1e-6, 1.0 - 1e-6))
 
 
-def _moving(model: Model, values: Array, swept: Array) -> Array:
-    """Return where a further sweep changes values by more than rounding, and too few were made."""
+def _moving(model: Model, sweep: Callable[[Array], Array], values: Array) -> Array:
+    """Return where too few sweeps were made, and values are further than ``FAR`` from their limits.
+
+    What is still to come falls from sweep to sweep by about the same factor.
+    """
+    more = jnp.where(_needed(model.discount) > MAX_SWEEPS, WATCHED, 0)
+
+    def watch(before: Array, _: None) -> tuple[Array, Array]:
+        after = _repeat(sweep, before, more)
+        return after, jnp.abs(after - before)
+
+    _, (first, second) = lax.scan(watch, values, length=2)
     size = jnp.abs(values)
-    moved = jnp.abs(swept - values) > 1e-6 * size + 1e-7 * jnp.max(size)
-    return moved & (_needed(model.discount) > MAX_SWEEPS)
+    moved = second > 1e-6 * size + 1e-7 * jnp.max(size)  # by more than rounding
+    return moved & (second**2 > FAR * size * (first - second))
 
 
 def _repeat(

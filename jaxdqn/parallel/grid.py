@@ -118,7 +118,10 @@ def groups(found: Grid) -> list[Group]:
     cells_of: dict[str, list[int]] = {}
     for cell, setting in enumerate(found.settings):
         numbers = _numbers_of(found.of(cell), setting)
-        structure = {name: value for name, value in setting.items() if name not in numbers}
+        # Rewards may be one number for all cells, or one for each.
+        structure = {
+            name: np.shape(value) if name in numbers else value for name, value in setting.items()
+        }
         cells_of.setdefault(repr(structure), []).append(cell)
     return [_group(found, cells) for cells in cells_of.values()]
 

@@ -20,7 +20,8 @@ from jaxdqn.types import Array, PRNGKey
 
 Estimator = Callable[[Array], Array]
 BATCH = 100
-"""Resamples worked on at once, which bounds the memory."""
+"""Resamples that a statistic is asked of at once, which bounds what it takes of memory; who is in
+which is drawn before, 4 bytes a score."""
 
 
 class Estimate(NamedTuple):
