@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jaxdqn
 from jaxdqn.commands import guard
@@ -70,20 +71,29 @@ _COMMANDS = (
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
-    files = [word for word in arguments if word.lower().endswith(".toml")]
-    words = [part for word in arguments for part in word.split("=", 1)]
-    seeds = words[words.index("--seeds") + 1 :] if "--seeds" in words else []
-    if command != "train" or not files or seeds[:1] != ["1"]:
-        return None
     from jaxdqn.config import load_config
     from jaxdqn.errors import ConfigError
     from jaxdqn.parallel import devices
 
+    words = [part for word in arguments for part in word.split("=", 1)]
     try:
-        config = load_config(files[0])
-    except ConfigError:
+        if command == "train" and "1" in words[words.index("--seeds") + 1 :][:1]:
+            file = next(word for word in arguments if word.lower().endswith(".toml"))
+        elif command == "resume" and arguments and _holds_one_agent(Path(arguments[0])):
+            file = os.path.join(arguments[0], "config.toml")
+        else:
+            return None
+        return devices.best_cores(load_config(file), agents=1)
+    except (ConfigError, LookupError, TypeError, ValueError, StopIteration):
         return None  # the command refuses it, and knows more
-    return devices.best_cores(config, agents=1)
+
+
+def _holds_one_agent(run: Path) -> bool:
+    from jaxdqn.runs import files, place
+
+    about, _ = files.read_arrays(run / place.CHECKPOINT, "checkpoint", ())
+    first, end = about["seeds"]
+    return end - first == 1
 
 
 def split_distributed(arguments: Sequence[str]) -> tuple[bool, dict[str, str], list[str]]:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxdqn.errors import ConfigError, brief
 from jaxdqn.types import Array, PRNGKey
 
+MOST_SEEDS = 1_000_000
+"""Of one training or sweep: their results are held by the host, tens of kB each."""
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -25,7 +27,7 @@ def check_key(key: Any) -> None:
         array = isinstance(key, jax.Array | np.ndarray)
         what = f"an array {key.dtype}{list(key.shape)}" if array else brief(key)
         old = ", or jax.random.wrap_key_data(key) where jax.random.PRNGKey made it" if array else ""
-        seed = key if isinstance(key, int) else 0
+        seed = key if isinstance(key, int) and not isinstance(key, bool) else 0
         raise ConfigError(f"key ({what}) must be typed: write jax.random.key({seed}){old}.")
     if key.shape:
         raise ConfigError(
@@ -40,12 +42,22 @@ def check_seed(seed: int, name: str = "seed") -> None:
         raise ConfigError(f"{name} ({seed}) must be from 0 to 4294967295: change it.")
 
 
+def too_many(seeds: int) -> ConfigError:
+    """Return the refusal of more seeds than the host can list."""
+    return ConfigError(
+        f"seeds ({brief(seeds)}) must be at most {MOST_SEEDS:,}: train some, then others by their "
+        "numbers."
+    )
+
+
 def seeds_from(first: int, count: int) -> range:
     """Return ``count`` numbers of seeds in a row, as the command line asks for them.
 
     Raises:
         ConfigError: there are none, or not all are numbers of seeds.
     """
+    if count > MOST_SEEDS:
+        raise too_many(count)
     if count < 1 or first < 0 or first + count > 2**32:
         raise ConfigError(
             f"seeds ({count}) must be 1 or more and first_seed ({first}) 0 or more, with all "

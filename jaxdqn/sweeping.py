@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxdqn import plots
 from jaxdqn.config import Config
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import grid
 from jaxdqn.parallel.sweeps import Sweep
@@ -79,6 +80,13 @@ def sweep(
             folder that holds a sweep without any of these settings or can't be written to.
         KeyboardInterrupt: Ctrl-C; what was trained is in ``out``.
     """
+    if not isinstance(zipped, bool):
+        raise ConfigError(f"zipped ({shown(zipped)}) must be True or False: change it.")
+    if say is not None and not callable(say):
+        raise ConfigError(
+            f"say ({shown(say)}) must be a function of a sentence, such as print: change it, or "
+            "write None for silence."
+        )
     path = None if out is None else place.as_path(out, "out")
     found = grid(config, seeds, swept, zipped)
     if say is None or not processes.is_first():

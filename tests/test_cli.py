@@ -23,7 +23,7 @@ from rich.console import Console
 
 import jaxdqn
 from jaxdqn import ConfigError, cli, plots, statistics, training
-from jaxdqn.commands import compare, evaluate, export, resume, sweep, train
+from jaxdqn.commands import compare, evaluate, export, finetune, resume, sweep, train
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import devices, memory, seeds
@@ -531,7 +531,10 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
         (sweep, ["tiny.toml", "--scale", "0.1"], ["--scale is an option of jaxdqn train alone"]),
         (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
         (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
-        (evaluate, ["run", "--episodes", "0"], ["eval_episodes (0)", "1 or more"]),
+        (evaluate, ["run", "--episodes", "0"], ["episodes (0) must be 1 or more"]),
+        (evaluate, ["run", "--levels", "-1"], ["levels (-1) must be 1 or more", "leave it out"]),
+        (finetune, ["run"], ["'run' is no language model's", "of a pre-training"]),
+        (compare, ["run", "run", "--seeds", "5"], ["seeds (5) is of settings", "leave it out"]),
         (evaluate, ["run", "--key", "99999999999999999999"], ["key (9999", "to 4294967295"]),
         (export, ["run", "--seed", "3"], ["seed (3)", "from 0 to 2"]),
         (export, ["run", "--out", "/proc/no/p"], ["can't be written", "choose another"]),

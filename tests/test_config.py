@@ -486,7 +486,11 @@ def test_a_method_refuses_what_it_does_not_use_and_what_contradicts_itself(words
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ({"minibatches": 32}, ["minibatches (32) leaves one step in each", "advantages = false"]),
+        ({"minibatches": 32}, ["minibatches (32) leaves one step in each", ": lower it, or set"]),
+        (
+            {"minibatches": 1, "rollout_steps": 1, "num_envs": 1},
+            ["minibatches (1) leaves one step in each", "raise rollout_steps or num_envs, or set"],
+        ),
         ({"epsilon_start": 0.5}, ["epsilon_start (0.5) belongs to method 'dqn' or 'pqn'"]),
         ({"td_lambda": 0.5}, ["td_lambda (0.5) belongs to method 'pqn', and method is 'ppo'"]),
         ({"capacity": 3}, ["capacity (3) belongs to method 'dqn' or 'r2d2', and method is 'ppo'"]),

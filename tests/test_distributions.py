@@ -145,6 +145,12 @@ def test_projection_keeps_the_mean_of_what_lies_within():
     np.testing.assert_allclose(projected(9.0, 0.9), jax.nn.one_hot(WIDTH - 1, WIDTH), atol=1e-5)
 
 
+@pytest.mark.parametrize("v_max", [[1.0, 2.0], np.ones(3), []])
+def test_a_list_of_returns_is_a_sweep(v_max):
+    with pytest.raises(ConfigError, match=r"v_max \(.* is a sweep, and this trains one setting"):
+        jaxdqn.train(small(head="categorical", v_max=v_max), KEY)
+
+
 @pytest.mark.parametrize("v_min", [-10.0, 0.0, 1e3, 1e4])
 def test_projection_loses_nothing_far_from_zero(v_min):
     """Of 51 atoms on one unit, whose places float32 rounds to a twentieth of their spacing."""

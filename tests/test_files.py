@@ -33,6 +33,7 @@ from jaxdqn.parallel.sweeps import Results, chunks
 from jaxdqn.plots import style
 from jaxdqn.runs import export, files, folder, language_run, loggers, place, session
 from jaxdqn.runs.sweep_folder import SweepFolder
+from jaxdqn.runs.trained import trained as networks_of
 
 HOLDING = """
 import sys, time
@@ -194,9 +195,26 @@ def test_a_full_disk_leaves_no_folder_that_stands_in_the_way(tmp_path, monkeypat
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_says_so(tmp_path):
+    with pytest.raises(ConfigError, match=r"config \(None\) must be a Config"):
+        folder.create(tmp_path / "run", None)
     folder.create(tmp_path / "run", small())
     with pytest.raises(ConfigError, match="stopped before its first checkpoint: begin it anew"):
         resume.main([str(tmp_path / "run")])
+
+
+def test_a_run_that_has_ended_is_read_without_its_checkpoint(trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "run")
+    before = networks_of(out)
+    (out / "checkpoint.npz").unlink()
+    after = networks_of(out)
+    assert after.seeds == before.seeds == range(2)
+    assert_same_bits(after.params, before.params)
+    assert after.config == before.config
+    with pytest.raises(ConfigError, match=r"no checkpoint.npz any more, .*: put it back, or train"):
+        resume.main([str(out)])
+    (out / "config.toml").write_text("")
+    with pytest.raises(ConfigError, match=r"run folder .* is damaged .*config.toml is empty"):
+        folder.load(out)
 
 
 def test_one_process_trains_into_a_run_folder_and_a_kill_frees_it(trained, tmp_path):

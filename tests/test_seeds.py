@@ -112,5 +112,15 @@ def test_a_single_agent_with_a_small_network_gets_one_core(tmp_path):
     file = str(tmp_path / "tiny.toml")
     assert cli.best_cores("train", [file, "--seeds", "1"]) == 1
     assert cli.best_cores("train", ["--seeds=1", file]) == 1
-    for command, *rest in (["train", file], ["train", file, "--seeds", "8"], ["resume", "run"]):
+    for count in (1, 2):
+        many = jax.vmap(jaxdqn.init, (None, 0))(small(), jax.random.split(jax.random.key(0), count))
+        (tmp_path / f"of {count}").mkdir()
+        (tmp_path / f"of {count}" / "config.toml").write_text(to_toml(small()))
+        jaxdqn.save(tmp_path / f"of {count}", many, small(), seeds=range(count))
+    assert cli.best_cores("resume", [str(tmp_path / "of 1")]) == 1
+    other = str(tmp_path / "of 2")
+    for command, *rest in (
+        ["train", file], ["train", file, "--seeds", "8"], ["resume", "run"], ["resume", other],
+        ["resume"], ["evaluate", str(tmp_path / "of 1")],
+    ):  # fmt: skip
         assert cli.best_cores(command, rest) is None

@@ -479,6 +479,9 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_learne
     lambda out: jaxdqn.sweep(small(), seeds=1, out=out, say=None),
 ])  # fmt: skip
 def test_what_is_no_path_is_refused(write):
+    for no_path, why in (("a\0b", "embedded null"), (300 * "x", "file name too long")):
+        with pytest.raises(ConfigError, match=rf"^(path|out|run) \('.*\) can't be a path \({why}"):
+            write(no_path)
     with pytest.raises(ConfigError, match=r"(path|out|run) \(5\) must be a path: write 'runs/"):
         write(5)
 

@@ -531,7 +531,7 @@ def two_measures(scores):
         (lambda: statistics.wilson_interval(1, 2, confidence=0.0), r"confidence \(0\.0\) must lie"),
         (
             lambda: statistics.bootstrap_interval(KEY, jnp.zeros(5), resamples=0),
-            r"resamples \(0\) must be a whole number, 1 or more: change it",
+            r"resamples \(0\) must be a whole number from 1 to 1,000,000: change it",
         ),
         (
             lambda: statistics.sample_efficiency(KEY, jnp.zeros((5, 2)), resamples=2.5),
@@ -552,6 +552,15 @@ def two_measures(scores):
         (
             lambda: statistics.improvement(0, jnp.zeros(5), jnp.ones(5)),
             r"key \(0\) must be typed",
+        ),
+        (lambda: statistics.mean([10**400]), r"^scores .* must be numbers in lists of equal"),
+        (
+            lambda: statistics.bootstrap_interval(KEY, [1.0, 2.0], resamples=10**400),
+            r"^resamples .* must be a whole number from 1 to 1,000,000",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(KEY, [1.0, 2.0], confidence=10**400),
+            r"^confidence .* must lie between 0 and 1",
         ),
         (lambda: statistics.mean("abc"), r"scores \('abc'\) must be numbers in lists of equal"),
         (lambda: statistics.iqm(None), r"scores \(None\) must be numbers"),

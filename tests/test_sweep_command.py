@@ -390,6 +390,16 @@ def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypat
         assert (code, err) == (0, ""), command
 
 
+def test_fewer_settings_than_were_to_be_drawn_are_noted(folder, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep, "watch", lambda *_: 0)
+    words = [str(folder / "tiny.toml"), "--random", "9", "--double", "true", "false"]
+    assert sweep.main(words) == 0
+    assert capsys.readouterr().out.startswith(
+        "note: random (9) is more than there are to draw from, 2 settings: all are trained\n"
+    )
+
+
 def test_what_may_not_be_meant_is_said_once_for_all_settings(folder, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "watch", lambda *_: 0)
     words = [str(folder / "tiny.toml"), "--epsilon_steps", "100", "10000", "--discount", "0.5", "1"]

@@ -38,6 +38,9 @@ from jaxdqn.runs.sweeps import Moment
 from jaxdqn.runs.trained import of_agents
 from jaxdqn.training import measured
 
+SEEDS = 32
+"""Agents of each setting where nothing else is said."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -46,8 +49,8 @@ class Arguments:
     settings: Annotated[tyro.conf.Positional[list[Path]], tyro.conf.arg(metavar="A B ...")]
     """Two or more: TOML files, which are trained, or run folders, which are read; of a sweep, all
     its settings."""
-    seeds: int = 32
-    """Agents of each setting that is trained."""
+    seeds: int | None = None
+    """Agents of each setting that is trained, by default 32."""
     measure: str = "eval_return"
     """What is compared, such as success, regret, q_bias or held_out_success."""
     score: Score = "mean"
@@ -60,13 +63,19 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn compare", args=arguments, use_underscores=True)
     read = {path: _read(path) for path in chosen.settings if path.is_dir()}
+    count = SEEDS if chosen.seeds is None else chosen.seeds
+    if count < 2:
+        raise ConfigError(f"seeds ({count}) must be 2 or more to tell a spread: raise it.")
+    if chosen.seeds is not None and len(read) == len(chosen.settings):
+        raise ConfigError(
+            f"seeds ({count}) is of settings that are trained, and these are run folders, whose "
+            "seeds stay: leave it out."
+        )
     names = [[_name(path)] if path not in read else [one.name for one in read[path]]
              for path in chosen.settings]  # fmt: skip
     every = list(itertools.chain(*names))
     comparison.check_names(every)
     plain = dict(zip(every, files.plain_names(every), strict=True))
-    if chosen.seeds < 2:
-        raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
     configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
     shapes = [(_name(path), measured(config)) for path, config in configs.items()]
     shapes += [(one.name, one.metrics) for one in itertools.chain(*read.values())]
@@ -76,7 +85,7 @@ def main(arguments: list[str]) -> int:
     contenders = []
     with place.new(out):
         for path in chosen.settings:
-            for contender in read.get(path) or [_train(path, configs[path], chosen.seeds)]:
+            for contender in read.get(path) or [_train(path, configs[path], count)]:
                 name = plain[contender.name]
                 folder.save_arrays(out / f"{name}.npz", contender.metrics)
                 _save_config(out / f"{name}.toml", contender)

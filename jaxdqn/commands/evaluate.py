@@ -54,6 +54,9 @@ def main(arguments: list[str]) -> int:
     check_seed(chosen.key, "key")
     if language_run.is_language(chosen.run):
         return _evaluate_language_run(chosen)
+    for name in ("episodes", "levels"):
+        if (asked := getattr(chosen, name)) is not None and asked < 1:
+            raise ConfigError(f"{name} ({asked}) must be 1 or more: change it, or leave it out.")
     found = trained(chosen.run)
     episodes = EPISODES if chosen.episodes is None else chosen.episodes
     config = with_held_out(found.config.replace(eval_episodes=episodes), chosen.levels)

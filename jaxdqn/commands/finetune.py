@@ -55,6 +55,10 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn finetune", args=arguments, use_underscores=True)
     check_running(chosen.seed, chosen.save_every)
+    if not language_run.is_language(chosen.run) and (chosen.run / place.SETTINGS).exists():
+        raise ConfigError(
+            f"run '{chosen.run}' is no language model's: name the run folder of a pre-training."
+        )
     before = language_run.restore(chosen.run)
     if before.config.stage != "pretrain":
         raise ConfigError(

@@ -11,7 +11,7 @@ import tyro
 from jaxdqn import sweeping
 from jaxdqn.commands import flags, sweep_values
 from jaxdqn.config import Config, load_config, sweep_table
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, counted
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
 from jaxdqn.random import check_seed, seeds_from
@@ -58,8 +58,8 @@ class Arguments:
     zipped: bool = False
     """Take the lists of values side by side, not each with each."""
     random: int | None = None
-    """Draw so many settings: of a list evenly, of a range uniformly; of one whose ends are above 0
-    and tenfold apart, uniformly in the logarithm."""
+    """Draw so many settings, or as many as there are: of a list evenly, of a range uniformly; of
+    one whose ends are above 0 and tenfold apart, uniformly in the logarithm."""
     key: int = 0
     """Random key of these draws."""
     out: Path | None = None
@@ -74,6 +74,11 @@ def main(arguments: list[str]) -> int:
     need_folder(chosen.out)
     with place.given(chosen.out, f"{chosen.config_file.stem}-sweep") as out:
         if processes.is_first():
+            if chosen.random is not None and len(found.settings) < chosen.random:
+                console.print_line(
+                    f"note: random ({chosen.random}) is more than there are to draw from, "
+                    f"{counted(len(found.settings), 'setting')}: all are trained"
+                )
             for note in console.notes_on([found.of(cell) for cell in range(len(found.settings))]):
                 console.print_line(note)
         return watch(out, found, chosen.looking)

@@ -67,6 +67,10 @@ def read(path: str | Path) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
+    except ValueError as error:
+        raise ConfigError(
+            f"config file {str(path)!r} can't be a path ({error}): change it."
+        ) from None
 
 
 def _split(text: str, source: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -81,12 +81,15 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
         v_min: the least.
         v_max: the greatest.
     """
-    spacing = (v_max - v_min) / (atoms - 1)
-    returns = v_min + spacing * jnp.arange(atoms).astype(jnp.float32)
+
+    def evenly() -> tuple[Array, float | Array]:
+        spacing = (v_max - v_min) / (atoms - 1)
+        return v_min + spacing * jnp.arange(atoms).astype(jnp.float32), spacing
 
     def loss(
         logits_tm1: Array, target_t: Array, r_t: Array, discount_t: Array
     ) -> tuple[Array, Array]:
+        returns, spacing = evenly()
         # Counted in atoms, in which rounding loses nothing that is to be shared out.
         after = jnp.clip((r_t + discount_t * returns - v_min) / spacing, 0.0, atoms - 1.0)
         # What stands between two returns is shared out so that its mean stays.
@@ -98,10 +101,10 @@ def categorical(atoms: int, v_min: float | Array, v_max: float | Array) -> Head:
         return cross_entropy, jnp.maximum(jax.lax.stop_gradient(cross_entropy - entropy), 0.0)
 
     def mean(logits: Array) -> Array:
-        return jnp.sum(jax.nn.softmax(logits) * _like(returns, logits), axis=-1)
+        return jnp.sum(jax.nn.softmax(logits) * _like(evenly()[0], logits), axis=-1)
 
     def distribution(logits: Array) -> tuple[Array, Array]:
-        return jnp.broadcast_to(_like(returns, logits), logits.shape), jax.nn.softmax(logits)
+        return jnp.broadcast_to(_like(evenly()[0], logits), logits.shape), jax.nn.softmax(logits)
 
     return Head(width=atoms, mean=mean, loss=loss, adds=False, returns=distribution)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import check, direct, grid, solve
 from jaxdqn.maze.levels import Level, Levels, draw, moves_to, placed
 from jaxdqn.types import Array
@@ -198,7 +198,8 @@ def _read(level: Any) -> tuple[Array, int, int]:
         )
     if not isinstance(level, jax.Array | np.ndarray):
         raise ConfigError(
-            f"level ({level!r}) is no maze: give a text, a level of a bank, or walls as an array."
+            f"level ({brief(level)}) is no maze: give a text, a level of a bank, or walls as an "
+            "array."
         )
     if level.dtype != bool or level.ndim != 2 or level.size < 2:
         raise ConfigError(
@@ -277,8 +278,9 @@ def _check_probabilities(chances: Any, cells: int) -> None:
 
 def _check_actions(actions: Any, cells: int) -> None:
     if not isinstance(actions, jax.Array | np.ndarray) or actions.dtype.kind not in "iu":
+        said = str(actions.dtype) if hasattr(actions, "dtype") else brief(actions)
         raise ConfigError(
-            f"actions ({getattr(actions, 'dtype', actions)!s}) must be an array of whole numbers: "
+            f"actions ({said}) must be an array of whole numbers: "
             "give one action for each cell, such as q.argmax(axis=1)."
         )
     if actions.shape != (cells,):

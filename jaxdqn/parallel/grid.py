@@ -16,6 +16,7 @@ from jaxdqn.config import Config, check, check_kind, check_single
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, as_whole, shown
 from jaxdqn.parallel.executor import with_numbers
+from jaxdqn.random import MOST_SEEDS, too_many
 
 ZIPPED = "setting"
 """Name of the only axis where lists are taken side by side."""
@@ -146,7 +147,9 @@ def _numbers(seeds: Any) -> list[int]:
     """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
     count, above = as_whole(seeds), 2**32
     try:
-        given = list(map(as_whole, seeds if count is None else range(min(count, above))))
+        if (asked := len(seeds) if count is None else count) > MOST_SEEDS:
+            raise too_many(asked)
+        given = list(map(as_whole, seeds if count is None else range(count)))
     except TypeError:
         given = []
     numbers = [number for number in given if number is not None and 0 <= number < above]
@@ -193,7 +196,7 @@ def _check_place(config: Config, name: str, values: Any) -> None:
 def _values(name: str, items: Any, fraction: bool) -> list[Any]:
     if not isinstance(items, list | tuple) and np.ndim(items) == 0:
         raise ConfigError(
-            f"{name} ({shown(items)}) must be a list of values: write [{shown(items)}]."
+            f"{name} ({shown(items)}) must be a list of values: write [0.1, 0.2] or the like."
         )
     need_values(name, items)
     plain = [item.item() if np.ndim(item) == 0 and hasattr(item, "item") else item

@@ -26,7 +26,7 @@ from jaxdqn.runs import files, place
 from jaxdqn.training import outline
 from jaxdqn.types import ArrayTree
 
-FILE = "checkpoint.npz"
+FILE = place.CHECKPOINT
 _KIND = "checkpoint"
 _FORMAT = 1
 

@@ -19,6 +19,7 @@ from jaxdqn.assembly import assemble
 from jaxdqn.config import Config, notes
 from jaxdqn.errors import counted, typed
 from jaxdqn.metrics import Metrics
+from jaxdqn.parallel.memory import written
 from jaxdqn.runs import signals, streams
 
 
@@ -259,7 +260,7 @@ def report(summary: dict[str, Any], out: Path) -> None:
     print_table(table)
     saving = summary.get("checkpoint")
     saved = "" if saving is None else (
-        f"{saving['saved']} checkpoints of {saving['bytes'] / 1e6:.1f} MB in "
+        f"{counted(saving['saved'], 'checkpoint')} of {written(saving['bytes'])} in "
         f"{saving['seconds']:.2f} s; "
     )  # fmt: skip
     _CONSOLE.print(

@@ -13,8 +13,8 @@ import numpy as np
 from flax import serialization
 
 from jaxdqn import checksums, environment, statistics
-from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.errors import ConfigError, reason_of, typed
+from jaxdqn.config import Config, check, load_config, to_toml
+from jaxdqn.errors import ConfigError, reason_of, shown, typed
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.networks.pretrained import WEIGHTS
 from jaxdqn.runs import checkpoint, files, place
@@ -66,7 +66,8 @@ def index_of(seed: int, seeds: range) -> int:
     """
     if seed not in seeds:
         raise ConfigError(
-            f"seed ({seed}) is not in this run: choose one from {seeds.start} to {seeds.stop - 1}."
+            f"seed ({shown(seed)}) is not in this run: choose one from {seeds.start} to "
+            f"{seeds.stop - 1}."
         )
     return seeds.index(seed)
 
@@ -75,8 +76,10 @@ def create(path: str | Path, config: Config) -> None:
     """Make a new run folder with its ``config.toml``.
 
     Raises:
-        ConfigError: something is there already, or the place or the settings can't be written.
+        ConfigError: something is there already, the place or the settings can't be written, or
+            the settings can't be honoured.
     """
+    check(config)
     place.begin(place.as_path(path, "path"), to_toml(config))
 
 
@@ -247,8 +250,10 @@ def load(path: str | Path) -> Run:
         ConfigError: it is missing, incomplete or damaged.
     """
     path = place.as_path(path, "path")
-    config = load_config(path / "config.toml")
+    config = load_config(path / place.SETTINGS)
     try:
+        if not (path / place.SETTINGS).stat().st_size:
+            raise ValueError(f"{place.SETTINGS} is empty")
         summary = json.loads((path / checksums.SUMMARY).read_text(encoding="utf-8"))
         metrics = from_arrays(files.unpacked(io.BytesIO(checksums.read(path / _METRICS))))
         params = serialization.msgpack_restore(checksums.read(path / WEIGHTS))

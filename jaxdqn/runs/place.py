@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import errno
 import itertools
 import os
 import socket
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from jaxdqn.errors import ConfigError, brief, reason_of
+from jaxdqn.errors import ConfigError, brief, reason_of, shown
 from jaxdqn.runs import files
 
 if sys.platform == "win32":
@@ -20,6 +21,7 @@ else:
     import fcntl
 
 SETTINGS = "config.toml"
+CHECKPOINT = "checkpoint.npz"
 _LOCK = "jaxdqn.lock"
 _BEFORE_TRAINING = {SETTINGS, "metrics.csv", _LOCK}
 """What a run folder holds before its first checkpoint, after which rows are written."""
@@ -33,6 +35,17 @@ def as_path(value: Any, name: str) -> Path:
     """Return a path as Python's, refusing with a ``ConfigError`` that names it what is none."""
     if not isinstance(value, str | os.PathLike):
         raise ConfigError(f"{name} ({brief(value)}) must be a path: write 'runs/mine' or the like.")
+    try:
+        os.lstat(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} ({shown(value)}) can't be a path ({error}): change it."
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(
+                f"{name} ({shown(value)}) can't be a path ({reason_of(error)}): change it."
+            ) from None
     return Path(value)
 
 

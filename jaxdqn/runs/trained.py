@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 
+from jaxdqn import checksums
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, typed
 from jaxdqn.runs import checkpoint, folder, language_run, place, sweep_folder
@@ -36,13 +37,17 @@ class Trained(NamedTuple):
 
 
 def trained(run: str | Path) -> Trained:
-    """Read the networks of a run folder, from its checkpoint or its chunks.
+    """Read the networks of a run folder, from its checkpoint, its chunks or what it has ended with.
 
     Raises:
         ConfigError: it is missing, unreadable, not of a run, or a sweep over several settings.
     """
     run = place.as_path(run, "run")
     if not sweep_folder.is_sweep(run):
+        if (run / checksums.SUMMARY).exists() and not (run / checkpoint.FILE).exists():
+            of_agents(run)
+            ended = folder.load(run)
+            return Trained(ended.config, ended.params, ended.seeds)
         found, numbers = of_run(run)
         return Trained(found.config, found.state.agent.params, numbers)
     grid, _ = sweep_folder.read_grid(run)
@@ -78,6 +83,11 @@ def of_run(run: Path) -> tuple[Checkpoint, range]:
     """
     of_agents(run)
     if (run / place.SETTINGS).exists() and not (run / checkpoint.FILE).exists():
+        if (run / checksums.SUMMARY).exists():
+            raise ConfigError(
+                f"run '{run}' has no {checkpoint.FILE} any more, so it can't be carried on: put it "
+                "back, or train anew."
+            )
         raise ConfigError(
             f"run '{run}' was stopped before its first checkpoint: begin it anew, with the command "
             "that began it."

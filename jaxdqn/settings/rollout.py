@@ -107,9 +107,10 @@ class PPOSettings(RolloutSettings):
         """Refuse, with a ``ConfigError``, numbers that can't go together."""
         super().check(run)
         if self.normalise_advantages and self.schedule(run).batch_size == 1:
+            remedy = "lower it" if self.minibatches > 1 else "raise rollout_steps or num_envs"
             raise ConfigError(
                 f"minibatches ({self.minibatches}) leaves one step in each, whose normalised "
-                "advantage is always 0: lower it, or set normalise_advantages = false."
+                f"advantage is always 0: {remedy}, or set normalise_advantages = false."
             )
 
     def check_network(self, network: Any, run: RunSettings) -> None:

@@ -81,11 +81,12 @@ def seeds_needed(
         n = (z_confidence + z_power)² s² / d² + z_confidence² / (2 if paired else 4)
 
     seeds (Guenther, 1981; for reinforcement learning Colas et al., 2018, arXiv:1806.08295). An
-    observed difference is in part luck, so take it for an order of magnitude. Where s is 0 it is
-    as many as a test of signs, or of exchanged scores, needs.
+    observed difference is in part luck, so take it for an order of magnitude; where it is far
+    larger than s, a few more are needed than the three that are answered at least. Where s is 0 it
+    is as many as a test of signs, or of exchanged scores, needs.
 
     Returns:
-        A whole number, at least 2, as a float; infinity where nothing differs; NaN where a task
+        A whole number, at least 3, as a float; infinity where nothing differs; NaN where a task
         has fewer than two measured seeds.
     """
     confidence, power = as_share("confidence", confidence, 0.95), as_share("power", power, 0.8)
@@ -96,6 +97,10 @@ def seeds_needed(
 
 @functools.partial(jax.jit, static_argnames=("paired", "confidence", "power", "least"))
 def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, least: int) -> Array:
+    scale = jnp.nanmax(jnp.abs(jnp.concatenate([x, y])))
+    x, y = (
+        jnp.where(scale > 0, scores / scale, scores) for scores in (x, y)
+    )  # squares stay finite
     largest = [jnp.nanmax(jnp.abs(scores), 0) for scores in (x, y)]
     spreads = [(x - y, jnp.maximum(*largest))] if paired else zip((x, y), largest, strict=True)
     variances = sum(_variance(*spread) for spread in spreads)
@@ -105,7 +110,9 @@ def _needed(x: Array, y: Array, paired: bool, confidence: float, power: float, l
     d2 = (mean(x) - mean(y)) ** 2
     needed = (z + z_power) ** 2 * variance / d2 + z**2 / (2 if paired else 4)
     needed = jnp.where((d2 == 0) & (variance == 0), jnp.inf, needed)
-    return jnp.maximum(jnp.ceil(needed), jnp.where(variance == 0, float(least), 2.0))
+    return jnp.maximum(
+        jnp.ceil(needed), jnp.where(variance == 0, float(least), float(student.FEWEST))
+    )
 
 
 def _variance(scores: Array, largest: Array) -> Array:

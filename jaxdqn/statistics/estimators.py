@@ -90,7 +90,7 @@ def as_numbers(name: str, values: Numbers) -> Array:
     """Return an array of floats; ConfigError where they are none, or lists of many lengths."""
     try:
         return jnp.asarray(values, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(
             f"{name} ({shown(values)}) must be numbers in lists of equal length: write "
             "[0.1, 0.4, 0.2] or the like."

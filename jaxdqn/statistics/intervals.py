@@ -19,6 +19,7 @@ from jaxdqn.statistics.estimators import Numbers
 from jaxdqn.types import Array, PRNGKey
 
 Estimator = Callable[[Array], Array]
+MOST_RESAMPLES = 1_000_000
 BATCH = 100
 """Resamples that a statistic is asked of at once, which bounds what it takes of memory; who is in
 which is drawn before, 4 bytes a score."""
@@ -174,9 +175,10 @@ def as_request(key: Any, estimator: Any, confidence: Any, resamples: Any) -> tup
             "write jaxdqn.statistics.mean or the like."
         )
     confidence, number = as_share("confidence", confidence, 0.95), as_whole(resamples)
-    if number is None or number < 1:
+    if number is None or not 1 <= number <= MOST_RESAMPLES:
         raise ConfigError(
-            f"resamples ({shown(resamples)}) must be a whole number, 1 or more: change it."
+            f"resamples ({shown(resamples)}) must be a whole number from 1 to {MOST_RESAMPLES:,}: "
+            "change it."
         )
     return confidence, number
 
@@ -185,7 +187,7 @@ def as_share(name: str, value: Any, usual: float) -> float:
     """Return a number between 0 and 1 as Python's; ConfigError where it is none, or traced."""
     try:
         number = math.nan if isinstance(value, str) or np.ndim(value) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, jax.core.Tracer):
         raise ConfigError(
