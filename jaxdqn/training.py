@@ -103,7 +103,7 @@ def _check_count(config: Config, state: State, length: int) -> None:
         return
     plan = config.schedule
     made = int(state.vector_steps) * config.num_envs
-    more = length * plan.iterations_per_evaluation * plan.env_steps_per_iteration
+    more = length * plan.env_steps_per_evaluation
     if made + more >= 2**31:
         raise ConfigError(
             f"state has made {made} steps, and {more} more would reach 2147483648, since steps are "
@@ -186,7 +186,7 @@ def _run(config: Config, env_params: Any, state: State, length: int) -> tuple[St
 
 def _metrics(parts: Parts, state: State, tally: Tally, evaluation: Evaluation) -> Metrics:
     plan = parts.config.schedule
-    updates = plan.updates // plan.evaluations
+    updates = plan.updates_per_evaluation
     return Metrics(
         env_steps=state.vector_steps * parts.config.num_envs,
         updates=state.agent.updates,

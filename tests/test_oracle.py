@@ -363,7 +363,7 @@ def test_a_text_may_stand_in_what_is_compiled():
         (lambda: maze.policy_value(DRAWN, np.ones((12, 3)), 0.9), r"shape \(12, 3\): .*\(12, 4\)"),
         (lambda: maze.regret(DRAWN, np.full((12, 4), 0.5), 0.9), r"cell 0 \(\[0.5, .* sum 1"),
         (lambda: maze.policy_value(DRAWN, np.tile([2.0, -1, 0, 0], (12, 1)), 0.9), "0 or more"),
-        (lambda: maze.policy_value(DRAWN, "up", 0.9), r"actions \(up\) .* whole numbers"),
+        (lambda: maze.policy_value(DRAWN, "up", 0.9), r"actions \('up'\) .* whole numbers"),
     ],
 )  # fmt: skip
 def test_what_makes_no_maze_no_number_or_no_table_is_refused_in_one_sentence(ask, said):

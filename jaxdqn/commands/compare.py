@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     count = SEEDS if chosen.seeds is None else chosen.seeds
     if count < 2:
         raise ConfigError(f"seeds ({count}) must be 2 or more to tell a spread: raise it.")
-    if chosen.seeds is not None and len(read) == len(chosen.settings):
+    if chosen.seeds is not None and read.keys() >= {*chosen.settings}:
         raise ConfigError(
             f"seeds ({count}) is of settings that are trained, and these are run folders, whose "
             "seeds stay: leave it out."

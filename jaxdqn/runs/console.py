@@ -136,7 +136,7 @@ class Progress(signals.Held):
         here = self._done - self._before
         iterations = self._count * here * self._plan.iterations_per_evaluation
         steps = iterations * self._plan.env_steps_per_iteration
-        updates = self._count * here * self._plan.updates // self._plan.evaluations
+        updates = self._count * here * self._plan.updates_per_evaluation
         speed = f"{steps / elapsed:,.0f} env-steps/s  {updates / elapsed:,.0f} updates/s"
         measures = f"ε {np.mean(row.epsilon):.2f}  return {np.mean(row.eval_return):.2f}"
         if row.success is not None:

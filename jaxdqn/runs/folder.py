@@ -54,12 +54,11 @@ class Run(NamedTuple):
         Raises:
             ConfigError: the run has no such seed.
         """
-        index = index_of(seed, self.seeds)
-        return jax.tree.map(lambda x: x[index], self.params)
+        return of_seed(self.params, self.seeds, seed)
 
 
-def index_of(seed: int, seeds: range) -> int:
-    """Return the place of a seed among those of a run.
+def of_seed(params: Params, seeds: range, seed: int) -> Params:
+    """Return one network of a run's, leaves ``[S, ...]``.
 
     Raises:
         ConfigError: the run has no such seed.
@@ -69,7 +68,8 @@ def index_of(seed: int, seeds: range) -> int:
             f"seed ({shown(seed)}) is not in this run: choose one from {seeds.start} to "
             f"{seeds.stop - 1}."
         )
-    return seeds.index(seed)
+    index = seeds.index(seed)
+    return jax.tree.map(lambda x: x[index], params)
 
 
 def create(path: str | Path, config: Config) -> None:

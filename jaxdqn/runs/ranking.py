@@ -113,8 +113,8 @@ def halted(config: Config, metrics: Metrics) -> dict[int, int]:
         config: their settings.
         metrics: leaves ``[S, T]``, also of a training that isn't over.
     """
-    updates, plan = np.asarray(metrics.updates), config.schedule
-    due = plan.updates * updates.shape[1] // plan.evaluations
+    updates = np.asarray(metrics.updates)
+    due = config.schedule.updates_per_evaluation * updates.shape[1]
     return {int(i): int(updates[i, -1]) for i in np.flatnonzero(updates[:, -1] < due)}
 
 

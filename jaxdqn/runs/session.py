@@ -178,7 +178,7 @@ def extended(begin: Checkpoint, total_steps: int) -> Config:
     if isinstance(total_steps, bool) or not isinstance(total_steps, int | np.integer):
         raise ConfigError(f"total_steps ({shown(total_steps)}) must be a whole number: change it.")
     plan, done = begin.config.schedule, _counter(begin.state.evaluations)
-    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
+    apart = plan.env_steps_per_evaluation
     evaluations = -(-(int(total_steps) - plan.warmup_env_steps) // apart)
     if evaluations < max(done, 1):
         raise ConfigError(
@@ -248,7 +248,7 @@ def _check_begin(config: Config, numbers: range, begin: Any) -> None:
     seeds.check_agents(config, numbers, begin.state)
     plan, done = config.schedule, _counter(begin.state.evaluations)
     steps = _counter(begin.state.vector_steps) * config.num_envs
-    apart = plan.env_steps_per_iteration * plan.iterations_per_evaluation
+    apart = plan.env_steps_per_evaluation
     if plan.warmup_env_steps + done * apart != steps or done > plan.evaluations:
         raise ConfigError(
             f"total_steps ({config.total_steps}) with evaluations ({config.evaluations}) is not "

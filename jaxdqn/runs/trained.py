@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from jaxdqn import checksums
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, typed
@@ -32,8 +30,7 @@ class Trained(NamedTuple):
         Raises:
             ConfigError: there is no such seed.
         """
-        index = folder.index_of(seed, self.seeds)
-        return jax.tree.map(lambda x: x[index], self.params)
+        return folder.of_seed(self.params, self.seeds, seed)
 
 
 def trained(run: str | Path) -> Trained:

@@ -54,6 +54,16 @@ class Schedule(NamedTuple):
     updates: int  # gradient updates
     batch_size: int  # observations in one of them (B)
 
+    @property
+    def updates_per_evaluation(self) -> int:
+        """Updates between two evaluations."""
+        return self.updates // self.evaluations
+
+    @property
+    def env_steps_per_evaluation(self) -> int:
+        """Steps of all environments between two evaluations."""
+        return self.iterations_per_evaluation * self.env_steps_per_iteration
+
 
 def schedule(
     run: RunSettings,
