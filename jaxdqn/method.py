@@ -67,7 +67,10 @@ class LearnInfo(struct.PyTreeNode):
 
 
 class Tally(struct.PyTreeNode):
-    """Sums since the last evaluation, ``[]`` each: over updates, then over ended episodes."""
+    """Sums since the last evaluation, ``[]`` each: over updates, then over ended episodes.
+
+    In float32: a mean over 10⁵ updates may be off by 0.01 %, over 10⁶ by 1 %.
+    """
 
     loss: Array
     q_mean: Array

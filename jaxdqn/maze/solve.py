@@ -241,7 +241,7 @@ def _moving(model: Model, sweep: Callable[[Array], Array], values: Array) -> Arr
     more = jnp.where(_needed(model.discount) > MAX_SWEEPS, WATCHED, 0)
 
     def watch(before: Array, _: None) -> tuple[Array, Array]:
-        after = _repeat(sweep, before, more)
+        after = lax.fori_loop(0, more, lambda _, values: sweep(values), before)
         return after, jnp.abs(after - before)
 
     _, (first, second) = lax.scan(watch, values, length=2)
