@@ -17,7 +17,7 @@ import jaxdqn
 from jaxdqn import ConfigError, training
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-from jaxdqn.runs.checkpoint import FILE
+from jaxdqn.runs.place import CHECKPOINT
 
 KEY = jax.random.key(3)
 _GO_ON = """
@@ -145,7 +145,7 @@ def test_states_of_a_plain_vmap_and_of_any_key_type_are_kept(tmp_path):
 def test_numpy_alone_reads_a_checkpoint(tmp_path):
     state = jaxdqn.init(small(), KEY)
     jaxdqn.save(tmp_path, state, small())
-    with np.load(tmp_path / FILE, allow_pickle=False) as arrays:
+    with np.load(tmp_path / CHECKPOINT, allow_pickle=False) as arrays:
         assert arrays["state.replay.added"] == 64
         about = json.loads(arrays["about"].tobytes())
     assert about["versions"]["jax"] == jax.__version__
@@ -154,7 +154,7 @@ def test_numpy_alone_reads_a_checkpoint(tmp_path):
 def test_the_old_checkpoint_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
     state = jaxdqn.init(small(), KEY)
     jaxdqn.save(tmp_path, state, small())
-    before = (tmp_path / FILE).read_bytes()
+    before = (tmp_path / CHECKPOINT).read_bytes()
 
     def full(file, **_):
         file.write(b"half of")
@@ -163,7 +163,7 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_whole(tmp_path, monkeypat
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(ConfigError, match=r"can't be written \(no space left on device\)"):
         jaxdqn.save(tmp_path, state, small())
-    assert (tmp_path / FILE).read_bytes() == before
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -227,10 +227,10 @@ def test_settings_in_the_place_of_the_agent_are_told_where_they_belong(tmp_path)
 def refuses(tmp_path, state, words, metrics=None, **also) -> None:
     """Whatever ``restore`` couldn't give back is refused, and what was kept before is kept."""
     jaxdqn.save(tmp_path, state, small())
-    before = (tmp_path / FILE).read_bytes()
+    before = (tmp_path / CHECKPOINT).read_bytes()
     with pytest.raises(ConfigError, match=words):
         jaxdqn.save(tmp_path, state, small(), metrics, **also)
-    assert (tmp_path / FILE).read_bytes() == before
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_what_is_no_metrics_of_these_agents_never_replaces_a_checkpoint(tmp_path):
@@ -316,7 +316,7 @@ def rewritten(path, change) -> None:
 )  # fmt: skip
 def test_a_checkpoint_of_another_version_is_one_clear_error(tmp_path, change, words):
     jaxdqn.save(tmp_path, jaxdqn.init(small(), KEY), small())
-    rewritten(tmp_path / FILE, change)
+    rewritten(tmp_path / CHECKPOINT, change)
     with pytest.raises(ConfigError, match=words):
         jaxdqn.restore(tmp_path)
 
@@ -332,7 +332,7 @@ def test_a_checkpoint_of_another_version_is_one_clear_error(tmp_path, change, wo
 def test_settings_that_cannot_be_honoured_here_are_refused_in_their_own_words(tmp_path, env, words):
     jaxdqn.save(tmp_path, jaxdqn.init(small(), KEY), small())
     rewritten(
-        tmp_path / FILE, lambda a, _: a.update(config=a["config"].replace("Maze-jaxdqn", env))
+        tmp_path / CHECKPOINT, lambda a, _: a.update(config=a["config"].replace("Maze-jaxdqn", env))
     )
     with pytest.raises(ConfigError, match=words):
         jaxdqn.restore(tmp_path)
@@ -361,7 +361,7 @@ def test_fifty_damaged_checkpoints_are_noticed(tmp_path):
     """Flipped bits, cuts, holes, foreign bytes: refused in one sentence, or the same bits."""
     state = jaxdqn.init(small(), KEY)
     jaxdqn.save(tmp_path, state, small())
-    path, rng = tmp_path / FILE, random.Random(0)
+    path, rng = tmp_path / CHECKPOINT, random.Random(0)
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         directory = archive.start_dir

@@ -25,7 +25,7 @@ from jaxdqn import ConfigError, pytrees
 from jaxdqn.config import to_toml
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
-from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, session
+from jaxdqn.runs import checkpoint, files, folder, keeper, loggers, place, session
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.export import export_policy
@@ -51,7 +51,7 @@ def half(tmp_path_factory) -> Path:
     assert seen == [(0, None), (1, (8,)), (2, (8,))]
     assert outcome.metrics.loss.shape == (8, 2)
     assert outcome.saving.saved == 3
-    assert outcome.saving.bytes == (out / checkpoint.FILE).stat().st_size
+    assert outcome.saving.bytes == (out / place.CHECKPOINT).stat().st_size
     assert outcome.halted == {}
     return out
 
@@ -228,12 +228,12 @@ def test_a_folder_without_results_names_what_leaves_them(half, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_trained_or_kept_is_one_clear_error(half, tmp_path, given, words):
     out, begin = copied(half, tmp_path)
-    before = (out / checkpoint.FILE).read_bytes()
+    before = (out / place.CHECKPOINT).read_bytes()
     given = {"config": small(), "numbers": EIGHT, "begin": begin, **given}
     with pytest.raises(ConfigError, match=words):
         session.train(out, **given)
     if "callback" not in given:
-        assert (out / checkpoint.FILE).read_bytes() == before
+        assert (out / place.CHECKPOINT).read_bytes() == before
     assert jaxdqn.restore(out).config == small()
 
 

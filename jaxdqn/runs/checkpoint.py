@@ -26,7 +26,6 @@ from jaxdqn.runs import files, place
 from jaxdqn.training import outline
 from jaxdqn.types import ArrayTree
 
-FILE = place.CHECKPOINT
 _KIND = "checkpoint"
 _FORMAT = 1
 
@@ -234,7 +233,7 @@ def versions() -> dict[str, str]:
 
 def _file(path: str | Path) -> Path:
     path = place.as_path(path, "path")
-    return path / FILE if path.is_dir() else path
+    return path / place.CHECKPOINT if path.is_dir() else path
 
 
 def understood(path: Path, said: Any) -> About:

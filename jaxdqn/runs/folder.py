@@ -17,7 +17,7 @@ from jaxdqn.config import Config, check, load_config, to_toml
 from jaxdqn.errors import ConfigError, reason_of, shown, typed
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.networks.pretrained import WEIGHTS
-from jaxdqn.runs import checkpoint, files, place
+from jaxdqn.runs import files, place
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params
 
@@ -272,7 +272,7 @@ def load(path: str | Path) -> Run:
 def _incomplete(path: Path, missing: str) -> ConfigError:
     if (path / GRID).exists():
         remedy = f"read a sweep's networks with jaxdqn.runs.trained.trained({str(path)!r})"
-    elif (path / checkpoint.FILE).exists():
+    elif (path / place.CHECKPOINT).exists():
         remedy = f"finish it with jaxdqn resume {typed(path)}"
     else:
         remedy = "choose the folder of a training that has ended"

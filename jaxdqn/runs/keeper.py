@@ -13,7 +13,7 @@ from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, Rows
-from jaxdqn.runs import checkpoint, console, files
+from jaxdqn.runs import checkpoint, console, files, place
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.checkpoint import Checkpoint
 
@@ -92,7 +92,7 @@ class Keeper:
         """
         began = time.monotonic()
         size = checkpoint.save(
-            self._out / checkpoint.FILE, state, self._config, self.metrics,
+            self._out / place.CHECKPOINT, state, self._config, self.metrics,
             seeds=self._numbers, seconds=self.seconds,
         )  # fmt: skip
         self._saved = time.monotonic()
@@ -142,7 +142,7 @@ class Keeper:
             f"{said}: {ends}; {counted(left, 'seed')} {'goes' if left == 1 else 'go'} on, and the "
             f"checkpoint before this is kept as {LAST_GOOD}."
         )
-        last_good, newest = self._out / LAST_GOOD, self._out / checkpoint.FILE
+        last_good, newest = self._out / LAST_GOOD, self._out / place.CHECKPOINT
         if newest.exists() and not last_good.exists():
             self.attempts(f"'{last_good}'", _copy, newest, last_good)
 

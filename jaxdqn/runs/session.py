@@ -21,7 +21,7 @@ from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_usual_numbers
-from jaxdqn.runs import checkpoint, console, folder, loggers, place, signals
+from jaxdqn.runs import console, folder, loggers, place, signals
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 
@@ -228,7 +228,7 @@ def _check(
             f"out ('{out}') can't be written to, since there is no such folder: make it with "
             "jaxdqn.runs.folder.create(out, config)."
         )
-    if begin is None and (out / checkpoint.FILE).exists():
+    if begin is None and (out / place.CHECKPOINT).exists():
         raise ConfigError(
             f"out ('{out}') holds a checkpoint, which new agents would replace: go on from it with "
             f"begin=jaxdqn.restore({str(out)!r}), or choose another folder."

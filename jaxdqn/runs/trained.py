@@ -41,7 +41,7 @@ def trained(run: str | Path) -> Trained:
     """
     run = place.as_path(run, "run")
     if not sweep_folder.is_sweep(run):
-        if (run / checksums.SUMMARY).exists() and not (run / checkpoint.FILE).exists():
+        if (run / checksums.SUMMARY).exists() and not (run / place.CHECKPOINT).exists():
             of_agents(run)
             ended = folder.load(run)
             return Trained(ended.config, ended.params, ended.seeds)
@@ -79,20 +79,20 @@ def of_run(run: Path) -> tuple[Checkpoint, range]:
         ConfigError: it is missing, unreadable or not of a run.
     """
     of_agents(run)
-    if (run / place.SETTINGS).exists() and not (run / checkpoint.FILE).exists():
+    if (run / place.SETTINGS).exists() and not (run / place.CHECKPOINT).exists():
         if (run / checksums.SUMMARY).exists():
             raise ConfigError(
-                f"run '{run}' has no {checkpoint.FILE} any more, so it can't be carried on: put it "
-                "back, or train anew."
+                f"run '{run}' has no {place.CHECKPOINT} any more, so it can't be carried on: put "
+                "it back, or train anew."
             )
         raise ConfigError(
             f"run '{run}' was stopped before its first checkpoint: begin it anew, with the command "
             "that began it."
         )
-    found = checkpoint.restore(run / checkpoint.FILE)
+    found = checkpoint.restore(run / place.CHECKPOINT)
     if found.seeds is None:
         raise ConfigError(
-            f"checkpoint '{run / checkpoint.FILE}' names no seeds, so no run made it: "
+            f"checkpoint '{run / place.CHECKPOINT}' names no seeds, so no run made it: "
             "go on from Python with jaxdqn.run."
         )
     return found, found.seeds

@@ -68,7 +68,7 @@ def student_difference(
         return Interval(middle, math.nan, math.nan)
     if paired:
         return _student(x - y, _largest(x, y), confidence)
-    one, other = _variance(x, _largest(x)), _variance(y, _largest(y))
+    one, other = _variances(x, y, paired)
     error = math.sqrt(one + other)
     if not error > 0:  # NaN: fewer than two of either
         return _around(middle, error, 1, confidence)
@@ -143,10 +143,7 @@ def established(
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if min(len(x), len(y)) < FEWEST or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0
-    if paired:
-        alike = _are_alike(x - y, _largest(x, y))
-    else:
-        alike = all(_are_alike(each, _largest(each)) for each in (x, y))
+    alike = not any(_variances(x, y, paired))
     if alike and not _are_enough(len(x), len(y), paired, confidence):
         return 0
     return int(low > 0) - int(high < 0)
@@ -183,21 +180,28 @@ def _largest(*scores: np.ndarray) -> float:
     return max(float(np.max(np.abs(each), initial=0.0)) for each in scores)
 
 
-def _are_alike(scores: np.ndarray, largest: float) -> bool:
-    """Whether scores, or differences of scores that are so large, differ but by rounding."""
-    return bool(np.ptp(scores) <= ROUNDING * largest)
-
-
 def _student(scores: np.ndarray, largest: float, confidence: float) -> Interval:
     error = math.sqrt(_variance(scores, largest))
     return _around(_mean(scores), error, len(scores) - 1, confidence)
 
 
+def _variances(x: np.ndarray, y: np.ndarray, paired: bool) -> list[float]:
+    """Return that of the mean difference of pairs, or those of both means."""
+    if paired:
+        return [_variance(x - y, _largest(x, y))]
+    return [_variance(each, _largest(each)) for each in (x, y)]
+
+
 def _variance(scores: np.ndarray, largest: float) -> float:
-    """Return the variance of the mean; NaN of fewer than two scores, or of infinite ones."""
+    """Return the variance of the mean; NaN of fewer than two scores, or of infinite ones.
+
+    It is 0 where scores, or differences of scores of which the largest is so large, differ but by
+    rounding.
+    """
     if len(scores) < 2 or not np.isfinite(scores).all():
         return math.nan
-    return 0.0 if _are_alike(scores, largest) else float(scores.var(ddof=1)) / len(scores)
+    alike = np.ptp(scores) <= ROUNDING * largest
+    return 0.0 if alike else float(scores.var(ddof=1)) / len(scores)
 
 
 def _around(middle: float, error: float, freedom: float, confidence: float) -> Interval:
