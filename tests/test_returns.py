@@ -10,7 +10,8 @@ from conftest import LONG, small
 
 import jaxdqn
 from jaxdqn import maze
-from jaxdqn.maze import solve
+from jaxdqn.assembly import assemble
+from jaxdqn.maze import oracle, solve
 
 KEY = jax.random.key(0)
 GAMMA = 0.9
@@ -117,6 +118,32 @@ def test_returns_beyond_what_is_compared_have_no_distance(cost):
         assert np.isnan(found[2:]).all()
     else:
         assert found[2] == pytest.approx(0.0, abs=1e-2)
+
+
+@pytest.mark.parametrize(("cells", "discount", "cost"), [
+    (2, 0.9, 0.0), (3, 0.999, 0.0), (20, 0.9999, 0.0), (20, 1.0, 0.0), (60, 0.999, 0.1),
+])  # fmt: skip
+def test_who_knows_the_return_of_the_shortest_path_is_at_no_distance(cells, discount, cost):
+    """However near the goal is: its reward is then the most that can be had."""
+    kwargs = {"height": 1, "width": cells, "generator": "empty"}
+    parts = assemble(small(env_kwargs=kwargs, env_params={"step_cost": cost}, discount=discount))
+    returns = [0.0]
+    for _ in range(cells - 1):
+        reward = (0.0 if returns[1:] else 10.0) - cost
+        returns.append(reward + discount * returns[-1])
+    known = np.tile(np.array(returns[::-1], np.float32)[:, None, None], (1, 4, 1))
+    known[:, :RIGHT] -= 1.0
+
+    @jax.jit
+    def distance():
+        maze, params = parts.environment.gymnax, parts.env_params
+        return oracle.return_distance(
+            maze, params, discount, lambda cell: (jnp.asarray(known)[cell], jnp.ones((4, 1)))
+        )
+
+    spacing = (10 + 1_000 * cost) / 509
+    steps = min(cells, 1 / (1 - discount**2)) if discount < 1 else cells
+    assert 0.0 <= float(distance()) <= spacing * np.sqrt(steps) / 2
 
 
 @pytest.mark.parametrize("head", [

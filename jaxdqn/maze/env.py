@@ -93,7 +93,7 @@ class Maze(environment.Environment):
                 ``difficulty``.
             density: probability of a wall, for ``"scatter"``.
             carver: ``"uniform"`` or ``"depth_first"``, for ``"corridors"`` and ``"braid"``.
-            loops: share of dead ends that are opened, for ``"braid"``.
+            loops: probability that a dead end is opened, for ``"braid"``.
             room_size: largest side of a room, for ``"rooms"``.
             layout: the maze as text, with generator ``"layout"``; gives height and width.
             difficulty: fewest and most moves from corner to corner on the shortest path.

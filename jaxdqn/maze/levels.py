@@ -152,7 +152,7 @@ def bank(
         density: probability of a wall, for ``"scatter"``.
         carver: ``"uniform"`` (over spanning trees) or ``"depth_first"``, for ``"corridors"`` and
             ``"braid"``.
-        loops: share of dead ends that get a second way out, for ``"braid"``.
+        loops: probability that a dead end is opened, maybe to another one, for ``"braid"``.
         room_size: largest side of a room, for ``"rooms"``.
         layout: text, for ``"layout"``; see ``grid.parse``.
         difficulty: fewest and most moves that the shortest path from start to goal may take.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 THRESHOLDS = 512
 """Returns at which distributions are compared."""
 
+ROOM = 2
+"""Of these above what can be had."""
+
 HORIZON = 1_000.0
 """Steps, each of them counted whole, whose returns the thresholds span."""
 
@@ -133,8 +136,9 @@ def return_distance(
 
     It is that at the start of the bank's first level, of the action which is best there on
     average; the true distribution is that of acting so in every cell, with the maze's slips and
-    its noise of rewards, exact to ``solve.shortfall``'s spacing. It is NaN where returns go beyond
-    what ``HORIZON`` steps come to, those of a policy that never ends with a discount near 1.
+    its noise of rewards, as exact as ``solve.shortfall`` says, whose spacing is a 510th of all that
+    can be had: coarse where steps cost and the discount is near 1. It is NaN where returns go
+    beyond what ``HORIZON`` steps come to, those of a policy that never ends with such a discount.
 
     Args:
         maze: the environment.
@@ -150,12 +154,15 @@ def return_distance(
     learned, chance = found[start, actions[start]], chances[start, actions[start]]
     low, high = _bounds(model, params.reward_noise)
     low, high = jnp.minimum(low, learned.min()), jnp.maximum(high, learned.max())
-    thresholds = jnp.linspace(low, jnp.maximum(high, low + 1e-3), THRESHOLDS)
+    high = jnp.maximum(high, low + 1e-3)
+    # Above the highest return there is room for what interpolation spreads, as it does to those
+    # who reach the goal at once, and have it.
+    spacing = (high - low) / (THRESHOLDS - 1 - ROOM)
+    thresholds = low + spacing * jnp.arange(THRESHOLDS)
     true = solve.shortfall(model, params.reward_noise, actions, thresholds)[start]
     short = jnp.maximum(thresholds[:, None] - learned[None, :], 0.0) @ chance
     # The slope of a shortfall is a distribution function; between two is the distance.
     distance = jnp.sum(jnp.abs(jnp.diff(short) - jnp.diff(true)))
-    spacing = thresholds[1] - thresholds[0]
     within = (true[0] <= spacing) & (true[-1] - true[-2] >= 0.99 * spacing)
     return jnp.where(within, distance, jnp.nan)
 

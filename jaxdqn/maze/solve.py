@@ -179,7 +179,8 @@ def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Ar
         actions: what the policy does in each cell, int ``[H * W]``.
         thresholds: evenly spaced, rising, of which none of the returns lies outside, ``[N]``.
     """
-    spacing = thresholds[1] - thresholds[0]
+    # Not from two of them, whose difference is rounded as they are, 511 times over.
+    spacing = (thresholds[-1] - thresholds[0]) / (len(thresholds) - 1)
     discount = jnp.maximum(model.discount, 1e-6)
     cells = jnp.arange(len(actions))
     nothing = jnp.maximum(thresholds, 0.0)

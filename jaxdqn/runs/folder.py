@@ -161,7 +161,7 @@ def _of_goal(config: Config, metrics: Metrics) -> dict[str, Any]:
     Exploring certainly did where a return exceeds all that an episode can have without the goal.
     """
     _, params = environment.make(config)
-    step = np.max(params.cell_rewards) - params.step_cost + params.reward_noise
+    step = np.max(params.cell_rewards) - params.step_cost + abs(params.reward_noise)
     without = max(float(step), 0.0) * params.max_steps_in_episode
     found = np.any(np.asarray(metrics.success) > 0, axis=1)
     exploring = np.any(np.asarray(metrics.episode_return) > without, axis=1)
