@@ -195,6 +195,7 @@ def test_a_single_seed_has_no_interval(capsys, tmp_path):
         (1, np.nan, {}, ["2 of 3 seeds never", "start anywhere"]),
         (1, 0.1, {}, ["and exploring did: train longer (total_steps)"]),
         (0, 3.0, {"cell_rewards": 1.0, "step_cost": 0.5}, ["explore longer"]),
+        (0, 9.0, {"reward_noise": -1.0}, ["explore longer"]),
         (0, 0.0, {"goal_reward": 0.0}, ["nothing rewards it: raise env_params.goal_reward"]),
         (0, 0.0, {"goal_reward": 0.0, "step_cost": 1.0}, ["explore longer"]),
     ],
