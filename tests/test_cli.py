@@ -525,6 +525,7 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
          ["total_steps (9999999999) ", "must be below 2147483648"]),
         (resume, ["run", "--total_steps", "2147483647"],
          ["total_steps (2147483647) comes to 21474836", " after rounding up to whole evaluations"]),
+        (resume, ["absent", "--updates", "9"], ["'absent/checkpoint.npz' doesn't exist"]),
         (resume, ["run", "--updates", "9"], ["updates (9) is of language models", "total_steps"]),
         (resume, ["run", "--learning_rate=1"], ["--learning_rate can't be changed", "train anew"]),
         (resume, ["run", "--env_params.slip", "1"], ["--env_params.slip can't be changed"]),
@@ -581,6 +582,8 @@ def test_folders_of_other_commands_are_called_what_they_are(tmp_path, line, file
     code, _, err = run_here(*line.split(), cwd=tmp_path)
     assert code == 1
     assert OF_OTHERS[file] in err
+    with pytest.raises(ConfigError, match=OF_OTHERS[file]):
+        folder_of_runs.load(tmp_path / "other")
 
 
 @pytest.mark.slow

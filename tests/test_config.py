@@ -292,6 +292,16 @@ def test_tables_are_headings_and_overrides_replace(tmp_path):
     assert config.env_params == {"slip": 0.5}
 
 
+def test_what_a_file_sets_of_a_part_goes_with_it_when_another_replaces_it(tmp_path):
+    path = write(tmp_path, "widths = [7]\nhead = 'categorical'\natoms = 7\nreplay = 'prioritised'")
+    assert jaxdqn.load_config(path).atoms == 7
+    assert jaxdqn.load_config(path, head="expected").widths == (7,)
+    pqn = jaxdqn.load_config(path, method="pqn", epochs=3)
+    assert (pqn.method, pqn.widths, pqn.epochs) == ("pqn", (7,), 3)
+    with pytest.raises(ConfigError, match=r"blocks \(3\) belongs to network 'residual'"):
+        jaxdqn.load_config(write(tmp_path, "blocks = 3"), head="quantile")
+
+
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [

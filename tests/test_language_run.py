@@ -25,7 +25,7 @@ from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
 from jaxdqn.plots import language as pictures
-from jaxdqn.runs import language_console, language_run
+from jaxdqn.runs import language_console, language_run, place
 
 PICTURES = ("attention.png", "losses.png", "paths.png")
 
@@ -298,7 +298,7 @@ def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
     begun = language_run.begin(tmp_path / "lm", little(), language.init(little(), KEY))
     ended = language_run.carry_on(tmp_path / "lm", begun, 0.0, lambda _: False)
     assert (ended.rows, len(calls)) == (4, 5)
-    path = tmp_path / "lm" / language_run.FILE
+    path = tmp_path / "lm" / place.LANGUAGE
     assert capsys.readouterr().err == (
         f"jaxdqn: checkpoint '{path}' can't be written (no space left on device): make room or "
         "choose another place; training goes on.\n"
@@ -400,7 +400,7 @@ def test_the_help_of_a_language_model_offers_all_mazes_and_sweeps_nothing(chain)
             assert f"--finetune_{name}" in said
         if line[0] == "pretrain":
             assert "{uniform,depth_first}" in said
-            assert "share of dead ends that are opened" in " ".join(said.split())
+            assert "probability that a dead end is opened" in " ".join(said.split())
             assert "(default: 5)" in said
             for name in ("generator", "width", "difficulty", "num_levels", "level_seed"):
                 assert f"--env_kwargs.{name}" in said
@@ -434,6 +434,6 @@ def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):
     assert code == 1
     assert "has not ended" in err
     assert "jaxdqn resume" in err
-    (tmp_path / "lm" / language_run.FILE).write_bytes(b"nothing")
+    (tmp_path / "lm" / place.LANGUAGE).write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="damaged"):
         language_run.restore(tmp_path / "lm")

@@ -385,6 +385,13 @@ def test_seeds_that_memory_does_not_hold_are_trained_in_chunks(folder, monkeypat
         assert_same_bits(dict(one), dict(other))
     for name in ("curves.png", "policy.png", "summary.json", "config.toml"):
         assert (folder / "chunks" / name).exists()
+    # The last of several processes, which has room for all, goes on in the same folder.
+    monkeypatch.setattr(memory, "free", lambda _: 100 * each)
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    assert train.main(["tiny.toml", "--seeds", "6", "--out", "chunks"]) == 0
+    with np.load("chunks/metrics.npz") as one, np.load("at_once/metrics.npz") as other:
+        assert one["loss"].shape[0] == 6
+        assert_same_bits({name: one[name][:5] for name in other}, dict(other))
     for command in (["evaluate", "chunks", "--episodes", 2], ["plot", "chunks", "--seed", 3]):
         code, _, err = run_here(*command, cwd=folder)
         assert (code, err) == (0, ""), command

@@ -2,10 +2,11 @@
 
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 import harness
 
-from shown.words import difference, markdown, measured, result_of
+from shown.words import difference, markdown, result_of
 
 OF_READING = {
     "causal": "each token from those before it",
@@ -100,11 +101,11 @@ def transfer(name: str) -> str:
     """Return what reading before does for a Q-network."""
     result = result_of(name)
     lines = []
-    for name, found in result["arms"].items():
+    for arm, found in result["arms"].items():
         gain = found["more_than_scratch"]
         lines.append([
-            name, f"{found['learning_rate']:g}", difference(found["curve"][-1]),
-            "" if name == "scratch" else f"{gain[0]:+.2f} [{gain[1]:.2f}, {gain[2]:.2f}]",
+            arm, f"{found['learning_rate']:g}", difference(found["curve"][-1]),
+            "" if arm == "scratch" else f"{gain[0]:+.2f} [{gain[1]:.2f}, {gain[2]:.2f}]",
             *(_steps(found[share]) for share in ("steps_to_half", "steps_to_nine_tenths")),
             f"{found['seconds'] / result['seeds']:,.0f} s",
         ])  # fmt: skip
@@ -118,17 +119,17 @@ def transfer(name: str) -> str:
         "seconds per agent",
     ]
     probes = [
-        [name, *(f"{scores['probe']:.2f} ({scores['known']:.2f})" for scores in found.values())]
-        for name, found in result["probes"].items()
+        [model, *(f"{scores['probe']:.2f} ({scores['known']:.2f})" for scores in found.values())]
+        for model, found in result["probes"].items()
     ]
     gain, low, high = result["arms"]["PPO, fine-tuned"]["more_than_frozen_at_the_end"]
     better = (
         f"\n\nAt the end PPO's policy solves {gain:+.2f} [{low:.2f}, {high:.2f}] of the mazes "
         "more than the language model's that it began as (frozen)."
     )
-    reading = "; ".join(f"{name} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
-                        for name, cost in result["cost_of_reading"].items())  # fmt: skip
-    arms = "; ".join(f"{name}: {ARMS[name]}" for name in result["arms"] if name in ARMS)
+    reading = "; ".join(f"{model} {cost['seconds']:,.0f} s, {cost['flops'] / 1e12:,.0f} TFLOP"
+                        for model, cost in result["cost_of_reading"].items())  # fmt: skip
+    arms = "; ".join(f"{arm}: {ARMS[arm]}" for arm in result["arms"] if arm in ARMS)
     return (
         f"{result['seeds']} paired seeds, {result['arms']['scratch']['steps'][-1]:,.0f} steps of "
         f"the environment each (PPO {result['arms']['PPO, fine-tuned']['steps'][-1]:,.0f}). "
@@ -140,8 +141,26 @@ def transfer(name: str) -> str:
         "that lead nearer, and of the variance of the distance. Own words: of the moves that the "
         "model itself would rather write, without a probe:\n\n"
         + markdown(["model", "walls", "next cell", "move", "own words", "distance"], probes, 1)
-        + measured(result)
+        + f"\n\n{harness.provenance(f'{TRANSFER} --name {name}', result['machine'])[:-1]}, "
+        "arms by the step sizes that were tried for them: "
+        + "; ".join(_asked(result["arms"]))
+        + "."
     )
+
+
+TRANSFER = (
+    "benchmarks/transfer.py --pretrained runs/lm --finetuned runs/lm-finetuned --permuted "
+    "runs/lm-permuted"
+)
+
+
+def _asked(arms: dict[str, Any]) -> list[str]:
+    """Return the options by which arms are trained that tried the same learning rates."""
+    by_rates: dict[str, list[str]] = {}
+    for arm, found in arms.items():
+        rates = " ".join(f"{float(rate):g}" for rate in found["tried"] or [found["learning_rate"]])
+        by_rates.setdefault(rates, []).append(f'"{arm}"' if " " in arm else arm)
+    return [f"`--arms {' '.join(which)} --rates {rates}`" for rates, which in by_rates.items()]
 
 
 def _steps(reached: list[float | None]) -> str:

@@ -35,7 +35,6 @@ from jaxdqn.runs.comparison import Contender, Score
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.runs.sweep_console import SweepProgress
 from jaxdqn.runs.sweeps import Moment
-from jaxdqn.runs.trained import of_agents
 from jaxdqn.training import measured
 
 SEEDS = 32
@@ -152,7 +151,6 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
 def _read(path: Path) -> list[Contender]:
     """Read a run, or every setting of a sweep."""
     if not sweep_folder.is_sweep(path):
-        of_agents(path)
         run = folder.load(path)
         return [Contender(_name(path), run.metrics, run.seeds, math.nan, config=run.config)]
     results, _, _ = sweep_folder.read_results(path)

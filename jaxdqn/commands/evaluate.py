@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn evaluate", args=arguments, use_underscores=True)
     check_seed(chosen.key, "key")
-    if language_run.is_language(chosen.run):
+    if folder.is_language(chosen.run):
         return _evaluate_language_run(chosen)
     for name in ("episodes", "levels"):
         if (asked := getattr(chosen, name)) is not None and asked < 1:

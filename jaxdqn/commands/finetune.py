@@ -12,7 +12,7 @@ from jaxdqn.errors import ConfigError, typed
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
-from jaxdqn.runs import language_run, place
+from jaxdqn.runs import folder, language_run, place
 
 OFFERED = (
     "finetune_updates",
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn finetune", args=arguments, use_underscores=True)
     check_running(chosen.seed, chosen.save_every)
-    if not language_run.is_language(chosen.run) and (chosen.run / place.SETTINGS).exists():
+    if not folder.is_language(chosen.run) and (chosen.run / place.SETTINGS).exists():
         raise ConfigError(
             f"run '{chosen.run}' is no language model's: name the run folder of a pre-training."
         )

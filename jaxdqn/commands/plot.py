@@ -11,7 +11,6 @@ from jaxdqn.commands import sweep
 from jaxdqn.errors import ConfigError, typed
 from jaxdqn.plots import language as pictures
 from jaxdqn.runs import folder, language_run, ranking, sweep_folder
-from jaxdqn.runs.trained import of_agents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Arguments:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn plot", args=arguments, use_underscores=True)
-    if language_run.is_language(chosen.run):
+    if folder.is_language(chosen.run):
         written = _of_language_run(chosen)
     else:
         written = _of_sweep(chosen) if sweep_folder.is_sweep(chosen.run) else _of_run(chosen)
@@ -51,7 +50,6 @@ def _of_language_run(chosen: Arguments) -> list[str]:
 
 
 def _of_run(chosen: Arguments) -> list[str]:
-    of_agents(chosen.run)
     run = folder.load(chosen.run)
     seed = run.seeds.start if chosen.seed is None else chosen.seed
     return plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)

@@ -40,24 +40,20 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     check_settings_stay(arguments)
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
-    chosen.keeping.check()
     if jax.process_count() > 1 and not sweep_folder.is_sweep(chosen.run):
         raise ConfigError(
             f"run '{chosen.run}' was trained by one process, whose checkpoint isn't in chunks: "
             "resume it without --distributed."
         )
-    if language_run.is_language(chosen.run):
+    if folder.is_language(chosen.run):
         return _resume_language_run(chosen)
-    if chosen.updates is not None:
-        raise ConfigError(
-            f"updates ({chosen.updates}) is of language models, and run '{chosen.run}' is of "
-            "agents: set total_steps instead."
-        )
+    chosen.keeping.check()
     if sweep_folder.is_sweep(chosen.run):
         return _resume_sweep(chosen)
     with place.alone(chosen.run):
         begin, numbers = of_run(chosen.run)
         config = begin.config
+        _check_of_agents(chosen)
         if chosen.total_steps is not None:
             config = session.extended(begin, chosen.total_steps)
         console.announce(config, numbers, chosen.run)
@@ -76,9 +72,19 @@ def check_settings_stay(arguments: list[str]) -> None:
             )
 
 
+def _check_of_agents(chosen: Arguments) -> None:
+    """Refuse, with a ``ConfigError``, what is set of language models alone."""
+    if chosen.updates is not None:
+        raise ConfigError(
+            f"updates ({chosen.updates}) is of language models, and run '{chosen.run}' is of "
+            "agents: set total_steps instead."
+        )
+
+
 def _resume_language_run(chosen: Arguments) -> int:
     of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
     language_run.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
+    chosen.keeping.check()
     with place.alone(chosen.run):
         begun = language_run.restore(chosen.run)
         if chosen.updates is not None:
@@ -93,6 +99,7 @@ def _resume_sweep(chosen: Arguments) -> int:
             f"total_steps ({chosen.total_steps}) can't be raised for a sweep, whose finished "
             "agents keep no replay: leave it out, or sweep anew."
         )
+    _check_of_agents(chosen)
     chosen.keeping.check_chunks()
     found, notes = sweep_folder.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})

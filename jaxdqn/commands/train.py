@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import tyro
 
 from jaxdqn import environment, plots, unread
@@ -53,8 +52,7 @@ def main(arguments: list[str]) -> int:
     chosen.keeping.check()
     sweep.need_folder(chosen.out)
     text = to_toml(config)
-    in_chunks = executor.plan(config, chosen.seeds).most < chosen.seeds or jax.process_count() > 1
-    if in_chunks:
+    if processes.joined() or executor.plan(config, chosen.seeds).most < chosen.seeds:
         chosen.keeping.check_chunks()
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         with place.given(chosen.out, chosen.config_file.stem) as out:

@@ -30,7 +30,8 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
     Args:
         path: the file.
         **overrides: words that replace the file's; mappings for ``env_kwargs`` and
-            ``env_params`` replace entry by entry.
+            ``env_params`` replace entry by entry. What the file sets of a part that another
+            replaces, such as widths of an MLP, goes with it.
 
     Raises:
         ConfigError: the file is missing or isn't TOML, a key is unknown or of a part that isn't
@@ -101,14 +102,16 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
     tables = {name for name, known in every.items() if known is not None and known.is_table}
     given = parse(text, source, tables)
     chosen = parts.choose({**given, **overrides})
-    for name, value in given.items():
-        parts.check_word(name, value, chosen, "key", f" in {source}")
+    words = parts.words(chosen)
+    for name in given.keys() - chosen.keys() - words.keys():
+        # It is of a part that is replaced, or of none.
+        parts.check_word(name, given[name], parts.choose(given), "key", f" in {source}")
+    given = {name: value for name, value in given.items() if name in chosen or name in words}
     for name, value in overrides.items():
         parts.check_word(name, value, chosen, "override")
         known = every[name]
         merge = known is not None and known.is_table and isinstance(value, Mapping)
         given[name] = {**given.get(name, {}), **value} if merge else value
-    words = parts.words(chosen)
     config = Config(
         **{
             name: as_value(words[name], value) if name in words else value

@@ -100,8 +100,8 @@ class Maze(environment.Environment):
             num_levels: levels to train on (L).
             num_held_out: further levels, for evaluation only; none is among the former.
             level_seed: seed of the bank.
-            start: ``"corner"`` (0, 0), or ``"random"`` in each episode.
-            goal: ``"corner"`` (H-1, W-1), or ``"random"`` in each episode.
+            start: ``"corner"``, (0, 0) or the S of a layout, or ``"random"`` in each episode.
+            goal: ``"corner"``, (H-1, W-1) or the G of a layout, or ``"random"`` in each episode.
             observation: what the agent sees, see ``jaxdqn.maze.observe.make``.
             view_size: side of what is seen with ``"view"`` (R), odd.
 

@@ -58,9 +58,14 @@ def start(given: Mapping[str, str]) -> None:
         ) from None
 
 
+def joined() -> bool:
+    """Whether this process has joined others, though none may be left, or none have come yet."""
+    return bool(jax.distributed.is_initialized())
+
+
 def stop() -> None:
     """Leave the other processes, once they are as far."""
-    if jax.distributed.is_initialized():
+    if joined():
         jax.distributed.shutdown()
 
 

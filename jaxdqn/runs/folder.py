@@ -247,9 +247,10 @@ def load(path: str | Path) -> Run:
     """Read a run folder.
 
     Raises:
-        ConfigError: it is missing, incomplete or damaged.
+        ConfigError: it is missing, incomplete, damaged or not of agents.
     """
     path = place.as_path(path, "path")
+    check_is_of_agents(path)
     config = load_config(path / place.SETTINGS)
     try:
         if not (path / place.SETTINGS).stat().st_size:
@@ -267,6 +268,24 @@ def load(path: str | Path) -> Run:
         raise ConfigError(
             f"run folder ('{path}') is damaged ({type(error).__name__}: {error}): train again."
         ) from None
+
+
+def is_language(run: Path) -> bool:
+    """Whether a run folder is a language model's."""
+    return (run / place.LANGUAGE).exists()
+
+
+def check_is_of_agents(run: Path) -> None:
+    """Refuse, with a ``ConfigError``, a folder that another command than of training has left."""
+    if is_language(run):
+        raise ConfigError(
+            f"run '{run}' is a language model's and has no agents: train some with --pretrained "
+            f"{typed(run)}."
+        )
+    if (run / COMPARISON).exists():
+        raise ConfigError(
+            f"run '{run}' is a comparison: name the runs, sweeps or settings that it compared."
+        )
 
 
 def _incomplete(path: Path, missing: str) -> ConfigError:

@@ -25,7 +25,6 @@ from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.provenance import provenance
 from jaxdqn.types import Params, PRNGKey
 
-FILE = "language.npz"
 JUDGED = 1_024
 """Most held-out mazes that paths are written in."""
 
@@ -49,11 +48,6 @@ class LanguageRun(NamedTuple):
     def rows(self) -> int:
         """How many rows there are."""
         return 0 if self.metrics is None else len(self.metrics.loss)
-
-
-def is_language(path: Path) -> bool:
-    """Whether a run folder is a language model's."""
-    return (path / FILE).exists()
 
 
 def refuse_of_agents(run: Path, given: Mapping[str, object]) -> None:
@@ -137,7 +131,7 @@ def save(out: Path, run: LanguageRun) -> None:
     config = configs.to_toml(run.config)
     trees: dict[str, Any] = {"state": run.state, "metrics": run.metrics or {}}
     about, arrays = checkpoint.pack(trees, config, run.seconds)
-    files.write_arrays(out / FILE, about, arrays, "checkpoint")
+    files.write_arrays(out / place.LANGUAGE, about, arrays, "checkpoint")
 
 
 def restore(run: Path) -> LanguageRun:
@@ -146,16 +140,16 @@ def restore(run: Path) -> LanguageRun:
     Raises:
         ConfigError: it is missing, damaged, or of a version that this one can't carry on.
     """
-    said, arrays = files.read_arrays(run / FILE, "checkpoint")
-    about = checkpoint.understood(run / FILE, said)
-    config = configs.from_toml(about.config, f"the settings in checkpoint '{run / FILE}'")
+    said, arrays = files.read_arrays(run / place.LANGUAGE, "checkpoint")
+    about = checkpoint.understood(run / place.LANGUAGE, said)
+    config = configs.from_toml(about.config, f"the settings in checkpoint '{run / place.LANGUAGE}'")
     like = training.outline(config)  # whose refusals are no fault of the file
     try:
         state = checkpoint.assemble(arrays, about.keys, like)
     except (ValueError, TypeError):
         raise ConfigError(
-            f"checkpoint '{run / FILE}' holds another kind of state than this jaxdqn makes: "
-            f"restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
+            f"checkpoint '{run / place.LANGUAGE}' holds another kind of state than this jaxdqn "
+            f"makes: restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
         ) from None
     rows = None
     if "metrics.updates" in arrays:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import tomllib
 from collections.abc import Callable, Iterator
@@ -17,6 +18,15 @@ from jaxdqn.runs import files
 
 Log = Callable[[Metrics], None]
 """Takes one evaluation of all seeds, leaves ``[S]``."""
+
+
+def check_installed(option: str, package: str) -> None:
+    """Refuse, with a ``ConfigError``, an option whose package isn't there."""
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"{option} needs the package {package!r}, which is not installed: "
+            f"run pip install {package}, or leave the option out."
+        )
 
 
 @contextlib.contextmanager
@@ -72,14 +82,9 @@ def tensorboard(folder: Path, steps: int) -> Iterator[Log]:
     Args:
         folder: for TensorBoard to open.
         steps: environment steps so far; later ones, of a session that was cut off, are hidden.
-
-    Raises:
-        ConfigError: tensorboardX is not installed.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise _missing("tensorboard", "tensorboardX") from None
+    from tensorboardX import SummaryWriter
+
     with SummaryWriter(str(folder), purge_step=steps + 1) as writer:
 
         def log(row: Metrics) -> None:
@@ -100,12 +105,10 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
         config: the settings.
 
     Raises:
-        ConfigError: wandb is not installed, or refuses.
+        ConfigError: wandb refuses.
     """
-    try:
-        import wandb
-    except ImportError:
-        raise _missing("wandb", "wandb") from None
+    import wandb
+
     name = folder.resolve().name
     try:
         run = wandb.init(
@@ -144,10 +147,3 @@ def _lines(row: Metrics, seeds: range, headed: bool) -> bytes:
 def _rows(metrics: Metrics) -> Iterator[Metrics]:
     for t in range(metrics.env_steps.shape[1]):
         yield jax.tree.map(lambda x, t=t: x[:, t], metrics)
-
-
-def _missing(option: str, package: str) -> ConfigError:
-    return ConfigError(
-        f"{option} needs the package {package!r}, which is not installed: "
-        f"run pip install {package}, or leave the option out."
-    )

@@ -22,6 +22,8 @@ else:
 
 SETTINGS = "config.toml"
 CHECKPOINT = "checkpoint.npz"
+LANGUAGE = "language.npz"
+"""The checkpoint of a language model."""
 _LOCK = "jaxdqn.lock"
 _BEFORE_TRAINING = {SETTINGS, "metrics.csv", _LOCK}
 """What a run folder holds before its first checkpoint, after which rows are written."""

@@ -48,6 +48,10 @@ class Options:
         check_save_every(self.save_every)
         if self.on_nonfinite not in (choices := typing.get_args(OnNonfinite)):
             raise unknown("on_nonfinite =", self.on_nonfinite, choices)
+        if self.tensorboard:
+            loggers.check_installed("tensorboard", "tensorboardX")
+        if self.wandb is not None:
+            loggers.check_installed("wandb", "wandb")
 
     def of_all_seeds(self) -> dict[str, Any]:
         """Return what is set, other than usual, of what follows all seeds at once."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxdqn import checksums
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, typed
-from jaxdqn.runs import checkpoint, folder, language_run, place, sweep_folder
+from jaxdqn.runs import checkpoint, folder, place, sweep_folder
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
 
@@ -42,7 +42,6 @@ def trained(run: str | Path) -> Trained:
     run = place.as_path(run, "run")
     if not sweep_folder.is_sweep(run):
         if (run / checksums.SUMMARY).exists() and not (run / place.CHECKPOINT).exists():
-            of_agents(run)
             ended = folder.load(run)
             return Trained(ended.config, ended.params, ended.seeds)
         found, numbers = of_run(run)
@@ -59,26 +58,13 @@ def trained(run: str | Path) -> Trained:
     return Trained(grid.config, results.sweep().params[0], grid.run)
 
 
-def of_agents(run: Path) -> None:
-    """Refuse, with a ``ConfigError``, a folder that another command than of training has left."""
-    if language_run.is_language(run):
-        raise ConfigError(
-            f"run '{run}' is a language model's and has no agents: train some with --pretrained "
-            f"{typed(run)}."
-        )
-    if (run / folder.COMPARISON).exists():
-        raise ConfigError(
-            f"run '{run}' is a comparison: name the runs, sweeps or settings that it compared."
-        )
-
-
 def of_run(run: Path) -> tuple[Checkpoint, range]:
     """Return the checkpoint in a run folder, and the numbers of its seeds.
 
     Raises:
         ConfigError: it is missing, unreadable or not of a run.
     """
-    of_agents(run)
+    folder.check_is_of_agents(run)
     if (run / place.SETTINGS).exists() and not (run / place.CHECKPOINT).exists():
         if (run / checksums.SUMMARY).exists():
             raise ConfigError(
