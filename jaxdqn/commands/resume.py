@@ -47,9 +47,9 @@ def main(arguments: list[str]) -> int:
         )
     if folder.is_language(chosen.run):
         return _resume_language_run(chosen)
-    chosen.keeping.check()
     if sweep_folder.is_sweep(chosen.run):
         return _resume_sweep(chosen)
+    chosen.keeping.check()
     with place.alone(chosen.run):
         begin, numbers = of_run(chosen.run)
         config = begin.config
@@ -100,7 +100,7 @@ def _resume_sweep(chosen: Arguments) -> int:
             "agents keep no replay: leave it out, or sweep anew."
         )
     _check_of_agents(chosen)
-    chosen.keeping.check_chunks()
+    chosen.keeping.check(in_chunks=True)
     found, notes = sweep_folder.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})
     return sweep.watch(chosen.run, found, looking)

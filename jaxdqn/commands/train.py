@@ -49,11 +49,11 @@ def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
     config, numbers = chosen.settings, seeds_from(chosen.first_seed, chosen.seeds)
-    chosen.keeping.check()
     sweep.need_folder(chosen.out)
     text = to_toml(config)
-    if processes.joined() or executor.plan(config, chosen.seeds).most < chosen.seeds:
-        chosen.keeping.check_chunks()
+    in_chunks = processes.joined() or executor.plan(config, chosen.seeds).most < chosen.seeds
+    chosen.keeping.check(in_chunks)
+    if in_chunks:
         looking = sweep.Looking(save_every=chosen.keeping.save_every)
         with place.given(chosen.out, chosen.config_file.stem) as out:
             if processes.is_first():

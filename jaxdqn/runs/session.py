@@ -43,11 +43,16 @@ class Options:
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Also log means over seeds to this project of Weights & Biases."""
 
-    def check(self) -> None:
-        """Refuse, with a ``ConfigError``, what can't be honoured."""
+    def check(self, in_chunks: bool = False) -> None:
+        """Refuse, with a ``ConfigError``, what can't be honoured, of chunks or at once."""
         check_save_every(self.save_every)
         if self.on_nonfinite not in (choices := typing.get_args(OnNonfinite)):
             raise unknown("on_nonfinite =", self.on_nonfinite, choices)
+        for name, value in self.of_all_seeds().items() if in_chunks else ():
+            raise ConfigError(
+                f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
+                "chunks: leave it out."
+            )
         if self.tensorboard:
             loggers.check_installed("tensorboard", "tensorboardX")
         if self.wandb is not None:
@@ -58,14 +63,6 @@ class Options:
         usual = vars(Options())
         followed = ("on_nonfinite", "tensorboard", "wandb")
         return {name: vars(self)[name] for name in followed if vars(self)[name] != usual[name]}
-
-    def check_chunks(self) -> None:
-        """Refuse, with a ``ConfigError``, what needs all seeds at once, of chunks."""
-        for name, value in self.of_all_seeds().items():
-            raise ConfigError(
-                f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
-                "chunks: leave it out."
-            )
 
 
 def check_save_every(seconds: float) -> None:
