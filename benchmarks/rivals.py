@@ -105,11 +105,17 @@ def several(
 def race(
     libraries: list[str], settings: dict[str, Any], folder: Path, repeats: int
 ) -> dict[str, tuple[dict[str, Any], list[float]]]:
-    """Let libraries train by the same settings in turn; return facts and seconds of each."""
-    with several("train.py", [(library,) for library in libraries], folder) as running:
-        facts = {each: worker.ask(prepare=settings) for each, worker in running.items()}
+    """Let libraries train by the same settings in turn; return facts and seconds of each.
+
+    What follows a library's name and a comma says how it is changed.
+    """
+    with several("train.py", [tuple(each.split(", ")) for each in libraries], folder) as running:
+        facts = {
+            each: worker.ask(prepare={**settings, "changes": each[1:]})
+            for each, worker in running.items()
+        }
         seconds = interleave(running, repeats)
-    return {each[0]: (found, seconds[each]) for each, found in facts.items()}
+    return {", ".join(each): (found, seconds[each]) for each, found in facts.items()}
 
 
 def interleave(asked: dict[Any, Worker], repeats: int) -> dict[Any, list[float]]:

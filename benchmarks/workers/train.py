@@ -29,6 +29,8 @@ def rejax(settings: dict[str, Any]) -> Work:
     import jax
     import rejax
 
+    if "replacing" in settings["changes"]:
+        rejax.buffers.ReplayBuffer.sample = _with_replacement
     told = settings["told"]
     steps, num_envs = told["total_steps"], told["num_envs"]
     name, samples = "dqn", {}
@@ -66,6 +68,14 @@ def rejax(settings: dict[str, Any]) -> Work:
     return work._replace(
         facts={**work.facts, "updates": updates, "env_steps": iterations * num_envs}
     )
+
+
+def _with_replacement(buffer: Any, count: int, key: Any) -> Any:
+    """Draw from rejax's buffer as ours draws, in place of ``jax.random.choice`` without."""
+    import jax
+
+    places = jax.random.randint(key, (count,), 0, buffer.num_entries)
+    return jax.tree.map(lambda x: x[places], buffer.data)
 
 
 def purejaxrl(settings: dict[str, Any]) -> Work:
