@@ -107,7 +107,10 @@ def compare(
             "batch_size": config.batch_size,
             "env_steps": plan.env_steps,
             "design": name,
-            "env_steps_per_second": harness.rate(count * plan.env_steps, seconds[name]),
+            # Random ones, of warm-up, are in the time and aren't counted.
+            "env_steps_per_second": harness.rate(
+                count * plan.updates * config.num_envs, seconds[name]
+            ),
             "updates_per_second": updates,
             **(_shares(config, updates["median"], ceilings) if ceilings else {}),
             "program_bytes": program.bytes,
@@ -214,7 +217,7 @@ def main() -> None:
                       "rows": rows}  # fmt: skip
             # Written after every cell: a lent machine may be taken back at any time.
             path = harness.save(f"compare_designs_{where}", result, options.out)
-    if jax.default_backend() == "gpu" and FLASHBAX and len(options.networks) == 1:
+    if where == "gpu" and FLASHBAX and {"ours", "standard"} <= set(options.designs):
         draw(rows).savefig(path.with_suffix(".png"), dpi=130)
     show(rows)
     print(path)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -132,9 +133,13 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
-def earlier(path: Path) -> dict[str, Any]:
-    """Return a result that was saved before, of which not all is run again; empty if none was."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def earlier(path: Path, quick: bool) -> dict[str, Any]:
+    """Return a result that was saved before, of which not all is run again; empty if none was.
+
+    A quick try is mixed with nothing.
+    """
+    known = path.exists() and not quick
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if known else {}
     return found
 
 
@@ -173,12 +178,12 @@ def replace_in_readme(name: str, text: str) -> list[Path]:
 
 def _command() -> str:
     """Return how this script was called, less folders and time, which mean nothing elsewhere."""
-    words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
     for option in ("--out", "--venvs", "--raw", "--minutes"):
         if option in words:
             at = words.index(option)
             del words[at : at + 2]
-    return " ".join(words)
+    return shlex.join([f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def _peak_memory() -> int:

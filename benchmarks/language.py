@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
-    arms = harness.earlier(options.out / "language.json").get("arms", {})
+    arms = harness.earlier(options.out / "language.json", options.quick).get("arms", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.raw or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def main() -> None:
     if options.quick:
         options.iterations, options.timed, options.repeats = 1, 1, 1
         options.episodes, options.episode_steps = 2, 5
-    known = harness.earlier(options.out / "minatar.json").get("rows", [])
+    known = harness.earlier(options.out / "minatar.json", options.quick).get("rows", [])
     rows = [row for row in known if row["game"] not in options.games]
     rows += [row for game in options.games for row in study(game, options)]
     rows.sort(key=lambda row: row["game"])

@@ -59,9 +59,11 @@ def compare(env: str, count: int, libraries: list[str], options: Any) -> list[di
     rows = []
     raced = rivals.race(chosen, settings, options.venvs, options.repeats)
     for library, (found, seconds) in raced.items():
+        updates = count * found["updates"]
         rates = {
-            f"{work}_per_second": harness.rate(count * found[work], seconds)
-            for work in ("env_steps", "updates")
+            # Random ones, of warm-up, are in the time and aren't counted.
+            "env_steps_per_second": harness.rate(updates * config.num_envs, seconds),
+            "updates_per_second": harness.rate(updates, seconds),
         }
         rows.append({"env": env, "seeds": count, "library": NAMES[library], **rates, **found})
         print(env, count, NAMES[library], harness.say(rates["env_steps_per_second"]), "env-steps/s")

@@ -214,7 +214,7 @@ def main() -> None:
     group = next((name for name in GROUPS if getattr(options, name, False)), "readme")
     if strange := set(options.only or ()) - set(GROUPS[group]):
         parser.error(f"--only {' '.join(sorted(strange))}: no part of what is to be run")
-    before = {} if options.quick else harness.earlier(options.out / f"{group}.json")
+    before = harness.earlier(options.out / f"{group}.json", options.quick)
     found = {name: before[name] for name in ("results", "comparison") if name in before}
     results = found.setdefault("results", {})
     with tempfile.TemporaryDirectory() as folder:

@@ -3,8 +3,8 @@
     python benchmarks/throughput.py
 
 Each cell trains one configuration, seeds laid out as ``jaxdqn.sweep`` does, and, in turn with it,
-only acts and stores: the difference is the price of learning. ``--prices`` times instead what each
-step from Double DQN to Rainbow adds to an iteration of ``maze.toml``.
+only acts at random and stores: what is left of an iteration is the network's. ``--prices`` times
+instead what each step from Double DQN to Rainbow adds to an iteration of ``maze.toml``.
 """
 
 import argparse

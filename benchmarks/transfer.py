@@ -196,12 +196,14 @@ def compare(
         }
         print(f"{name}: learning rate {best:g}, at the end {success[:, -1].mean():.3f}, "
               f"{seconds:.0f} s", flush=True)  # fmt: skip
-        along = success.mean(axis=1)
-        results[name]["more_than_scratch"] = _gain(along, results["scratch"], np.mean)
-        if "frozen" in results:
-            results[name]["more_than_frozen_at_the_end"] = _gain(
-                success[:, -1], results["frozen"], lambda curve: curve[-1]
-            )
+        # Of those that there were, too: what they are compared with may be another now.
+        for found in results.values():
+            curves = np.asarray(found["success"])
+            found["more_than_scratch"] = _gain(curves.mean(axis=1), results["scratch"], np.mean)
+            if "frozen" in results:
+                found["more_than_frozen_at_the_end"] = _gain(
+                    curves[:, -1], results["frozen"], lambda curve: curve[-1]
+                )
         yield results
 
 
@@ -302,7 +304,7 @@ def main() -> None:
         tuning = range(TUNING_SEEDS.start, TUNING_SEEDS.start + 1) if options.quick else (
             TUNING_SEEDS)  # fmt: skip
         which = arms(base, ppo, folders)
-        kept = harness.earlier(options.out / f"{options.name}.json")
+        kept = harness.earlier(options.out / f"{options.name}.json", options.quick)
         before = kept["arms"] if kept.get("seeds") == options.seeds else {}
         chosen = set(options.arms or which) | {"scratch"} - set(before)
         which = {name: config for name, config in which.items() if name in chosen}

@@ -11,8 +11,12 @@ def highlights() -> str:
     machines: dict[str, set[str]] = {}
     for name in HIGHLIGHTED:
         machine = result_of(name)["machine"]
-        machines.setdefault(harness.place(machine), set()).add(machine["date"])
-    places = "; ".join(f"{where}, {' and '.join(sorted(on))}" for where, on in machines.items())
+        days = machines.setdefault(harness.place(machine), set())
+        days |= set(machine["date"].split(" and "))
+    places = "; ".join(
+        f"{where}, {' to '.join(sorted({min(days), max(days)}))}"
+        for where, days in machines.items()
+    )
     sentences = (
         _of_peers(),
         _of_designs(),
@@ -37,13 +41,14 @@ def _of_peers() -> str:
     def ours_to(library: str, env: str, seeds: int = 1) -> str:
         return f"{speed['ours', env, seeds] / speed[library, env, seeds]:.1f} ×"
 
-    maze, pole = "MetaMaze-misc", "CartPole-v1"
-    others = ("rejax", "Stable-Baselines3", "SBX")
-    on_pole = ", ".join(f"{ours_to(name, pole)} {name}" for name in others)
+    maze, pole, alike = "MetaMaze-misc", "CartPole-v1", "rejax, drawing with replacement"
+    on_pole = ", ".join(f"{ours_to(name, pole)} {name}" for name in ("Stable-Baselines3", "SBX"))
     return (
         f"Whole trainings on MetaMaze are {ours_to('rejax', maze)} as fast as rejax's with one "
-        f"seed, {ours_to('rejax', maze, 16)} with 16; on CartPole {on_pole} "
-        "([table](benchmarks/README.md#other-libraries), and what is not equal)."
+        f"seed, {ours_to('rejax', maze, 16)} with 16 ({ours_to(alike, maze)} and "
+        f"{ours_to(alike, maze, 16)} drawing batches as ours does), on CartPole "
+        f"{ours_to('rejax', pole)} ({ours_to(alike, pole)}), {on_pole} "
+        "([table](benchmarks/README.md#other-libraries))."
     )
 
 
@@ -55,18 +60,21 @@ def _of_designs() -> str:
             if row["widths"] == [64, 64]
         }
         seeds = sorted({count for _, count in speed})
-        return " and ".join(
+        said = " and ".join(
             f"{speed['ours', count] / speed['standard', count]:.2f} × at {count:,}"
             for count in (seeds[0], seeds[-1])
         )
+        if (spread := speed.get(("standard, spread", seeds[-1]))) is None:
+            return said
+        return f"{said} ({speed['ours', seeds[-1]] / spread:.2f} × where its seeds are spread, too)"
 
     speeds = [
         row["env_steps_per_second"]["median"] for row in result_of("compare_designs_gpu")["rows"]
     ]
     return (
         "Against our DQN in JAX's usual style, 64-64, speed by seeds is "
-        f"{ratios('compare_designs_cpu')} on a CPU, {ratios('compare_designs_gpu')} on a GPU, "
-        f"there {max(speeds) / 1e6:.0f} million environment steps a second "
+        f"{ratios('compare_designs_cpu')} on two cores, {ratios('compare_designs_gpu')} on a GPU, "
+        f"there {max(speeds) / 1e6:.0f} million steps a second "
         "([tables](benchmarks/README.md#the-standard-design))."
     )
 
