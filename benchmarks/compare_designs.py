@@ -217,7 +217,8 @@ def main() -> None:
                       "rows": rows}  # fmt: skip
             # Written after every cell: a lent machine may be taken back at any time.
             path = harness.save(f"compare_designs_{where}", result, options.out)
-    if where == "gpu" and FLASHBAX and {"ours", "standard"} <= set(options.designs):
+    both = FLASHBAX and {"ours", "standard"} <= set(options.designs)
+    if where == "gpu" and both and len(options.networks) == 1:
         draw(rows).savefig(path.with_suffix(".png"), dpi=130)
     show(rows)
     print(path)

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     with place.alone(chosen.run):
         begin, numbers = of_run(chosen.run)
         config = begin.config
-        _check_of_agents(chosen)
+        _refuse_updates(chosen)
         if chosen.total_steps is not None:
             config = session.extended(begin, chosen.total_steps)
         console.announce(config, numbers, chosen.run)
@@ -72,7 +72,7 @@ def check_settings_stay(arguments: list[str]) -> None:
             )
 
 
-def _check_of_agents(chosen: Arguments) -> None:
+def _refuse_updates(chosen: Arguments) -> None:
     """Refuse, with a ``ConfigError``, what is set of language models alone."""
     if chosen.updates is not None:
         raise ConfigError(
@@ -99,7 +99,7 @@ def _resume_sweep(chosen: Arguments) -> int:
             f"total_steps ({chosen.total_steps}) can't be raised for a sweep, whose finished "
             "agents keep no replay: leave it out, or sweep anew."
         )
-    _check_of_agents(chosen)
+    _refuse_updates(chosen)
     chosen.keeping.check(in_chunks=True)
     found, notes = sweep_folder.read_grid(chosen.run)
     looking = sweep.Looking(**{**notes, "save_every": chosen.keeping.save_every})

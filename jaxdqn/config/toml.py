@@ -103,19 +103,19 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
     given = parse(text, source, tables)
     chosen = parts.choose({**given, **overrides})
     words = parts.words(chosen)
-    for name in given.keys() - chosen.keys() - words.keys():
+    kept = {name: value for name, value in given.items() if name in chosen or name in words}
+    for name in [name for name in given if name not in kept]:
         # It is of a part that is replaced, or of none.
         parts.check_word(name, given[name], parts.choose(given), "key", f" in {source}")
-    given = {name: value for name, value in given.items() if name in chosen or name in words}
     for name, value in overrides.items():
         parts.check_word(name, value, chosen, "override")
         known = every[name]
         merge = known is not None and known.is_table and isinstance(value, Mapping)
-        given[name] = {**given.get(name, {}), **value} if merge else value
+        kept[name] = {**kept.get(name, {}), **value} if merge else value
     config = Config(
         **{
             name: as_value(words[name], value) if name in words else value
-            for name, value in given.items()
+            for name, value in kept.items()
         }
     )
     check(config)
