@@ -178,7 +178,9 @@ def replace_in_readme(name: str, text: str) -> list[Path]:
 
 def _command() -> str:
     """Return how this script was called, less folders and time, which mean nothing elsewhere."""
-    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    words = []
+    for word in sys.argv[1:]:
+        words += word.split("=", 1) if word.startswith("--") else [word]
     for option in ("--out", "--venvs", "--raw", "--minutes"):
         if option in words:
             at = words.index(option)

@@ -1,5 +1,6 @@
 """What the READMEs show of language models and of the agents that begin with them."""
 
+import shlex
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -159,8 +160,8 @@ def _asked(arms: dict[str, Any]) -> list[str]:
     by_rates: dict[str, list[str]] = {}
     for arm, found in arms.items():
         rates = " ".join(f"{float(rate):g}" for rate in found["tried"] or [found["learning_rate"]])
-        by_rates.setdefault(rates, []).append(f'"{arm}"' if " " in arm else arm)
-    return [f"`--arms {' '.join(which)} --rates {rates}`" for rates, which in by_rates.items()]
+        by_rates.setdefault(rates, []).append(arm)
+    return [f"`--arms {shlex.join(which)} --rates {rates}`" for rates, which in by_rates.items()]
 
 
 def _steps(reached: list[float | None]) -> str:

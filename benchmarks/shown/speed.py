@@ -40,8 +40,8 @@ def design(name: str) -> str:
         "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Steps are those that are "
         "learned from: random ones before them are in the time alone. Spread, too: the standard "
         "design with its seeds divided among the devices, as ours are. Of the matmul ceiling: the "
-        "share "
-        "that the products of learning have of the fastest matrix products of this machine:\n\n"
+        "share that the products of learning have of the fastest matrix products of this "
+        "machine:\n\n"
     )
     figure = f"![Speed by the number of seeds](results/{name}.png)\n\n"
     picture = figure if (harness.RESULTS / f"{name}.png").exists() else ""

@@ -140,16 +140,17 @@ def restore(run: Path) -> LanguageRun:
     Raises:
         ConfigError: it is missing, damaged, or of a version that this one can't carry on.
     """
-    said, arrays = files.read_arrays(run / place.LANGUAGE, "checkpoint")
-    about = checkpoint.understood(run / place.LANGUAGE, said)
-    config = configs.from_toml(about.config, f"the settings in checkpoint '{run / place.LANGUAGE}'")
+    path = run / place.LANGUAGE
+    said, arrays = files.read_arrays(path, "checkpoint")
+    about = checkpoint.understood(path, said)
+    config = configs.from_toml(about.config, f"the settings in checkpoint '{path}'")
     like = training.outline(config)  # whose refusals are no fault of the file
     try:
         state = checkpoint.assemble(arrays, about.keys, like)
     except (ValueError, TypeError):
         raise ConfigError(
-            f"checkpoint '{run / place.LANGUAGE}' holds another kind of state than this jaxdqn "
-            f"makes: restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
+            f"checkpoint '{path}' holds another kind of state than this jaxdqn makes: "
+            f"restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
         ) from None
     rows = None
     if "metrics.updates" in arrays:

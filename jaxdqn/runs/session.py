@@ -44,11 +44,11 @@ class Options:
     """Also log means over seeds to this project of Weights & Biases."""
 
     def check(self, in_chunks: bool = False) -> None:
-        """Refuse, with a ``ConfigError``, what can't be honoured, of chunks or at once."""
+        """Refuse, with a ``ConfigError``, what can't be honoured, or can't be in chunks."""
         check_save_every(self.save_every)
         if self.on_nonfinite not in (choices := typing.get_args(OnNonfinite)):
             raise unknown("on_nonfinite =", self.on_nonfinite, choices)
-        for name, value in self.of_all_seeds().items() if in_chunks else ():
+        for name, value in (self.of_all_seeds() if in_chunks else {}).items():
             raise ConfigError(
                 f"{name} ({shown(value)}) follows all seeds at once, and these are trained in "
                 "chunks: leave it out."
