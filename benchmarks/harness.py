@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,12 +123,27 @@ def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
     Console(width=160).print(table)
 
 
-def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Write a result with the machine beside it; return its path."""
+def save(
+    name: str,
+    result: dict[str, Any],
+    folder: Path = RESULTS,
+    parts: Iterable[dict[str, Any]] = (),
+) -> Path:
+    """Write a result with the command and the machine beside it; return its path.
+
+    Args:
+        name: of the file, without its end.
+        result: what was measured.
+        folder: where to write it.
+        parts: those of the result of which another command may measure some anew. Each of them
+            is told apart by how it was measured: what an earlier command said of it stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    whole = {"command": _command(), "machine": machine(), **result}
-    text = json.dumps(whole, indent=2, ensure_ascii=False)
+    now = {"command": _command(), "machine": machine()}
+    for part in parts:
+        part.setdefault("measured", now)
+    text = json.dumps({**now, **result}, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
@@ -143,18 +158,36 @@ def earlier(path: Path, quick: bool) -> dict[str, Any]:
     return found
 
 
-def provenance(script: str, where: dict[str, Any]) -> str:
+def provenance(script: str, result: dict[str, Any]) -> str:
     """Return the sentence that says where and when figures were measured, and how to redo them.
 
     Args:
         script: the command after ``python``.
-        where: the machine, as a result names it.
+        result: as ``save`` wrote it.
     """
-    return f"Measured on {where['date']}: {place(where)}. Regenerate with `python {script}`."
+    places = "; ".join(f"{days}: {where}" for where, days in places_and_days([result]).items())
+    return f"Measured on {places}. Regenerate with `python {script}`."
 
 
-def place(where: dict[str, Any]) -> str:
-    """Return the words for a machine, as a result names it."""
+def places_and_days(results: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the machines on which results were measured, in words, and the days, first to last."""
+    days: dict[str, set[str]] = {}
+    for result in results:
+        for where in _machines(result):
+            days.setdefault(_place(where), set()).add(where["date"])
+    return {where: " to ".join(sorted({min(dates), max(dates)})) for where, dates in days.items()}
+
+
+def _machines(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the machine of each of the result's parts, where they were told apart."""
+    parts = [*result.get("results", {}).values(), *result.get("arms", {}).values()]
+    parts += result.get("rows", [])
+    return [part["measured"]["machine"] for part in parts if "measured" in part] or [
+        result["machine"]
+    ]
+
+
+def _place(where: dict[str, Any]) -> str:
     words = f"{where['cores']} cores of an {where['processor']}"
     if "cpu" not in where["device"]:
         words = f"{where['device']}, {words}"

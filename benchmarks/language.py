@@ -125,7 +125,7 @@ def main() -> None:
                 ))  # fmt: skip
             arms[arm] = summarise(arm, models)
             kept = {name: arms[name] for name in ARMS if name in arms}
-            harness.save("language", {"arms": kept}, options.out)
+            harness.save("language", {"arms": kept}, options.out, parts=kept.values())
             for name in PICTURES if arm == "causal" else ():
                 source = folder / f"causal-0{'' if name == 'walls' else '-finetuned'}"
                 shutil.copy(source / f"{name}.png", options.out / f"language_{name}.png")

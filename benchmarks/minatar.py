@@ -94,7 +94,7 @@ def main() -> None:
     rows += [row for game in options.games for row in study(game, options)]
     rows.sort(key=lambda row: row["game"])
     result = {"pins": rivals.PINS["purejaxql"], "cores": devices.usable_cores(), "rows": rows}
-    print(harness.save("minatar", result, options.out))
+    print(harness.save("minatar", result, options.out, parts=rows))
 
 
 if __name__ == "__main__":

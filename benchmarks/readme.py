@@ -229,7 +229,7 @@ def main() -> None:
                 found["comparison"] = compare_pair(Path(folder), *pair, measure)
             # After each: whatever is stopped keeps what it has.
             kept = {name: results[name] for name in GROUPS[group] if name in results}
-            harness.save(group, {**found, "results": kept}, options.out)
+            harness.save(group, {**found, "results": kept}, options.out, parts=kept.values())
     if not options.quick:
         tables.main()
     if options.all:

@@ -316,7 +316,9 @@ def main() -> None:
         # After each arm: whatever is stopped keeps what it has.
         numbers = range(options.seeds)
         for results in compare(which, options.rates, tuning, numbers, before):
-            path = harness.save(options.name, {**found, "arms": results}, options.out)
+            path = harness.save(
+                options.name, {**found, "arms": results}, options.out, parts=results.values()
+            )
             figure = draw(results, found["cost_of_reading"], options.seeds)
             figure.savefig(path.with_suffix(".png"), dpi=130)
     print(path)

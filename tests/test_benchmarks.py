@@ -77,6 +77,23 @@ def test_the_tables_of_the_readmes_are_the_results(name):
     assert re.search(r"(?s)Measured on .*\d{4}-\d\d-\d\d.*JAX \d.*Python \d", shown[0])
 
 
+def test_what_is_kept_from_an_earlier_command_says_by_which_it_was_measured(tmp_path, monkeypatch):
+    def saved(day, command, parts):
+        monkeypatch.setattr(harness, "machine", lambda: {**here, "date": day})
+        monkeypatch.setattr(harness.sys, "argv", command.split())
+        path = harness.save("some", {"arms": parts}, tmp_path, parts=parts.values())
+        return harness.earlier(path, quick=False)
+
+    here = harness.machine()
+    first = saved("2001-01-02", "bench.py", {"one": {"score": 1}, "other": {"score": 2}})
+    both = saved("2001-01-04", "bench.py --only other", {**first["arms"], "other": {"score": 3}})
+    commands = {name: part["measured"]["command"] for name, part in both["arms"].items()}
+    assert commands == {"one": "benchmarks/bench.py", "other": "benchmarks/bench.py --only other"}
+    assert set(harness.places_and_days([both]).values()) == {"2001-01-02 to 2001-01-04"}
+    assert "on 2001-01-02 to 2001-01-04: " in harness.provenance("bench.py", both)
+    assert "on 2001-01-02: " in harness.provenance("bench.py", first)
+
+
 def test_no_table_of_figures_is_written_by_hand():
     made = set(re.findall(r"<!-- (.*?) -->", READMES)) - {"test command"}
     assert made == {mark for name in MEASURED for mark in (name, f"end of {name}")}

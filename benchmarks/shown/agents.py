@@ -28,7 +28,7 @@ def results() -> str:
     )
     # What was reached is words.
     table = table.replace("| --- | ---: | ---: | ---: |", "| --- | ---: | --- | ---: |")
-    return table + measured(result)
+    return table + measured_as(result, "readme")
 
 
 MEASURES = {
@@ -57,7 +57,7 @@ def configurations(of: str, measures: dict[str, str]) -> str:
     columns = ["configuration", "seeds", "greedy return", *measures.values(), "training",
                "whole command"]  # fmt: skip
     lead = "At the end of training, means over seeds with their 95 % bootstrap intervals:\n\n"
-    return lead + markdown(columns, lines, 1) + measured(result)
+    return lead + markdown(columns, lines, 1) + measured_as(result, of)
 
 
 AIMS = {
@@ -175,7 +175,7 @@ def methods() -> str:
         "seeds together, timed once, evaluations among them, compilation apart:\n\n"
         + markdown(columns, lines, 2)
         + "\n\n"
-        + harness.provenance("benchmarks/methods.py", result["machine"])
+        + harness.provenance("benchmarks/methods.py", result)
         + f" It took {minutes:.0f} minutes, compilation included."
     )
 
@@ -264,7 +264,7 @@ def residual_13() -> str:
         f"{result['train_seconds'] / 60:.1f} minutes.\n\n"
     )
     lines = [["unseen mazes solved", *shares]]
-    provenance = harness.provenance(f"-m {result['command']}", result["machine"])
+    provenance = harness.provenance(f"-m {result['command']}", result)
     return lead + markdown(["environment steps", *steps], lines, 1) + f"\n\n{provenance}"
 
 

@@ -8,15 +8,9 @@ from shown.words import difference, result_of
 
 def highlights() -> str:
     """Return a sentence or two for each benchmark, with a link to its table."""
-    machines: dict[str, set[str]] = {}
-    for name in HIGHLIGHTED:
-        machine = result_of(name)["machine"]
-        days = machines.setdefault(harness.place(machine), set())
-        days |= set(machine["date"].split(" and "))
-    places = "; ".join(
-        f"{where}, {' to '.join(sorted({min(days), max(days)}))}"
-        for where, days in machines.items()
-    )
+    results = [result_of(name) for name in HIGHLIGHTED]
+    places = harness.places_and_days(results)
+    measured = "; ".join(f"{where}, {days}" for where, days in places.items())
     sentences = (
         _of_peers(),
         _of_designs(),
@@ -24,7 +18,7 @@ def highlights() -> str:
         _of_values(),
         of_reading(),
     )
-    return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {places}."
+    return "\n".join(f"- {sentence}" for sentence in sentences) + f"\n\nMeasured on {measured}."
 
 
 HIGHLIGHTED = (

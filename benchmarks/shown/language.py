@@ -73,7 +73,7 @@ def language() -> str:
         + "\n\nExactly shortest by the moves that are needed:\n\n"
         + markdown(["what is learned", *moves], short, 1)
         + "\n\n"
-        + harness.provenance(commands, result["machine"])
+        + harness.provenance(commands, result)
     )
 
 
@@ -142,7 +142,7 @@ def transfer(name: str) -> str:
         "that lead nearer, and of the variance of the distance. Own words: of the moves that the "
         "model itself would rather write, without a probe:\n\n"
         + markdown(["model", "walls", "next cell", "move", "own words", "distance"], probes, 1)
-        + f"\n\n{harness.provenance(f'{TRANSFER} --name {name}', result['machine'])[:-1]}, "
+        + f"\n\n{harness.provenance(f'{TRANSFER} --name {name}', result)[:-1]}, "
         "arms by the step sizes that were tried for them: "
         + "; ".join(_asked(result["arms"]))
         + "."

@@ -48,9 +48,10 @@ def markdown(columns: list[str], rows: list[list[str]], left: int) -> str:
 
 def measured(result: dict[str, Any]) -> str:
     """Return the command, the machine and the date."""
-    return "\n\n" + harness.provenance(result["command"], result["machine"])
+    return "\n\n" + harness.provenance(result["command"], result)
 
 
 def measured_as(result: dict[str, Any], group: str) -> str:
     """Return where a group of trainings was measured, whichever of them came last."""
-    return "\n\n" + harness.provenance(f"benchmarks/readme.py --{group}", result["machine"])
+    command = "benchmarks/readme.py" + (f" --{group}" if group != "readme" else "")
+    return "\n\n" + harness.provenance(command, result)
