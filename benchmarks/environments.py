@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 4096])
     parser.add_argument("--only", nargs="+", default=libraries, choices=libraries)
     parser.add_argument("--venvs", type=Path, default=rivals.CACHE, help="virtual environments")
-    options = parser.parse_args()
+    options = harness.parse(parser, "batches", "only")
     rows = [row for batch in options.batches for row in compare(batch, options)]
     cells = []
     for row in rows:

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -48,6 +49,20 @@ def options(doc: str, repeats: int = 5, **more: Any) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few iterations, for tests")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON file")
     return parser
+
+
+def parse(parser: argparse.ArgumentParser, *parts: str) -> argparse.Namespace:
+    """Return the options; a part of what is timed in turn may not replace a published whole.
+
+    Args:
+        parser: of ``options``.
+        parts: the options that leave some of it out.
+    """
+    options = parser.parse_args()
+    left_out = [name for name in parts if getattr(options, name) != parser.get_default(name)]
+    if left_out and options.out == RESULTS:
+        parser.error(f"--{left_out[0]} would replace all results by a part: name another --out")
+    return options
 
 
 class Program(NamedTuple):
@@ -156,6 +171,17 @@ def earlier(path: Path, quick: bool) -> dict[str, Any]:
     known = path.exists() and not quick
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if known else {}
     return found
+
+
+def code() -> str:
+    """Return a word for the package's code and JAX's version.
+
+    Who keeps what was trained keeps it under this name: other code trains anew.
+    """
+    digest = hashlib.sha256(jax.__version__.encode())
+    for path in sorted((ROOT / "jaxdqn").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def provenance(script: str, result: dict[str, Any]) -> str:

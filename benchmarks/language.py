@@ -6,7 +6,7 @@
 Each model is read by the two commands that a person would give, ``jaxdqn pretrain
 configs/language.toml`` and ``jaxdqn finetune``, and judged on mazes that it never read. With one
 core each, as many seeds are read at a time as there are cores. What the folder for run folders has
-already isn't read again.
+already, by the same code of the package, isn't read again.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     arms = harness.earlier(options.out / "language.json", options.quick).get("arms", {})
     with tempfile.TemporaryDirectory() as temporary:
-        folder = (options.raw or Path(temporary)).absolute()
+        folder = (options.raw / harness.code() if options.raw else Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         at_once = (os.cpu_count() or 1) // options.cores if options.cores else 1
         for arm in options.only:

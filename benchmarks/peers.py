@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--envs", nargs="+", default=environments, choices=environments)
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--venvs", type=Path, default=rivals.CACHE, help="virtual environments")
-    options = parser.parse_args()
+    options = harness.parse(parser, "envs", "only")
     if options.quick:
         options.env_steps, options.repeats = 4_000, 1
     options.env_steps = options.env_steps or (20_000 if options.iqn else 200_000)

@@ -9,8 +9,9 @@ with Double DQN and omissions with Rainbow, seed by seed, by means along trainin
 which is success (on CartPole the greedy return over 500), and on mazes of regret and of bias.
 
 What is trained is kept in ``--raw``, a file for each task, method and block of seeds, and trained
-once: it is asked for by its settings, so that changed ones train anew. Each core has a process of
-its own, which trains one method at a time, so that some train while others compile.
+once: it is asked for by its settings and the package's code, so that changed ones train anew. Each
+core has a process of its own, which trains one method at a time, so that some train while others
+compile.
 """
 
 import argparse
@@ -323,7 +324,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     usual = options.out / "raw" if options.quick else harness.ROOT / "runs" / "rainbow"
-    cells = collect(options, options.raw or usual)
+    cells = collect(options, (options.raw or usual) / harness.code())
     if not cells:
         return
     begun = [task for task in options.tasks if any(of == task for of, _ in cells)]

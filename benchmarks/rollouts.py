@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--venvs", type=Path, default=rivals.CACHE, help="virtual environments")
-    options = parser.parse_args()
+    options = harness.parse(parser, "methods", "seeds", "only")
     if options.quick:
         options.env_steps, options.repeats = 8_192, 1
     rows = [row for method in options.methods for count in options.seeds

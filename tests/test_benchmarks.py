@@ -94,6 +94,19 @@ def test_what_is_kept_from_an_earlier_command_says_by_which_it_was_measured(tmp_
     assert "on 2001-01-02: " in harness.provenance("bench.py", first)
 
 
+def test_a_part_of_what_is_timed_in_turn_replaces_no_published_whole(tmp_path, capsys, monkeypatch):
+    parser = harness.options("Some benchmark.")
+    parser.add_argument("--only", nargs="+", default=["ours", "theirs"])
+    monkeypatch.setattr(harness.sys, "argv", ["some.py", "--only", "ours"])
+    with pytest.raises(SystemExit):
+        harness.parse(parser, "only")
+    assert "--only would replace all results by a part" in capsys.readouterr().err
+    monkeypatch.setattr(harness.sys, "argv", ["some.py", "--only", "ours", "--out", str(tmp_path)])
+    assert harness.parse(parser, "only").only == ["ours"]
+    monkeypatch.setattr(harness.sys, "argv", ["some.py"])
+    assert harness.parse(parser, "only").out == harness.RESULTS
+
+
 def test_no_table_of_figures_is_written_by_hand():
     made = set(re.findall(r"<!-- (.*?) -->", READMES)) - {"test command"}
     assert made == {mark for name in MEASURED for mark in (name, f"end of {name}")}
