@@ -86,7 +86,7 @@ def summarise(arm: str, models: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": {stage: [model[stage]["seconds"] for model in models] for stage in models[0]},
         "losses": {name: over_seeds([one["final"][name] for one in read])
                    for name in ("board", "board_floor", "ends", "ends_floor", "path", "path_floor",
-                                "perplexity")},
+                                "perplexity") if not np.isnan(read[0]["final"][name])},
         "path_loss": over_seeds([one["final"]["path"] for one in tuned]),
     }  # fmt: skip
     if "board_divergence" in read[0]:

@@ -42,8 +42,8 @@ def test_scores_are_one_number_per_seed():
 
 def against(first, other, measure, score):
     x, y = (comparison.scores(one, measure, score) for one in (other, first))
-    spread = comparison.spread([first, other], [y, x])
-    return comparison.judge(first, other, measure, x, y, spread)
+    both = comparison.by_seed([first, other], [y, x])
+    return comparison.judge(first, other, measure, x, y, both)
 
 
 def test_a_clear_difference_is_established_and_an_absent_one_is_not():

@@ -390,7 +390,9 @@ def test_a_model_of_masked_tokens_learns():
     _, rows = language.pretrain(little(causal=False), KEY)
     found = rows.held_out
     assert found.path[-1] < found.path[0]
-    assert rows.board_floor[-1] < found.board[-1] < found.board[0]
+    assert found.board[-1] < found.board[0]
+    floors = [rows.board_floor, found.ends_floor, found.path_floor]
+    assert np.isnan(floors).all(), "walls are told from ways, too, and a part can be below its own"
     assert (found.tokens == 46).all(), "all but the kind, padding too"
 
 

@@ -296,7 +296,7 @@ def test_intervals_are_students():
 
 def established(x, y, paired):
     """What is established of two settings that are compared with nothing else."""
-    return student.established(x, y, student.spread(np.stack([x, y])), paired=paired)
+    return student.established(x, y, np.stack([x, y]), paired=paired)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -355,7 +355,7 @@ def test_scores_that_differ_but_by_rounding_are_alike(dtype, paired):
 
 def test_of_two_settings_all_together_tell_what_the_pair_tells():
     x, y = np.random.default_rng(0).normal([[0.5], [0.0]], size=(2, 7))
-    both = student.spread(np.stack([x, y]))
+    both = np.stack([x, y])
     np.testing.assert_allclose(
         student.among(x, y, both, paired=True), student.student_difference(x, y, paired=True)
     )
@@ -377,6 +377,19 @@ def test_the_spread_of_all_settings_is_that_of_an_analysis_of_variance():
     gone = student.spread(np.concatenate([scores, np.full((1, 6), np.inf)]))
     assert gone.paired == pytest.approx(student.spread(scores[:, 1:]).paired)
     assert gone.independent[1] == 5 * 5 - 1
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("settings", "seeds", "difference"), [(4, 4, 100), (64, 8, 30)])
+def test_a_setting_that_diverges_hides_no_difference_of_others(settings, seeds, difference, paired):
+    rng, pairs = np.random.default_rng(0), settings * (settings - 1) // 2
+    how = {"paired": paired, "confidence": 1 - 0.05 / pairs}
+    for _ in range(20):
+        scores = rng.normal(size=(settings, seeds))
+        scores[0] += difference
+        scores[-1] *= 1e6
+        assert student.established(scores[0], scores[1], scores, **how) == 1
+        assert student.established(scores[2], scores[1], scores[:-1], **how) == 0
 
 
 @pytest.mark.parametrize("seeds", [9, 6])

@@ -489,6 +489,17 @@ def test_halving_stopped_before_anything_is_finished_says_how_to_go_on(folder, m
     assert "go on with: jaxdqn resume early" in out
 
 
+@pytest.mark.parametrize("settings", [1, 2, 3, 4, 5, 8, 100])
+@pytest.mark.parametrize("seeds", [1, 2, 7, 12, 15, 63])
+def test_the_last_setting_of_halving_has_all_seeds(settings, seeds):
+    cells, had = halving.first(settings, seeds)
+    assert cells == list(range(settings))
+    left = settings
+    while left > 1:
+        left, had = -(-left // 2), min(2 * had, seeds)
+    assert had == seeds
+
+
 @pytest.mark.slow
 def test_halving_trains_the_better_half_with_twice_the_seeds(folder):
     words = ["sweep", "tiny.toml", "--learning_rate", "1e-5", "1e-4", "1e-3", "1e-2", "--seeds", 12,

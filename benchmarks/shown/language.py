@@ -40,9 +40,9 @@ def language() -> str:
     lines, by_moves = [], []
     for name, found in result["arms"].items():
         losses = found["losses"]
-        floor = losses["board_floor"]["mean"]
-        above = found.get("divergence")
-        walls = "" if above is None else f"{above['mean']:.2f}, {above['mean'] / floor:.1%}"
+        walls, above = "", found.get("divergence")
+        if above is not None:
+            walls = f"{above['mean']:.2f}, {above['mean'] / losses['board_floor']['mean']:.1%}"
         shares = [difference(found["greedy"][share])
                   for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip
         lines.append([OF_READING[name], str(found["seeds"]), walls, *shares,

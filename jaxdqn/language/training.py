@@ -48,7 +48,8 @@ class LanguageState(struct.PyTreeNode):
 class Losses(struct.PyTreeNode):
     """Means over texts, in nats per text, float32; NaN where nothing is known.
 
-    Of a model that isn't causal these are upper bounds, see ``losses.masked_tokens``.
+    Of a model that isn't causal their sum is an upper bound, see ``losses.masked_tokens``; until it
+    is fine-tuned the parts have no floors, since each is told from the others.
 
     Attributes:
         board: loss on the walls, given the kind of the text; NaN where they aren't learned.
@@ -84,7 +85,7 @@ class LanguageMetrics(struct.PyTreeNode):
         loss: in training since the last row, nats per token that is learned.
         grad_norm: mean before clipping.
         held_out: on texts about mazes that aren't in the corpus.
-        board_floor: entropy of the walls where it is known, nats per text.
+        board_floor: entropy of the walls, nats per text; NaN where none is known.
     """
 
     updates: Array
@@ -224,7 +225,8 @@ def learning_rate(config: LanguageConfig, updates: Array) -> Array:
 def _run(
     config: LanguageConfig, held_out: Levels, bank: Levels, state: LanguageState, length: int
 ) -> tuple[LanguageState, LanguageMetrics]:
-    floor = math.nan if config.permuted else exact.board_floor(config.env_kwargs)
+    known = _has_floors(config) and not config.permuted
+    floor = exact.board_floor(config.env_kwargs) if known else math.nan
     judged = config.replace(starts=1)
 
     def period(state: LanguageState, _: None) -> tuple[LanguageState, LanguageMetrics]:
@@ -284,6 +286,15 @@ def at_once(most: int) -> int:
     return min(most, FEW) if jax.default_backend() == "cpu" else most
 
 
+def _has_floors(config: LanguageConfig) -> bool:
+    """Whether each part is told from what stands before it alone.
+
+    Where any token may be masked, walls are told from ways and ways from few walls, and only the
+    sum of all losses has a floor.
+    """
+    return config.causal or config.stage == "finetune"
+
+
 def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> Losses:
     """Return the losses on texts of held-out mazes, by what they are about."""
     indices = jnp.arange(config.eval_texts) % len(held_out)
@@ -293,6 +304,7 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
     each = losses.of_texts(config, state.params, drawn, at_once(HELD_OUT_AT_ONCE))
     walls, ends = config.cells + 1, text.prompt_length(config.cells)
     first = losses.first_learned(config)
+    surprise = texts.surprise if _has_floors(config) else jnp.full_like(texts.surprise, jnp.nan)
 
     def mean(values: Array, start: int, stop: int | None) -> Array:
         return jnp.mean(jnp.sum(values[:, start:stop], axis=1))
@@ -301,7 +313,7 @@ def _measure(config: LanguageConfig, held_out: Levels, state: LanguageState) -> 
         board=mean(each, 1, walls) if first < walls else jnp.float32(jnp.nan),
         ends=mean(each, walls, ends) if first < ends else jnp.float32(jnp.nan),
         path=mean(each, ends, None),
-        ends_floor=mean(texts.surprise, walls, ends),
-        path_floor=mean(texts.surprise, ends, None),
+        ends_floor=mean(surprise, walls, ends),
+        path_floor=mean(surprise, ends, None),
         tokens=mean(losses.learned(config, texts.tokens).astype(jnp.float32), 0, None),
     )

@@ -22,7 +22,12 @@ _BIAS = "q_bias"
 _NOT_MEASURES = ("env_steps", "updates", "epsilon", "episodes")
 
 ERROR = 0.05
-"""Chance that an interval misses, and that anything at all is wrongly called established."""
+"""Chance that an interval misses, and that anything at all is wrongly called established.
+
+Of scores that are about normal. Where two settings' few seeds find a policy or don't, equally
+often, it is up to 0.08 (eight seeds each that differ), and more where all seeds of the one score
+what those of the other do on average.
+"""
 
 PAIRED, INDEPENDENT = "paired (Student)", "independent (Welch)"
 """How means are compared."""
@@ -195,13 +200,13 @@ def matched(one: Contender, other: Contender, x: np.ndarray, y: np.ndarray) -> M
     return Matched(x[next(places)], y[next(places)], shared, paired=True)
 
 
-def spread(contenders: Sequence[Contender], values: Sequence[np.ndarray]) -> student.Spread:
-    """Return how scores vary, by those of all contenders, ``[S]`` each."""
+def by_seed(contenders: Sequence[Contender], values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return scores of all contenders, ``[S]`` each, with those of a seed in one column, or NaN."""
     seeds = sorted({seed for contender in contenders for seed in contender.seeds})
     table = np.full((len(contenders), len(seeds)), np.nan)
     for row, contender, scores in zip(table, contenders, values, strict=True):
         row[np.searchsorted(seeds, list(contender.seeds))] = scores
-    return student.spread(table)
+    return table
 
 
 def judge(
@@ -210,23 +215,24 @@ def judge(
     measure: str,
     x: np.ndarray,
     y: np.ndarray,
-    spread: student.Spread,
+    every: np.ndarray,
     others: int = 1,
 ) -> Verdict:
     """Compare scores ``x [S]`` of a contender with those of the first, ``y [S]``.
 
-    Means as ``matched`` has it, with the ``spread`` of all contenders. The errors of all ``others``
-    that are compared with the first together stay below ``ERROR`` (Bonferroni).
+    Means as ``matched`` has it, with the spread of all contenders, ``every`` as ``by_seed`` has
+    it. The errors of all ``others`` that are compared with the first together stay below ``ERROR``
+    (Bonferroni).
     """
     sign = -1 if lower_is_better(measure) else 1
     better = [sign * sized(measure, values) for values in (x, y)]
     pair = matched(other, first, x, y)
     how: Any = {"paired": pair.paired, "confidence": 1 - ERROR / others}
-    is_so = student.established(pair.x, pair.y, spread, **how) != 0
+    is_so = student.established(pair.x, pair.y, every, **how) != 0
     needed = float(statistics.seeds_needed(pair.x, pair.y, **how))
     return Verdict(
         improvement=statistics.improvement(jax.random.key(0), *better),
-        difference=student.among(pair.x, pair.y, spread, **how),
+        difference=student.among(pair.x, pair.y, every, **how),
         established=is_so,
         # Of few seeds it says about as many as there are, where luck would have to help.
         seeds_needed=needed if is_so else max(needed, min(pair.counts) + 1.0),
@@ -257,10 +263,10 @@ def report(contenders: list[Contender], measure: str, score: Score) -> dict[str,
     content: dict[str, Mapping[str, Any]] = {}
     until = common_seconds(contenders)
     values = [scores(contender, measure, score) for contender in contenders]
-    figures = partial(_figures, contenders, measure, values, spread(contenders, values))
+    figures = partial(_figures, contenders, measure, values, by_seed(contenders, values))
     if until is not None:
         timed = [scores_by_seconds(contender, measure, until) for contender in contenders]
-        by_seconds = partial(_figures, contenders, measure, timed, spread(contenders, timed))
+        by_seconds = partial(_figures, contenders, measure, timed, by_seed(contenders, timed))
     for place, contender in enumerate(contenders):
         steps, along = env_steps(contender) * len(contender.seeds), contender.along
         entry: dict[str, Any] = {
@@ -286,7 +292,7 @@ def _figures(
     contenders: Sequence[Contender],
     measure: str,
     values: Sequence[np.ndarray],
-    spread: student.Spread,
+    every: np.ndarray,
     place: int,
 ) -> dict[str, Any]:
     """Return what one's scores come to, of those of all, and beside those of the first."""
@@ -299,7 +305,7 @@ def _figures(
     }  # fmt: skip
     if not place:
         return found
-    verdict = judge(contenders[0], contenders[place], measure, own, values[0], spread, others)
+    verdict = judge(contenders[0], contenders[place], measure, own, values[0], every, others)
     return found | {
         "improvement": [float(x) for x in verdict.improvement],
         "difference": [float(x) for x in verdict.difference],

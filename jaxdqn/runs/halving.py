@@ -34,8 +34,9 @@ class Round(NamedTuple):
 
 def first(settings: int, seeds: int) -> Round:
     """Return the round of all settings; each later one halves them and doubles their seeds."""
-    rounds = math.ceil(math.log2(max(settings, 2)))
-    return Round(list(range(settings)), min(max(FEWEST, seeds >> rounds), seeds))
+    rounds = math.ceil(math.log2(settings))
+    # Rounded up, so that the last setting has them all.
+    return Round(list(range(settings)), min(max(FEWEST, -(-seeds // 2**rounds)), seeds))
 
 
 def following(

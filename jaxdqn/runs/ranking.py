@@ -123,8 +123,7 @@ def established(ranked: list[Ranked], measure: str) -> list[bool]:
 
     Seeds that both have are compared in pairs, as ``comparison.matched`` has it. The first was
     chosen after looking, so that each of all pairs of settings could have been this one: their
-    errors together stay below ``ERROR`` (Bonferroni), also where a policy is found or not by
-    chance, since the spread is that of all settings where it is the wider one.
+    errors together are what ``ERROR`` says (Bonferroni).
 
     Args:
         ranked: settings, best first; by seeds of their own, so that of those that both have
@@ -134,13 +133,13 @@ def established(ranked: list[Ranked], measure: str) -> list[bool]:
     first, *others = ranked
     pairs = len(ranked) * (len(ranked) - 1) // 2
     sign = -1 if lower_is_better(measure) else 1
-    spread = comparison.spread([one.contender for one in ranked], [one.scores for one in ranked])
+    every = comparison.by_seed([one.contender for one in ranked], [one.scores for one in ranked])
 
     def is_worse(other: Ranked) -> bool:
         pair = comparison.matched(first.contender, other.contender, first.scores, other.scores)
         confidence = 1 - ERROR / max(pairs, 1)
         how: Any = {"paired": pair.paired, "confidence": confidence}
-        return sign * student.established(pair.x, pair.y, spread, **how) > 0
+        return sign * student.established(pair.x, pair.y, every, **how) > 0
 
     return [is_worse(other) for other in others]
 

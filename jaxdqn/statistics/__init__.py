@@ -1,6 +1,9 @@
 """Statistics over seeds: the seed is the unit, functions are pure, keyed, and can be compiled.
 
-Scores are ``[S]``, one number per seed, or ``[S, M]``, seeds on M tasks (mazes) of equal weight.
+Scores are ``[S]``, one number per seed, or ``[S, M]``, seeds on M tasks of equal weight, each of
+them a training of its own. One agent's scores on many mazes are no such tasks: what the seed does
+to all of them alike would be taken for chance in each, so average them first.
+
 NaN says that nothing was measured: such a score isn't counted, and where none was measured the
 result is NaN. A seed that diverged to NaN isn't counted either: look at how many were.
 

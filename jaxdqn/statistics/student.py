@@ -76,17 +76,19 @@ def student_difference(
     return _around(middle, error, freedom, confidence)
 
 
-def spread(scores: np.ndarray) -> Spread:
-    """Pool what all settings tell of how scores vary (Fisher, 1925).
+def spread(scores: np.ndarray, at_most: float = math.inf) -> Spread:
+    """Pool what settings tell of how scores vary (Fisher, 1925).
 
     Args:
         scores: of each setting ``[K, N]``, those of a seed in one column; NaN where there is none.
             Settings with scores that are infinite say nothing.
+        at_most: variance of one score; settings in which it is more say nothing either.
     """
     scores = np.asarray(scores, np.float64)
     scores = scores[~np.isinf(scores).any(axis=1)]
+    scores = scores[np.sum(~np.isnan(scores), axis=1) > 1]
+    scores = scores[np.nanvar(scores, axis=1, ddof=1) <= at_most * (1 + ROUNDING)]
     counts = np.sum(~np.isnan(scores), axis=1)
-    scores, counts = scores[counts > 1], counts[counts > 1]
     freedom = float(np.sum(counts - 1))
     if not freedom:
         return Spread((0.0, 1.0), (0.0, 1.0))
@@ -101,20 +103,20 @@ def spread(scores: np.ndarray) -> Spread:
 
 
 def among(
-    x: np.ndarray, y: np.ndarray, spread: Spread, *, paired: bool, confidence: float = 0.95
+    x: np.ndarray, y: np.ndarray, every: np.ndarray, *, paired: bool, confidence: float = 0.95
 ) -> Interval:
     """Estimate the mean of X minus that of Y, two of several settings that are compared.
 
     The wider one of ``student_difference`` and of the interval by the spread of all settings. Of
     scores that are about normal it hardly differs from the first. But where a policy is found or
     not, few seeds of some pair are bound to be nearly alike, and their own spread then tells
-    nothing. No spread counts for more than that of a coin's two sides, as far apart as any scores
-    of the two: a setting that diverges must not hide what others differ by.
+    nothing. A setting counts that varies by no more than a coin's two sides would, as far apart as
+    any scores of the two: one that diverges must not hide what others differ by.
 
     Args:
         x: scores.
         y: scores; if ``paired`` entry i shares a seed with that of X.
-        spread: of all settings.
+        every: scores of all settings, X and Y among them, as ``spread`` has them.
         paired: whether they do.
         confidence: chance that an interval holds the truth.
     """
@@ -122,24 +124,24 @@ def among(
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return own
-    variance, freedom = spread.paired if paired else spread.independent
     both = np.concatenate([x, y])
-    if np.isfinite(both).all():
-        variance = min(variance, float(both.max() - both.min()) ** 2 / 2)
+    coin = float(both.max() - both.min()) ** 2 / 2 if np.isfinite(both).all() else math.inf
+    pool = spread(every, coin)
+    variance, freedom = pool.paired if paired else pool.independent
     error = math.sqrt(variance / len(x) if paired else variance * (1 / len(x) + 1 / len(y)) / 2)
     pooled = _around(own.mean, error, freedom, confidence)
     return pooled if pooled.high - pooled.low > own.high - own.low else own
 
 
 def established(
-    x: np.ndarray, y: np.ndarray, spread: Spread, *, paired: bool, confidence: float = 0.95
+    x: np.ndarray, y: np.ndarray, every: np.ndarray, *, paired: bool, confidence: float = 0.95
 ) -> int:
     """Return 1 where the mean of X is established to be more than that of Y, -1 where less, else 0.
 
     By whether ``among`` excludes 0, of ``FEWEST`` scores at least. Where those of the two are all
     alike, there must be as many as a test of signs, or of exchanged scores, needs.
     """
-    _, low, high = among(x, y, spread, paired=paired, confidence=confidence)
+    _, low, high = among(x, y, every, paired=paired, confidence=confidence)
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if min(len(x), len(y)) < FEWEST or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0
