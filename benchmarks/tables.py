@@ -5,6 +5,8 @@
 Only rewrites text: what the tables show was measured by the scripts that they name.
 """
 
+import argparse
+
 import harness
 from shown import agents, gpu, highlights, language, speed
 
@@ -62,4 +64,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

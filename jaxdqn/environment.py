@@ -219,7 +219,11 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
     for key, value in changes.items():
         if key not in known:
             raise unknown("env_params", key, known, f" to {name}")
-        shape, usual = np.shape(value), np.shape(getattr(params, key))
+        own = getattr(params, key)
+        if _is_truth(value) != _is_truth(own):
+            kind = "true or false" if _is_truth(own) else "a number"
+            raise ConfigError(f"env_params.{key} ({shown(value)}) is {kind} in {name}: change it.")
+        shape, usual = np.shape(value), np.shape(own)
         # The maze itself says how rewards may be spread over its cells.
         if shape != usual and key != "cell_rewards" and not isinstance(value, jax.core.Tracer):
             raise ConfigError(
@@ -230,6 +234,10 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
             check.number(f"env_params.{key}", value, 1, 2**31 - 1)
             check.count(f"env_params.{key}", value)
     return params.replace(**{key: _as(getattr(params, key), x) for key, x in changes.items()})
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", None) == "b"
 
 
 def _as(usual: Any, value: Any) -> Any:

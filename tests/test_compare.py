@@ -70,7 +70,7 @@ def test_what_is_not_alike_beside_the_settings_is_said():
         "env of e is not that of a: scores are of other tasks",
         "env_kwargs of e is not that of a: scores are of other tasks",
         "env_params of c, e is not that of a: scores are of other tasks",
-        "d had another number of steps than a, 500",
+        "d trained for 200 steps, a for 500: their means along training differ by that, too",
     ]
 
 

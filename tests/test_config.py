@@ -67,7 +67,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"num_envs": 2.5}, ["num_envs (2.5)", "whole number"]),
         ({"num_envs": True}, ["num_envs (True)", "whole number"]),
         ({"widths": 64}, ["widths (64)", "list of whole numbers"]),
-        ({"shared_noise": True}, ["shared_noise (True) has no noise to share", "noisy = true"]),
+        ({"shared_noise": True}, ["shared_noise (True) has no noise to share", "leave it out"]),
         ({"widths": (64, 0)}, ["widths ((64, 0))", "each 1 or more"]),
         ({"network": "mpl"}, ["network = 'mpl'", "did you mean 'mlp'?"]),
         ({"loss": "l1"}, ["loss = 'l1'", "huber, squared"]),
@@ -132,6 +132,7 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_kwargs": {"generator": "layout", "layout": "#.\n.G"}}, ["wall at the start"]),
         ({"env_kwargs": {"generator": "layout", "layout": "S#\n#G"}}, ["no way from start"]),
         ({"env_params": {"slipp": 0.1}}, ["env_params 'slipp'", "did you mean 'slip'?"]),
+        ({"env_params": {"slip": True}}, ["env_params.slip (True) is a number in Maze-jaxdqn"]),
         ({"env_params": {"slip": 1.1}}, ["env_params.slip (1.1)", "from 0 to 1"]),
         ({"env_params": {"max_steps_in_episode": 0}}, ["max_steps_in_episode (0)", "from 1 to"]),
         ({"env_params": {"max_steps_in_episode": 2.5}}, ["max_steps_in_episode (2.5)", "whole"]),
@@ -279,6 +280,13 @@ def write(tmp_path, text: str):
     return path
 
 
+def test_a_list_in_a_table_of_numbers_is_an_array():
+    rows = [[0.1, 0.2], [0.3, 0.4]]
+    config = small(env_params={"cell_rewards": rows})
+    assert config == small(env_params={"cell_rewards": np.array(rows)})
+    assert config == from_toml(to_toml(config), "here")
+
+
 def test_tables_are_headings_and_overrides_replace(tmp_path):
     path = write(
         tmp_path,
@@ -290,6 +298,39 @@ def test_tables_are_headings_and_overrides_replace(tmp_path):
     assert isinstance(config.learning_rate, float)
     assert dict(config.env_kwargs) == {"height": 5, "width": 9}
     assert config.env_params == {"slip": 0.5}
+
+
+def test_what_a_switch_implied_is_taken_back_with_it(tmp_path):
+    noisy = write(tmp_path, to_toml(small(noisy=True)))
+    assert jaxdqn.load_config(noisy, noisy=False) == small()
+    assert train.parse([str(noisy), "--no-noisy"]).settings == small()
+    pqn = write(tmp_path, to_toml(jaxdqn.Config(method="pqn")))
+    assert jaxdqn.load_config(pqn).layer_norm
+    assert not jaxdqn.load_config(pqn, method="ppo").layer_norm
+    explored = write(tmp_path, "epsilon_start = 0.5\nepsilon_end = 0.2")
+    for config in (
+        jaxdqn.load_config(explored, noisy=True),
+        train.parse([str(explored), "--noisy"]).settings,
+    ):
+        assert (config.noisy, config.epsilon_start, config.epsilon_end) == (True, 0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    "words", [{"network": "residual"}, {"method": "pqn"}, {"method": "r2d2"}, {"head": "quantile"}]
+)
+def test_a_part_chosen_on_the_command_line_is_the_one_chosen_in_python(tmp_path, words):
+    path = write(tmp_path, (ROOT / "configs" / "planning.toml").read_text())
+    if "method" in words:
+        path = write(tmp_path, "num_envs = 8\nlayer_norm = false")
+    options = [word for name, value in words.items() for word in (f"--{name}", value)]
+    assert train.parse([str(path), *options]).settings == jaxdqn.load_config(path, **words)
+
+
+def test_arguments_of_an_environment_that_the_command_line_chooses_are_options(tmp_path):
+    path = write(tmp_path, "num_envs = 8")
+    options = ["--env", "TMaze-jaxdqn", "--env_params.length", "5"]
+    found = train.parse([str(path), *options]).settings
+    assert found == jaxdqn.load_config(path, env="TMaze-jaxdqn", env_params={"length": 5})
 
 
 def test_what_a_file_sets_of_a_part_goes_with_it_when_another_replaces_it(tmp_path):

@@ -192,6 +192,8 @@ def test_means_of_all_heads_have_the_shape_of_action_values():
     [
         ({"head": "categorical", "v_min": 3.0, "v_max": 2.0}, ["v_max (2.0)", "v_min (3.0)"]),
         ({"head": "categorical", "v_max": np.array([-20.0, 3.0])}, ["v_max", "must exceed v_min"]),
+        ({"head": "categorical", "v_min": 10.0, "v_max": 10.0000001}, ["must exceed", "32 bits"]),
+        ({"head": "categorical", "v_min": -3e38, "v_max": 3e38}, ["v_max (3e+38) is too far"]),
         ({"head": "categorical", "atoms": 1}, ["atoms (1)", "2 or more"]),
         ({"head": "quantile", "quantiles": 0}, ["quantiles (0)", "1 or more"]),
         ({"head": "implicit_quantile", "fractions": -1}, ["fractions (-1)", "1 or more"]),

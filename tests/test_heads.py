@@ -76,3 +76,14 @@ def test_huber_is_quadratic_inside_delta_and_linear_outside(delta):
     inside, outside = 0.9 * delta, 2.0 * delta
     assert float(loss(inside)) == pytest.approx(0.5 * inside**2)
     assert float(loss(outside)) == pytest.approx(delta * (outside - 0.5 * delta))
+
+
+@pytest.mark.parametrize("delta", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize("error", [4e-4, -0.01])
+def test_the_slope_of_huber_is_the_error_however_large_delta_is(delta, error):
+    head = heads.expected("huber", delta)
+
+    def loss(value):
+        return head.loss(jnp.stack([value]), jnp.zeros(1), error, 0.0)[0]
+
+    assert float(jax.grad(loss)(0.0)) == pytest.approx(-error, rel=1e-6)

@@ -852,6 +852,7 @@ READ = drawn(np.asarray(maze.bank("corridors", 5, 5, count=50).walls)[45])
             ["env_kwargs.height (1) and env_kwargs.width (25) are not those", "use 5 and 5"],
         ),
         ({"pretrained": "nowhere"}, ["pretrained ('nowhere')", "no such file", "run folder"]),
+        ({"pretrained": "."}, ["pretrained ('.') has no params.msgpack", "jaxdqn resume"]),
         ({"trunk_rate": -1.0}, ["trunk_rate (-1.0)", "change it"]),
     ],
 )

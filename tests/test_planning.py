@@ -130,6 +130,11 @@ def test_the_gradient_is_that_of_many_rounds(backend, monkeypatch):
     ("changes", "said"),
     [
         ({"agent_plane": 3}, ["agent_plane (3)", "the 3 planes", "0 to 2"]),
+        ({"agent_plane": 2}, ["agent_plane (2) must be that of the agent", "agent_plane = 1"]),
+        (
+            {"env_kwargs": {"observation": "view"}},
+            ["agent_plane (1) must be that of the agent", "env_kwargs.observation = 'planes'"],
+        ),
         ({"env_kwargs": {}}, ["network ('planning')", "(H, W, C)", "observation = 'planes'"]),
         ({"rounds": 0}, ["rounds (0)", "1 or more"]),
         ({"plans": 0}, ["plans (0)", "1 or more"]),

@@ -238,6 +238,14 @@ def test_curves_of_what_was_never_a_number_say_so():
     assert said.count("no number was measured") == len(figure.axes)
 
 
+def test_a_loss_that_changes_its_sign_is_drawn_whole():
+    config, metrics = never_measured()
+    for losses, scale in (([0.2, -0.1], "linear"), ([0.2, 0.1], "log"), ([0.2, 0.0], "log")):
+        figure = plots.curves(config, metrics.replace(loss=np.float32([losses] * 2)), "some")
+        (axes,) = (axes for axes in figure.axes if axes.get_title() == TITLES["loss"])
+        assert axes.get_yscale() == scale
+
+
 def test_a_share_is_drawn_from_0_to_1_and_a_regret_from_0():
     """Also where all seeds are alike, around which an axis would show a sliver."""
     config, metrics = never_measured()

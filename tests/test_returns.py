@@ -170,3 +170,8 @@ def test_the_true_distribution_of_returns_is_learned(head):
 
 def test_where_no_distribution_is_learned_none_is_measured():
     assert jaxdqn.train(small(), KEY)[1].return_distance is None
+
+
+def test_sequences_without_memory_learn_a_distribution_that_is_measured():
+    config = small(method="r2d2", memory="none", head="quantile")
+    assert jax.eval_shape(jaxdqn.train, config, KEY)[1].return_distance is not None

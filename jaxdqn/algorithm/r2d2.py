@@ -92,6 +92,9 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         bytes_per_transition=replay.bytes_per_transition,
         kept_by=("capacity", "num_envs"),
         learned_by=("batch_size", "unroll"),
+        returns=None
+        if network.remembers
+        else head.returns and (lambda params, obs: head.returns(how.outputs(params, obs))),
         # A batch as it is stored and as it is learned from, and what both networks remember in it.
         bytes_gathered=4 * config.schedule.batch_size * replay.bytes_per_transition,
     )

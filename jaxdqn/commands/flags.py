@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from jaxdqn.config import Config, parts, toml
+from jaxdqn.config import Config, load_config, parts, toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.settings import as_float, descriptions, words
@@ -76,12 +76,20 @@ def enter(arguments: list[str]) -> None:
             parts.kind(option, word)
 
 
-def choose(config: Config, arguments: list[str]) -> Config:
+def choose(named: Path | None, arguments: list[str]) -> Config:
     """Choose the parts that the command line names, so that their options are known.
 
+    Args:
+        named: file of the settings, if there is one.
+        arguments: of the command line.
+
     Raises:
-        ConfigError: an option of a part that isn't chosen.
+        ConfigError: the file can't be honoured, or an option is of a part that isn't chosen.
     """
+
+    def settings(words: Mapping[str, Any]) -> Config:
+        return load_config(named, **words) if named else Config(**words)
+
     given: dict[str, str] = {}
     turned: dict[str, bool] = {}
     for option, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
@@ -92,13 +100,16 @@ def choose(config: Config, arguments: list[str]) -> Config:
             given[known] = value or following
             if known in parts.IMPLIED:
                 turned[known] = known == name
-    chosen = {
+    chosen: dict[str, Any] = {
         word: given[word]
         for word, names in parts.PARTS.items()
         if word in given and (given[word] in names or ":" in given[word])
     }
-    config = config.replace(**chosen)
-    config = config.replace(**{word: on for word, on in turned.items() if word in config.words})
+    if "env" in given:  # its tables depend on it
+        chosen["env"] = given["env"]
+    config = settings(chosen)
+    if switches := {word: on for word, on in turned.items() if word in config.words}:
+        config = settings({**chosen, **switches})
     for name in given.keys() & parts.every_word():
         parts.check_word(name, given[name], config.chosen)
     return config

@@ -9,7 +9,7 @@ import tyro
 
 from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
-from jaxdqn.config import Config, check, check_single, load_config, scaled, to_toml
+from jaxdqn.config import Config, check, check_single, scaled, to_toml
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
@@ -107,7 +107,7 @@ def parse(arguments: list[str]) -> Arguments:
         ConfigError: the file or an option can't be honoured.
     """
     named = flags.file_of("train", arguments)
-    config = flags.choose(load_config(named) if named else Config(), arguments)
+    config = flags.choose(named, arguments)
     check_single(config)
     kwargs, params = environment.defaults(config)
     offer = flags.offer(config)

@@ -1,5 +1,6 @@
 """The settings as one pytree: structure is static, numbers are leaves."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -181,10 +182,25 @@ def _assemble(
     def make(word: str, kind: type) -> Any:
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
-            **{name: frozen(values[name]) for name in settings.words(kind) if name in values}
+            **{
+                name: frozen(_with_arrays(values[name]) if known.is_number else values[name])
+                for name, known in settings.words(kind).items()
+                if name in values
+            }
         )
 
     return {word: make(word, kind) for word, kind in parts.kinds(chosen).items()}
+
+
+def _with_arrays(value: Any) -> Any:
+    """Return a table of numbers with arrays for lists, as TOML's are; others as they are."""
+    if not isinstance(value, Mapping):
+        return value
+    with contextlib.suppress(ValueError):  # a ragged list is refused as it is
+        return {
+            key: np.asarray(item) if isinstance(item, list) else item for key, item in value.items()
+        }
+    return value
 
 
 def frozen(value: Any) -> Any:

@@ -187,6 +187,21 @@ def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     return {name: value for values in turned for name, value in values.items()}
 
 
+def no_longer_implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
+    """Return the words that are as a switch implied which ``wanted`` turns.
+
+    Args:
+        before: what was set.
+        wanted: what is to be.
+    """
+    turned = [
+        states.get(before.get(word, False), {})
+        for word, states in IMPLIED.items()
+        if word in wanted and wanted[word] != before.get(word, False)
+    ]
+    return {name for state in turned for name in state if before.get(name) == state[name]}
+
+
 def every_word(but: str | None = None) -> dict[str, Word | None]:
     """Return what can be set of any part, by name; None for the choices themselves.
 

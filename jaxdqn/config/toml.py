@@ -107,6 +107,9 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
     for name in [name for name in given if name not in kept]:
         # It is of a part that is replaced, or of none.
         parts.check_word(name, given[name], parts.choose(given), "key", f" in {source}")
+    # A file that was written down sets what its switches imply, too.
+    for name in parts.no_longer_implied(given, overrides):
+        kept.pop(name, None)
     for name, value in overrides.items():
         parts.check_word(name, value, chosen, "override")
         known = every[name]

@@ -35,10 +35,19 @@ class CategoricalSettings(struct.PyTreeNode):
             return
         # Two sweeps of different shapes are not for one agent, and refused as that.
         shapes = {np.shape(low), np.shape(high)} - {()}
-        if len(shapes) < 2 and np.any(np.asarray(low) >= np.asarray(high)):
+        if len(shapes) > 1:
+            return
+        with np.errstate(over="ignore"):
+            width = np.asarray(high, np.float32) - np.asarray(low, np.float32)
+        if np.any(width <= 0):
             raise ConfigError(
-                f"v_max ({shown(high)}) must exceed v_min ({shown(low)}): raise v_max or lower "
-                "v_min."
+                f"v_max ({shown(high)}) must exceed v_min ({shown(low)}) in 32 bits: raise v_max "
+                "or lower v_min."
+            )
+        if not np.isfinite(width).all():
+            raise ConfigError(
+                f"v_max ({shown(high)}) is too far from v_min ({shown(low)}) for 32 bits: lower "
+                "v_max or raise v_min."
             )
 
 

@@ -63,7 +63,10 @@ def expected(loss: str, huber_delta: float | Array = 1.0) -> Head:
     ) -> tuple[Array, Array]:
         error = r_t + discount_t * target_t[0] - outputs_tm1[0]
         if loss == "huber":
-            return optax.losses.huber_loss(error, delta=huber_delta), jnp.abs(error)
+            # Its slope is the cut error itself, not a difference of which nothing is left where
+            # delta is large.
+            cut = jax.lax.stop_gradient(jnp.clip(error, -huber_delta, huber_delta))
+            return cut * (error - cut / 2), jnp.abs(error)
         return optax.losses.l2_loss(error), jnp.abs(error)
 
     return Head(width=1, mean=lambda outputs: outputs[..., 0], loss=error_loss)

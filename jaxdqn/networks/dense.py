@@ -92,9 +92,7 @@ class DenseSettings(NetworkSettings):
         """Refuse, with a ``ConfigError``, to share what isn't there."""
         del run
         if self.shared_noise and not self.noisy:
-            raise ConfigError(
-                "shared_noise (True) has no noise to share: set noisy = true, or leave it out."
-            )
+            raise ConfigError("shared_noise (True) has no noise to share: leave it out.")
 
     @property
     def products(self) -> float:

@@ -156,6 +156,12 @@ class PlanningSettings(GridSettings):
                 f"agent_plane ({self.agent_plane}) is beyond the {counted(planes, 'plane')} of "
                 f"{seen.env}'s observations: set it to that of the agent, 0 to {planes - 1}."
             )
+        shows = (seen.env_kwargs.get("observation"), self.agent_plane)
+        if seen.is_maze and shows != ("planes", 1):
+            raise ConfigError(
+                f"agent_plane ({self.agent_plane}) must be that of the agent, which only planes "
+                "show: set env_kwargs.observation = 'planes' and agent_plane = 1."
+            )
         if planes == 1:
             raise ConfigError(
                 f"network ('planning') has nothing to plan on in {seen.env}'s observations, whose "

@@ -89,6 +89,11 @@ def read(folder: str) -> Run:
     except ConfigError:
         raise
     except OSError as error:
+        if path.is_dir() and not (path / WEIGHTS).exists():
+            raise ConfigError(
+                f"pretrained ({folder!r}) has no {WEIGHTS}: name the run folder of a language "
+                "model, or finish that training with jaxdqn resume."
+            ) from None
         reason = reason_of(error, "unreadable")
         raise ConfigError(
             f"pretrained ({folder!r}) can't be read ({reason}): name the run folder of a "

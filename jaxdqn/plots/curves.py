@@ -49,7 +49,9 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         if name == "success" and both:
             axes.legend(frameon=False, loc="best")
         _set_range(axes, name)
-        if name == "loss" and np.any(np.asarray(metrics.loss) > 0):
+        losses = np.asarray(metrics.loss)
+        # PPO's is below 0 at times.
+        if name == "loss" and np.any(losses > 0) and not np.any(losses < 0):
             axes.set_yscale("log")
         elif name == "eval_length" and (shortest := shortest_path(config)) is not None:
             _reference(axes, steps, shortest, f"shortest path: {shortest}")
@@ -93,7 +95,9 @@ def _set_range(axes: Axes, name: str) -> None:
     if name == "success":
         axes.set_ylim(-0.04, 1.04)
     elif name.endswith("regret"):
-        axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
+        # A constant one has no margin of its own.
+        top = 1.04 * axes.get_ylim()[1]
+        axes.set_ylim(-0.04 * top, top)
 
 
 def _reference(axes: Axes, steps: np.ndarray, value: float, text: str) -> None:

@@ -31,7 +31,7 @@ TITLES = {
     "policy_regret": "regret of the policy's own chances",
     "value_error": r"error of V: RMS of $V_\theta - V^\pi$",
     "loss": "loss",
-    "q_mean": "mean Q of the actions learned from",
+    "q_mean": "mean value of what is learned from",
 }
 
 

@@ -46,7 +46,7 @@ _ROWS = {
     "eval_length": "steps (greedy)",
     "episode_return": "return (exploring)",
     "loss": "loss",
-    "q_mean": "mean Q in learning",
+    "q_mean": "mean value in learning",
 }
 _LEAST = 20
 """Letters of a long word that stand in a line of a table, however narrow the screen is."""

@@ -83,7 +83,7 @@ class SweepProgress(signals.Held):
             whole = self._compiling * moment.programs + first * shares
             self._print(
                 f"the first chunk took {lasting(first)}: all {moment.chunks} of them take about "
-                f"{lasting(whole)}"
+                f"{lasting(whole)}, compilation included"
             )
         if self._chunks:
             self._say_best(moment)
