@@ -285,6 +285,8 @@ def test_a_list_in_a_table_of_numbers_is_an_array():
     config = small(env_params={"cell_rewards": rows})
     assert config == small(env_params={"cell_rewards": np.array(rows)})
     assert config == from_toml(to_toml(config), "here")
+    with pytest.raises(ConfigError, match="ragged: give a number, or rows of the same length"):
+        small(env_params={"cell_rewards": [[0.1], [0.2, 0.3]]})
 
 
 def test_tables_are_headings_and_overrides_replace(tmp_path):
@@ -307,6 +309,9 @@ def test_what_a_switch_implied_is_taken_back_with_it(tmp_path):
     pqn = write(tmp_path, to_toml(jaxdqn.Config(method="pqn")))
     assert jaxdqn.load_config(pqn).layer_norm
     assert not jaxdqn.load_config(pqn, method="ppo").layer_norm
+    for wrong in ("noisy = [true]", "method = ['dqn']"):
+        replaced = jaxdqn.load_config(write(tmp_path, wrong), noisy=False, method="dqn")
+        assert replaced == jaxdqn.Config()
     explored = write(tmp_path, "epsilon_start = 0.5\nepsilon_end = 0.2")
     for config in (
         jaxdqn.load_config(explored, noisy=True),

@@ -1,6 +1,5 @@
 """The settings as one pytree: structure is static, numbers are leaves."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from flax.core import freeze
 
 from jaxdqn import settings
 from jaxdqn.config import parts
+from jaxdqn.errors import ConfigError
 from jaxdqn.settings import Schedule, Word
 
 
@@ -183,7 +183,7 @@ def _assemble(
         values = {**vars(before[word]), **words} if word in before else words
         return kind(
             **{
-                name: frozen(_with_arrays(values[name]) if known.is_number else values[name])
+                name: frozen(_with_arrays(name, values[name]) if known.is_number else values[name])
                 for name, known in settings.words(kind).items()
                 if name in values
             }
@@ -192,15 +192,27 @@ def _assemble(
     return {word: make(word, kind) for word, kind in parts.kinds(chosen).items()}
 
 
-def _with_arrays(value: Any) -> Any:
-    """Return a table of numbers with arrays for lists, as TOML's are; others as they are."""
+def _with_arrays(name: str, value: Any) -> Any:
+    """Return a table of numbers with arrays for lists; others as they are."""
     if not isinstance(value, Mapping):
         return value
-    with contextlib.suppress(ValueError):  # a ragged list is refused as it is
-        return {
-            key: np.asarray(item) if isinstance(item, list) else item for key, item in value.items()
-        }
-    return value
+    return {key: as_array(f"{name}.{key}", item) for key, item in value.items()}
+
+
+def as_array(name: str, value: Any) -> Any:
+    """Return an array for a list, anything else as it is.
+
+    Raises:
+        ConfigError: its rows are of several lengths.
+    """
+    if not isinstance(value, list):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ConfigError(
+            f"{name} ({value!r}) is ragged: give a number, or rows of the same length."
+        ) from None
 
 
 def frozen(value: Any) -> Any:

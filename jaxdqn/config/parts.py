@@ -177,14 +177,8 @@ def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
         before: what was set.
         wanted: what is to be.
     """
-    turned = [
-        states[wanted[word]]
-        for word, states in IMPLIED.items()
-        if isinstance(wanted.get(word), bool | str)
-        and wanted[word] in states
-        and wanted[word] != before.get(word, False)
-    ]
-    return {name: value for values in turned for name, value in values.items()}
+    turned = _turned(before, wanted)
+    return {name: value for _, now in turned for name, value in now.items()}
 
 
 def no_longer_implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
@@ -194,12 +188,24 @@ def no_longer_implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> s
         before: what was set.
         wanted: what is to be.
     """
-    turned = [
-        states.get(before.get(word, False), {})
+    turned = _turned(before, wanted)
+    return {name for then, _ in turned for name in then if before.get(name) == then[name]}
+
+
+def _turned(
+    before: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return what each switch that is turned implied where it was, and implies where it will be."""
+
+    def state(values: Mapping[str, Any], word: str) -> Any:
+        found = values.get(word, False)
+        return found if isinstance(found, bool | str) else None  # refused later
+
+    return [
+        (states.get(state(before, word), {}), states.get(state(wanted, word), {}))
         for word, states in IMPLIED.items()
-        if word in wanted and wanted[word] != before.get(word, False)
+        if word in wanted and state(wanted, word) != state(before, word)
     ]
-    return {name for state in turned for name in state if before.get(name) == state[name]}
 
 
 def every_word(but: str | None = None) -> dict[str, Word | None]:

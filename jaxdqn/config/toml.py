@@ -7,12 +7,11 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tomli_w
 
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
-from jaxdqn.config.config import Config
+from jaxdqn.config.config import Config, as_array
 from jaxdqn.errors import ConfigError, brief, reason_of, shown
 from jaxdqn.settings import Word
 
@@ -117,7 +116,7 @@ def from_toml(text: str, source: str, **overrides: Any) -> Config:
         kept[name] = {**kept.get(name, {}), **value} if merge else value
     config = Config(
         **{
-            name: as_value(words[name], value) if name in words else value
+            name: as_value(name, words[name], value) if name in words else value
             for name, value in kept.items()
         }
     )
@@ -179,24 +178,11 @@ def parse(text: str, source: str, tables: Set[str]) -> dict[str, Any]:
     return flat
 
 
-def as_value(word: Word, value: Any) -> Any:
+def as_value(name: str, word: Word, value: Any) -> Any:
     """Return what TOML read as what a word takes: arrays for lists, 1.0 for 1 where it is one."""
-    if word.is_table:
-        if not isinstance(value, Mapping):
-            return value
-        return {key: _as_leaf(item) for key, item in value.items()} if word.is_number else value
-    if not word.is_number:
+    if word.is_table or not word.is_number:
         return value
-    return word.as_leaf(_as_leaf(value))
-
-
-def _as_leaf(value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    try:
-        return np.asarray(value)
-    except ValueError:
-        raise ConfigError(f"the list {value!r} is ragged: give all rows the same length.") from None
+    return word.as_leaf(as_array(name, value))
 
 
 def _without_none(value: Any) -> Any:

@@ -250,7 +250,9 @@ def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:
     for name in given:
         if name not in words:
             raise unknown("key", name, words, f" in {source}")
-    config = LanguageConfig(**{name: as_value(words[name], value) for name, value in given.items()})
+    config = LanguageConfig(
+        **{name: as_value(name, words[name], value) for name, value in given.items()}
+    )
     check(config)
     return config
 

@@ -40,7 +40,8 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         names.append("episode_return")
     columns = len(names) // 2
     figure = Figure(figsize=(4.4 * columns, 6), layout="constrained")
-    steps = np.asarray(metrics.env_steps)[0]
+    steps, losses = np.asarray(metrics.env_steps)[0], np.asarray(metrics.loss)
+    has_logarithms = np.any(losses > 0) and not np.any(losses < 0)  # PPO's is below 0 at times
     for axes, name in zip(figure.subplots(2, columns).flat, names, strict=True):
         both = metrics.held_out is not None and hasattr(metrics.held_out, name)
         _draw(axes, steps, getattr(metrics, name), BLUE, "training levels" if both else None)
@@ -49,9 +50,7 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         if name == "success" and both:
             axes.legend(frameon=False, loc="best")
         _set_range(axes, name)
-        losses = np.asarray(metrics.loss)
-        # PPO's is below 0 at times.
-        if name == "loss" and np.any(losses > 0) and not np.any(losses < 0):
+        if name == "loss" and has_logarithms:
             axes.set_yscale("log")
         elif name == "eval_length" and (shortest := shortest_path(config)) is not None:
             _reference(axes, steps, shortest, f"shortest path: {shortest}")
@@ -61,7 +60,7 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         axes.set_xlabel("environment steps")
         plain(axes)
         axes.xaxis.set_major_formatter(short_steps)
-    count = len(np.asarray(metrics.loss))
+    count = len(losses)
     seeds = "1 seed" if count == 1 else f"{count} seeds, their mean and its 95 % bootstrap interval"
     figure.suptitle(f"{title}: {seeds}")
     return figure

@@ -20,11 +20,11 @@ def unlike(contenders: Sequence[Contender]) -> list[str]:
                 f"{word} of {_listed(names)} is not that of {first.name}: scores are of other tasks"
             )
     steps = env_steps(first)
-    longer = [one for one in others if abs(env_steps(one) / steps - 1) > LIKE]
-    if longer:
-        counts = " and ".join(sorted({f"{env_steps(one):,}" for one in longer})[:3])
+    apart = [one for one in others if abs(env_steps(one) / steps - 1) > LIKE]
+    if apart:
+        counts = _listed([f"{count:,}" for count in sorted({env_steps(one) for one in apart})])
         notes.append(
-            f"{_listed([one.name for one in longer])} trained for {counts} steps, {first.name} for "
+            f"{_listed([one.name for one in apart])} trained for {counts} steps, {first.name} for "
             f"{steps:,}: their means along training differ by that, too"
         )
     return notes

@@ -174,7 +174,7 @@ def judge(run: LanguageRun) -> tuple[dict[str, Any], Verdicts]:
         **written,
         **provenance(),
     }
-    if config.stage == "pretrain" and config.causal and not np.isnan(final["board_floor"]):
+    if config.stage == "pretrain" and not np.isnan(final["board_floor"]):
         walls = corpus.banks(config)[0].walls[:JUDGED]
         far = measures.divergence(config, params, walls, text.SOLUTION)
         summary["board_divergence"] = {"sum": float(far.sum()), "cells": far.tolist()}
