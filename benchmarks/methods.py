@@ -28,7 +28,7 @@ import jaxdqn  # noqa: E402
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.commands import compare  # noqa: E402
 from jaxdqn.config import scaled, to_toml  # noqa: E402
-from jaxdqn.plots.style import BLUE, GREEN, ORANGE, plain  # noqa: E402
+from jaxdqn.plots.style import BLUE, GREEN, ORANGE, along_steps, plain  # noqa: E402
 
 MAZE = {"Double DQN": "maze", "PQN": "pqn", "PPO": "ppo"}
 POLE = {"Double DQN": "cartpole", "PQN": "pqn_cartpole", "PPO": "ppo_cartpole"}
@@ -90,8 +90,7 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
                 axes.plot(at, middle, color=COLOURS[name], linewidth=2, label=name)
                 axes.fill_between(at, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
         column[0].set_title(task["task"], fontsize=10)
-        column[0].set_xlabel("environment steps")
-        column[0].xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g} k" if x else "0")
+        along_steps(column[0])
         column[1].set_xlabel("seconds, all seeds together")
         column[1].set_xlim(0)
         for axes in column:

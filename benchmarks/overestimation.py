@@ -28,7 +28,7 @@ from rich.table import Table  # noqa: E402
 
 from jaxdqn import Config, statistics  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
-from jaxdqn.plots.style import BLUE, ORANGE  # noqa: E402
+from jaxdqn.plots.style import BLUE, ORANGE, along_steps, plain  # noqa: E402
 
 COLOURS = {"DQN": ORANGE, "Double DQN": BLUE}
 
@@ -106,9 +106,8 @@ def draw(cases: list[dict[str, Any]], count: int) -> Figure:
             )  # fmt: skip
         axes.axhline(0.0, color="black", linewidth=0.8)
         axes.set_title(f"reward ± {case['noise']:g}")
-        axes.set_xlabel("environment steps")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g} k" if x else "0")
-        axes.spines[["top", "right"]].set_visible(False)
+        along_steps(axes)
+        plain(axes)
     panels[0].set_ylabel(r"overestimation  $\max_a Q_\theta - \max_a Q^*$")
     panels[0].legend(frameon=False)
     figure.suptitle(f"mean of {count} seeds and its 95 % bootstrap interval")

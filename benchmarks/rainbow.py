@@ -16,6 +16,7 @@ compile.
 
 import argparse
 import hashlib
+import itertools
 import multiprocessing
 import tempfile
 import time
@@ -39,7 +40,7 @@ import jaxdqn
 from jaxdqn import Config, metrics, statistics
 from jaxdqn.config import scaled, to_toml
 from jaxdqn.parallel import seeds
-from jaxdqn.plots.style import BLUE, ORANGE, plain, short_steps
+from jaxdqn.plots.style import BLUE, GREY, ORANGE, along_steps, plain
 
 SERPENTINE = """
 S........
@@ -236,7 +237,7 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
     """Draw scores along training, and below them differences with their intervals."""
     there = {name for task in tasks for name, row in task["methods"].items() if row["versus"]}
     compared = [name for name in methods() if name in there]
-    figure = Figure(figsize=(1.6 + 2.7 * len(tasks), 2.6 + 3 * (0.2 * len(compared) + 0.7)),
+    figure = Figure(figsize=(1.8 + 2.5 * len(tasks), 2.7 + 3 * (0.2 * len(compared) + 0.8)),
                     layout="constrained")  # fmt: skip
     heights = [2.3, *[0.2 * len(compared) + 0.5] * len(MEASURES)]
     panels = figure.subplots(
@@ -254,7 +255,8 @@ def draw(tasks: list[dict[str, Any]], count: int) -> Figure:
         axes.set_ylim(len(compared) - 0.5, -0.5)
     figure.suptitle(
         f"{count} paired seeds. Top: along training. Below: differences of means along training, "
-        "95 % intervals, from Double DQN (blue) and from Rainbow (orange)", fontsize=10,
+        "95 % intervals,\nfrom Double DQN (blue: one part more) and from Rainbow (orange: one part "
+        "less); pale and open where 0 is inside", fontsize=11,
     )  # fmt: skip
     return figure
 
@@ -269,8 +271,7 @@ def _draw_curves(axes: Any, task: dict[str, Any]) -> None:
             low, high = ([point[end] for point in row["curve"]] for end in ("low", "high"))
             axes.fill_between(task["steps"], low, high, color=bold, alpha=0.25, linewidth=0)
     axes.set_title(task["task"], fontsize=10)
-    axes.set_xlabel("environment steps", fontsize=8)
-    axes.xaxis.set_major_formatter(short_steps)
+    along_steps(axes)
     axes.tick_params(labelsize=8)
     plain(axes)
 
@@ -283,10 +284,16 @@ def _draw_differences(axes: Any, task: dict[str, Any], names: list[str], measure
         return
     for place, row in shown.items():
         found, colour = row["difference"][measure], COLOURS[row["versus"]]
-        axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=5,
-                  alpha=0.4, solid_capstyle="butt")  # fmt: skip
-        axes.plot([found["mean"]], [place], "o", color=colour, markersize=3.5)
+        low, high = found["low"], found["high"]
+        is_told_apart = low > 0 or high < 0
+        axes.plot([low, high], [place, place], color=colour, linewidth=6,
+                  alpha=0.55 if is_told_apart else 0.2, solid_capstyle="butt")  # fmt: skip
+        axes.plot(found["mean"], place, "o", color=colour, markersize=4,
+                  markerfacecolor=colour if is_told_apart else "white")  # fmt: skip
     axes.axvline(0.0, color="black", linewidth=0.8)
+    for above, below in itertools.pairwise(sorted(shown)):
+        if shown[above]["versus"] != shown[below]["versus"]:
+            axes.axhline(below - 0.5, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_xlabel(f"difference of {MEASURES[measure]}{BETTER.get(measure, '')}", fontsize=8)
     axes.tick_params(labelsize=8)
     plain(axes)

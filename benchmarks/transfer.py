@@ -11,8 +11,7 @@ configs/transformer_ppo.toml, whose policy is the fine-tuned model's own, and fr
 arm's learning rate is the best of a few on seeds of its own. The run folders are those of ``jaxdqn
 pretrain configs/language.toml``, ``jaxdqn finetune`` and ``jaxdqn pretrain configs/language.toml
 --permuted``; without them ``--quick`` makes tiny ones. Probes say what each model knows of a maze
-before a Q-network begins with it; two more panels add the seconds and the operations that reading
-took.
+before a Q-network begins with it; two more panels show what reading and learning cost.
 """
 
 import argparse
@@ -50,8 +49,8 @@ from jaxdqn.plots.style import (  # noqa: E402
     PINK,
     SKY,
     YELLOW,
+    along_steps,
     plain,
-    short_steps,
 )
 from jaxdqn.runs import language_run  # noqa: E402
 from jaxdqn.types import Array, Params  # noqa: E402
@@ -237,34 +236,43 @@ def costs(folders: Mapping[str, str]) -> dict[str, dict[str, float]]:
 
 
 def draw(results: Mapping[str, Any], cost: Mapping[str, Mapping[str, float]], count: int) -> Figure:
-    """Draw success on unseen mazes by steps; by seconds and operations, those of reading first."""
-    figure = Figure(figsize=(14, 4.2), layout="constrained")
-    by_steps, *by_cost = figure.subplots(1, 3, sharey=True)
-    for name, found in results.items():
+    """Draw success on unseen mazes by steps, the best arm first, and what each arm cost."""
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    along, end, *prices = figure.subplots(1, 4, width_ratios=(2.4, 1, 1, 1))
+    best_first = sorted(results, key=lambda name: -results[name]["curve"][-1]["mean"])
+    for place, name in enumerate(best_first):
+        found, colour = results[name], COLOURS[name]
         low, middle, high = ([row[part] for row in found["curve"]]
                              for part in ("low", "mean", "high"))  # fmt: skip
-        steps = np.asarray(found["steps"])
-        one = {"seconds": found["seconds"] / count, "flops": found["flops"] / 1e12}
-        for axes, of in ((by_steps, None), *zip(by_cost, one, strict=True)):
-            along = steps
-            if of:
-                before = sum(cost[read][of] for read in READ[name])
-                before = before / 1e12 if of == "flops" else before
-                along = before + one[of] * steps / steps[-1]
-            axes.plot(along, middle, color=COLOURS[name], label=name)
-            axes.fill_between(along, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
-    by_steps.set_xlabel("environment steps")
-    by_steps.xaxis.set_major_formatter(short_steps)
-    for axes in by_cost:
-        axes.set_xscale("log")
-    by_cost[0].set_xlabel("seconds per agent, begun after those of reading")
-    by_cost[1].set_xlabel("TFLOP per agent, begun after those of reading")
-    by_steps.set_ylabel("share of unseen mazes solved")
-    for axes in (by_steps, *by_cost):
+        along.plot(found["steps"], middle, color=colour, linewidth=2, label=name)
+        along.fill_between(found["steps"], low, high, color=colour, alpha=0.2, linewidth=0)
+        end.plot([low[-1], high[-1]], [place, place], color=colour, linewidth=7, alpha=0.4,
+                 solid_capstyle="butt")  # fmt: skip
+        end.plot(middle[-1], place, "o", color=colour, markersize=5)
+        of_agent = {"seconds": found["seconds"] / count, "flops": found["flops"]}
+        for axes, of, unit in zip(prices, of_agent, (60, 1e12), strict=True):
+            read = sum(cost[model][of] for model in READ[name]) / unit
+            learned = of_agent[of] / unit
+            axes.barh(place, read, color=colour, alpha=0.35, height=0.6)
+            axes.barh(place, learned, left=read, color=colour, height=0.6)
+            said = f"{read:.0f} + {learned:.1f}" if read else f"{learned:.1f}"
+            axes.annotate(said, (read + learned, place), xytext=(3, 0), va="center", fontsize=8,
+                          textcoords="offset points")  # fmt: skip
+    along_steps(along)
+    along.set_ylabel("share of unseen mazes solved")
+    end.set_xlabel("the same at the end")
+    prices[0].set_xlabel("minutes: reading + learning")
+    prices[1].set_xlabel("TFLOP: reading + learning")
+    for axes in (along, end, *prices):
         plain(axes)
-    by_cost[0].legend(frameon=False, loc="upper left")
+    for axes in (end, *prices):
+        axes.set_ylim(len(results) - 0.5, -0.5)
+        axes.set_yticks(range(len(results)), best_first if axes is end else [])
+    for axes in prices:
+        axes.margins(x=0.35)
     figure.suptitle(
-        f"what the trunk had read before: mean of {count} seeds and its 95 % bootstrap interval",
+        f"what the trunk had read before: mean of {count} seeds and its 95 % bootstrap interval; "
+        "cost of one agent, pale what was spent on reading",
         fontsize=10,
     )
     return figure

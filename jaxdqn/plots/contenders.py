@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import statistics
-from jaxdqn.plots.style import COLOURS, GREY, LINES, plain, short_steps, titled
+from jaxdqn.plots.style import COLOURS, GREY, LINES, along_steps, plain, titled
 from jaxdqn.runs import comparison
 from jaxdqn.runs.comparison import Contender, Score
 
@@ -43,9 +43,8 @@ def compare(contenders: list[Contender], measure: str, score: Score) -> Figure:
     _draw_intervals(interval, samples)
     _draw_profiles(profile, samples, _best(measure))
     along.set_title("IQM and its pointwise 95 % bootstrap interval", fontsize=10)
-    along.set_xlabel("environment steps")
+    along_steps(along)
     along.set_ylabel(measure)
-    along.xaxis.set_major_formatter(short_steps)
     for axes in by_seconds:
         axes.set_title("the same by time, compilation apart", fontsize=10)
         axes.set_xlabel("seconds of training, all seeds together")

@@ -10,7 +10,7 @@ from jaxdqn import maze, statistics
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError
 from jaxdqn.metrics import Metrics
-from jaxdqn.plots.style import BLUE, GREY, ORANGE, TITLES, plain, short_steps
+from jaxdqn.plots.style import BLUE, GREY, ORANGE, TITLES, along_steps, plain
 
 _ON_MAZES = (
     "success", "eval_length", "regret", "q_error", "q_bias", "policy_regret", "value_error", "loss",
@@ -57,9 +57,8 @@ def curves(config: Config, metrics: Metrics, title: str) -> Figure:
         elif name == "q_bias":
             _reference(axes, steps, 0, "exact")
         axes.set_title(TITLES[name], fontsize=10)
-        axes.set_xlabel("environment steps")
+        along_steps(axes)
         plain(axes)
-        axes.xaxis.set_major_formatter(short_steps)
     count = len(losses)
     seeds = "1 seed" if count == 1 else f"{count} seeds, their mean and its 95 % bootstrap interval"
     figure.suptitle(f"{title}: {seeds}")

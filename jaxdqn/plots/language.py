@@ -11,7 +11,7 @@ from jaxdqn import maze
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
-from jaxdqn.plots.style import BLUE, GREY, as_everywhere, plain, save, short_steps
+from jaxdqn.plots.style import BLUE, GREY, along_steps, as_everywhere, plain, save
 from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.types import Array, Params
 
@@ -56,9 +56,8 @@ def losses(run: LanguageRun, title: str) -> Figure:
             axes.plot(rows.texts, floor, color=GREY, linestyle="--", label="a perfect reader's")
             found = f"{found}, floor {floor[-1]:.2f}"
         axes.set_title(found, fontsize=10)
-        axes.set_xlabel("texts read")
+        along_steps(axes, "texts read")
         axes.set_ylabel("nats per text")
-        axes.xaxis.set_major_formatter(short_steps)
         plain(axes)
         axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, wrap=True)
@@ -72,7 +71,7 @@ def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
     room = SHEET[0] * SHEET[1]
     wrong = wrong[: max(room // 2, room - len(good))]
     chosen = np.concatenate([wrong, good[: room - len(wrong)]])
-    figure = Figure(figsize=(1.9 * SHEET[1], 2.15 * SHEET[0] + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.9 * SHEET[1], 2.25 * SHEET[0] + 0.4), layout="constrained")
     panels = figure.subplots(*SHEET, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -84,10 +83,27 @@ def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
         render.draw_path(axes, level, [level.start, *path], colour)
         render.draw_end(axes, level, level.start, "S", size=7)
         render.draw_end(axes, level, level.goal, "G", size=7)
-        needed = int(verdicts.moves[index])
-        axes.set_title(f"{render.moves(len(path))}, {needed} needed", fontsize=9, color=colour)
-    figure.suptitle(f"{title}: {right.sum():,} of {len(right):,} paths exactly shortest")
+        said = f"{render.moves(len(path))}, {int(verdicts.moves[index])} needed"
+        if not right[index]:
+            said = f"{_mistake(verdicts, index)}\n{said}"
+        axes.set_title(said, fontsize=9, color=colour)
+    figure.suptitle(
+        f"{title}: {right.sum():,} of {len(right):,} paths exactly shortest; here "
+        f"{len(wrong)} that aren't, and {len(chosen) - len(wrong)} that are"
+    )
     return figure
+
+
+def _mistake(verdicts: Verdicts, index: int) -> str:
+    """Return what is wrong with a path."""
+    if verdicts.solved[index]:
+        return "a longer way"
+    if verdicts.wrong_end[index]:
+        return "ends elsewhere"
+    if not verdicts.invalid_token[index]:
+        return "through a wall"
+    has_end = text.END in np.asarray(verdicts.tokens[index])
+    return "a word that is no cell" if has_end else "never ends"
 
 
 def attention(config: LanguageConfig, params: Params, verdicts: Verdicts, title: str) -> Figure:
@@ -122,7 +138,9 @@ def divergence(found: dict[str, Any], title: str) -> Figure:
     axes.set_xticks([])
     axes.set_yticks([])
     figure.suptitle(
-        f"{title}: KL(exact ‖ model) of each cell, {found['sum']:.3g} nats", fontsize=10, wrap=True
+        f"{title}: KL(exact ‖ model)\nof each cell's wall, {found['sum']:.3g} nats in all",
+        fontsize=10,
+        wrap=True,
     )
     return figure
 

@@ -27,7 +27,7 @@ TITLES = {
     "regret": "regret: value lost at the start",
     "q_error": r"error of Q: RMS of $Q_\theta - Q^*$",
     "return_distance": r"distance of learned from true returns, $W_1$ at the start",
-    "q_bias": r"overestimation: mean of $\max Q_\theta - \max Q^*$",
+    "q_bias": r"bias of Q: mean of $\max Q_\theta - \max Q^*$",
     "policy_regret": "regret of the policy's own chances",
     "value_error": r"error of V: RMS of $V_\theta - V^\pi$",
     "loss": "loss",
@@ -55,8 +55,14 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def short_steps(steps: float, _: float) -> str:
-    """Write steps along an axis: 300 k, 3 M."""
+def along_steps(axes: Axes, what: str = "environment steps") -> None:
+    """Write counts along the lower axis, 300 k or 3 M, with room between them."""
+    axes.set_xlabel(what)
+    axes.xaxis.set_major_formatter(_short)
+    axes.locator_params(axis="x", nbins=7)
+
+
+def _short(steps: float, _: float) -> str:
     if steps >= 1e6:
         return f"{steps / 1e6:g} M"
     return f"{steps / 1e3:g} k" if abs(steps) >= 1e3 else f"{steps:g}"

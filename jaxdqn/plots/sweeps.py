@@ -13,7 +13,7 @@ from matplotlib.markers import CARETLEFT, CARETRIGHT
 from jaxdqn import statistics
 from jaxdqn.errors import counted
 from jaxdqn.plots.contenders import COUNTED, NAMED
-from jaxdqn.plots.style import COLOURS, GREY, LINES, plain, short_steps, titled
+from jaxdqn.plots.style import COLOURS, GREY, LINES, along_steps, plain, titled
 from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
@@ -59,8 +59,7 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
         f"{titled(measure)}: means over {_seeds(ranked)} and their 95 % bootstrap intervals",
         fontsize=10,
     )
-    axes.set_xlabel("environment steps")
-    axes.xaxis.set_major_formatter(short_steps)
+    along_steps(axes)
     plain(axes)
     return figure
 
