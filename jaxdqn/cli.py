@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jaxdqn
+from jaxdqn import shipped
 from jaxdqn.commands import guard
 from jaxdqn.runs import signals, streams
 
@@ -41,6 +42,7 @@ processes, whose cluster JAX finds by itself (Slurm, Open MPI, TPU pods); elsewh
   --coordinator HOST:PORT --processes N --process I    say where process 0 is, and who this is
   --heartbeat SECONDS                                  how long one may say nothing (30)
 
+CONFIG is a TOML file, or the name of one that comes with the package: jaxdqn train maze.
 jaxdqn COMMAND --help lists every option. Before the command,
   --cache DIR       keeps compiled programs in that folder instead of ~/.cache/jaxdqn, so that the
                     same training starts sooner the next time; off: keeps none
@@ -55,6 +57,7 @@ _OPTIONS = {
 
 _DISTRIBUTED = ("--coordinator", "--processes", "--process", "--heartbeat")
 _TOGETHER = ("train", "sweep", "resume")
+_READS_SETTINGS = ("train", "sweep", "pretrain", "compare")
 
 _COMMANDS = (
     "train",
@@ -151,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (wrong := misused(command, distributed, given, rest)) is not None:
         print(f"jaxdqn: {wrong}", file=sys.stderr)
         return 2
+    if command in _READS_SETTINGS:
+        rest = shipped.spelled_out(rest)
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
     end = guard.watch() if distributed and hasattr(os, "fork") else lambda: None

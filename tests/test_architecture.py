@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
-    {"types", "errors", "deferred"},
+    {"types", "errors", "deferred", "shipped"},
     {"named", "checksums"},
     {"settings", "random", "precision", "pytrees"},
     {"maze", "networks", "statistics", "losses", "replay"},

@@ -46,8 +46,8 @@ class Arguments:
     """Train each setting with the same seeds; print one table, draw one figure."""
 
     settings: Annotated[tyro.conf.Positional[list[Path]], tyro.conf.arg(metavar="A B ...")]
-    """Two or more: TOML files, which are trained, or run folders, which are read; of a sweep, all
-    its settings."""
+    """Two or more: TOML files or names of shipped ones, which are trained, or run folders, which
+    are read; of a sweep, all its settings."""
     seeds: int | None = None
     """Agents of each setting that is trained, by default 32."""
     measure: str = "eval_return"

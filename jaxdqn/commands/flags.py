@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from jaxdqn import shipped
 from jaxdqn.config import Config, load_config, parts, toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
@@ -36,7 +37,10 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
 def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
     if not _is_toml(given.name):
-        raise ConfigError(f"CONFIG ({str(given)!r}) must be the path of a .toml file.")
+        raise ConfigError(
+            f"CONFIG ({str(given)!r}) must be the path of a .toml file, or come first and be a "
+            f"name of shipped settings{shipped.hint(given)}."
+        )
 
 
 def _is_toml(word: str) -> bool:

@@ -26,7 +26,8 @@ class Arguments:
     """Train a language model on texts of mazes, and leave a run folder that networks begin with."""
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
-    """Settings, a TOML file such as configs/language.toml; options below change single ones."""
+    """Settings, a TOML file or the name of a shipped one, such as language; options below change
+    single ones."""
     settings: Any
     env_kwargs: Any
     seed: int = 0

@@ -50,7 +50,8 @@ class Arguments:
     """
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
-    """Settings, a TOML file such as configs/maze.toml; its table [sweep] holds options, too."""
+    """Settings, a TOML file or the name of a shipped one, such as maze; its table [sweep] holds
+    options, too."""
     seeds: int = 16
     """Agents of each setting, one per seed."""
     first_seed: int = 0

@@ -29,7 +29,8 @@ class Arguments:
     """
 
     config_file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG")]
-    """Settings, a TOML file such as configs/maze.toml; the options below change single ones."""
+    """Settings, a TOML file or the name of a shipped one, such as maze; the options below change
+    single ones."""
     settings: Config
     env_kwargs: Any
     env_params: Any

@@ -9,6 +9,7 @@ from typing import Any
 
 import tomli_w
 
+from jaxdqn import shipped
 from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config, as_array
@@ -27,7 +28,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
     ``[sweep]``, which only ``jaxdqn sweep`` reads.
 
     Args:
-        path: the file.
+        path: the file, or the name of settings that come with the package, such as ``"maze"``.
         **overrides: words that replace the file's; mappings for ``env_kwargs`` and
             ``env_params`` replace entry by entry. What the file sets of a part that another
             replaces, such as widths of an MLP, goes with it.
@@ -58,12 +59,12 @@ def read(path: str | Path) -> str:
             "jaxdqn.load_config('configs/maze.toml') or the like."
         )
     try:
-        return Path(path).read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
+        file = shipped.path(path) or Path(path)
+        return file.read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
     except OSError as error:
-        shipped = "; shipped settings are in the source's folder configs"
         raise ConfigError(
             f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
-            f"check the path{shipped if Path(path).parent.name == 'configs' else ''}."
+            f"check the path{shipped.hint(path)}."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None

@@ -228,7 +228,7 @@ def load(path: str | Path, **overrides: Any) -> LanguageConfig:
     """Read a language model's settings from a TOML file; keys as for ``jaxdqn.load_config``.
 
     Args:
-        path: the file.
+        path: the file, or ``"language"``, which comes with the package.
         **overrides: words that replace the file's.
 
     Raises:

@@ -1,0 +1,40 @@
+"""The settings that come with the package, by their names."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+"""Where they are in a wheel, and in the source."""
+
+
+def files() -> dict[str, Path]:
+    """Return the files of all shipped settings by name; none where the package has lost them."""
+    for folder in FOLDERS:
+        if found := sorted(folder.glob("*.toml")):
+            return {path.stem: path for path in found}
+    return {}
+
+
+def path(name: str | os.PathLike[str]) -> Path | None:
+    """Return the file of shipped settings; None where the name is none of theirs, or of a file."""
+    return None if os.path.exists(name) else files().get(os.fspath(name))
+
+
+def hint(name: str | os.PathLike[str]) -> str:
+    """Return what a message about a missing file goes on with: shipped settings of such a name."""
+    known = files()
+    near = difflib.get_close_matches(Path(name).stem, known, 1)
+    return f": shipped settings go by name, as {near[0]!r}" if near else ""
+
+
+def spelled_out(arguments: Iterable[str]) -> list[str]:
+    """Return a command's arguments with files in place of shipped names before the first option."""
+    said = list(arguments)
+    for place, word in enumerate(said):
+        if word.startswith("-"):
+            break
+        said[place] = str(path(word) or word)
+    return said
