@@ -90,10 +90,10 @@ def test_the_commands_of_the_readmes_are_understood(readme, tmp_path, monkeypatc
     (network,) = (code for _, code in BLOCKS[2] if "(NetworkSettings)" in code)
     (tmp_path / "mynet.py").write_text(network)
     known = "|".join([*PARSERS, *COMMANDS])
-    # Those that could be typed: not "compare A B ...", not "configs/NAME.toml".
+    # Those that could be typed: not "compare A B ...", not "configs/NAME.toml", not "NAME".
     # Scripts for clusters have a test of their own.
     typed = re.sub(r"(?s)```(?:bash|yaml)\n.*?```", "", readme)
-    found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME)[^`\n|]*)", typed)
+    found = re.findall(rf"jaxdqn ((?:{known}) (?!A B|configs/NAME|NAME)[^`\n|]*)", typed)
     scripts = re.findall(r"python (benchmarks/[^`\n|]*)", readme)
     assert scripts
     for words in map(shlex.split, found):

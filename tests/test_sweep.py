@@ -231,8 +231,16 @@ def test_large_arrays_are_told_apart_by_all_their_numbers(zipped):
 def test_coordinates_that_are_arrays_are_found_by_their_numbers():
     swept = sweeps.Sweep({"env_params.cell_rewards": [np.zeros(2), np.ones(2)]}, np.arange(2), [])
     assert swept.at(**{"env_params.cell_rewards": np.ones(2)}) == 1
+    assert swept.at(cell_rewards=np.zeros(2)) == 0
     with pytest.raises(ConfigError, match=r"has no value array\(\[2., 0.\]\): choose from"):
         swept.at(**{"env_params.cell_rewards": np.array([2.0, 0.0])})
+
+
+def test_a_name_that_two_tables_have_is_written_in_full():
+    swept = sweeps.Sweep({"env_kwargs.size": [3, 4], "env_params.size": [5, 6]}, np.eye(2), [])
+    assert swept.at(**{"env_params.size": 6}).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="axis 'size' is not known: "):
+        swept.at(size=6)
 
 
 @pytest.mark.parametrize("seeds", [2, np.int64(2), jnp.int32(2), np.arange(2), range(2), [0, 1]])

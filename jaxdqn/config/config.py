@@ -24,8 +24,9 @@ class Config:
     >>> config.replace(learning_rate=1e-4)
 
     Words are those of the parts that ``method``, ``head`` and ``network`` name, and of every run;
-    they are flat here, in TOML, in sweeps and on the command line. ``config.part("network")`` is
-    one part's own struct.
+    they are flat here, in TOML, in sweeps and on the command line. ``print(config)`` shows them all
+    with their values, and ``jaxdqn train maze --help`` says what each means.
+    ``config.part("network")`` is one part's own struct.
 
     Nothing of it can be changed in place: tables and arrays are kept as copies.
 

@@ -49,22 +49,30 @@ class Sweep(NamedTuple):
 
         Fractions are compared in 32 bits, in which they are trained. Where lists were taken side by
         side, ``setting=0`` is the first, and so are fields that only the first has:
-        ``at(learning_rate=1e-3)``.
+        ``at(learning_rate=1e-3)``. An entry of a table goes by its own name: ``at(slip=0.1)``.
 
         Raises:
             ConfigError: an axis or a value that isn't there, or fields of several settings.
         """
         index: list[Any] = [slice(None)] * len(self.axes)
         fields = self.axes.get(ZIPPED, [{}])[0]
+        known = [*self.axes, *fields]
+        where = {_in_full(name, known): value for name, value in where.items()}
         for name in where:
-            if name not in self.axes and name not in fields:
-                raise unknown("axis", name, [*self.axes, *fields])
+            if name not in known:
+                raise unknown("axis", name, known)
         for place, (axis, values) in enumerate(self.axes.items()):
             names = [name for name in where if name == axis or (axis == ZIPPED and name in fields)]
             if names:
                 asked = {name: where[name] for name in names}
                 index[place] = place_on(axis, values, asked)
         return jax.tree.map(lambda x: x[tuple(index)], self.metrics)
+
+
+def _in_full(name: str, known: list[str]) -> str:
+    """Return the one axis whose last part is this name, else the name."""
+    meant = [axis for axis in known if axis.rpartition(".")[2] == name]
+    return meant[0] if len(meant) == 1 else name
 
 
 class Chunk(NamedTuple):
