@@ -8,6 +8,8 @@ NaN says that nothing was measured: such a score isn't counted, and where none w
 result is NaN. A seed that diverged to NaN isn't counted either: look at how many were.
 
 The measures and the stratified bootstrap are those of Agarwal et al. (2021, arXiv:2108.13264).
+Curves and interquartile means have its intervals, which of few seeds are too narrow; means that are
+ranked or told apart, as by ``jaxdqn compare`` and ``jaxdqn sweep``, have Student's.
 """
 
 from jaxdqn.statistics.differences import difference, improvement, seeds_needed
@@ -27,6 +29,7 @@ from jaxdqn.statistics.intervals import (
     summarise,
     wilson_interval,
 )
+from jaxdqn.statistics.student import student_difference, student_interval
 
 __all__ = [
     "Estimate",
@@ -42,6 +45,8 @@ __all__ = [
     "probability_of_improvement",
     "sample_efficiency",
     "seeds_needed",
+    "student_difference",
+    "student_interval",
     "summarise",
     "wilson_interval",
 ]
