@@ -119,7 +119,22 @@ def notes(config: Config) -> list[str]:
             f"env_params.max_steps_in_episode ({np.max(longest):,}): set eval_steps to that, or "
             "their returns and lengths don't compare."
         )
-    return found
+    return [*found, *_idle(config, environment)]
+
+
+def _idle(config: Config, environment: Environment) -> list[str]:
+    """Name a maze's arguments that are set though they change nothing beside the others.
+
+    They aren't refused, as in ``config.notes``.
+    """
+    if not environment.is_maze:
+        return []
+    given, usual = config.env_kwargs, _usual(environment)
+    return [
+        f"env_kwargs.{name} ({shown(given[name])}) changes nothing, since {why}."
+        for name, why in environment.gymnax.idle.items()
+        if name in given and given[name] != usual.get(name)
+    ]
 
 
 @in_usual_numbers

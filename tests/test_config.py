@@ -192,6 +192,28 @@ def test_what_is_unusual_is_said_and_honoured():
     assert metrics.env_steps.tolist() == [68, 72]
 
 
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ({"widths": (), "layer_norm": True}, ["layer_norm (True)", "'mlp' and widths is ()"]),
+        ({"loss": "squared", "huber_delta": 2.0}, ["huber_delta (2.0)", "loss is 'squared'"]),
+    ],
+)
+def test_what_changes_nothing_beside_other_settings_is_said(words, fragments):
+    (said,) = notes(small(**words))
+    for fragment in [*fragments, "changes nothing, since"]:
+        assert fragment in said
+    for name in words:
+        assert notes(small(**{name: words[name]})) == []
+
+
+def test_what_a_switch_implies_is_nobodys_mistake():
+    assert Config(method="pqn", widths=()).layer_norm
+    assert notes(Config(method="pqn", widths=())) == []
+    planes = {"env_kwargs": {"observation": "planes"}}
+    assert notes(Config(network="residual", widths=(), layer_norm=True, **planes)) == []
+
+
 @pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
 @pytest.mark.parametrize("factor", [1e-6, 0.02, 0.1, 10])
 def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, factor):
@@ -318,6 +340,14 @@ def test_what_a_switch_implied_is_taken_back_with_it(tmp_path):
         train.parse([str(explored), "--noisy"]).settings,
     ):
         assert (config.noisy, config.epsilon_start, config.epsilon_end) == (True, 0.5, 0.2)
+
+
+def test_what_a_switch_implies_is_there_again_with_the_part_that_has_it():
+    there = Config(noisy=True).replace(method="ppo")
+    assert there.replace(method="dqn") == Config(noisy=True)
+    assert there.replace(method="dqn", epsilon_start=0.5, epsilon_end=0.2).epsilon_start == 0.5
+    assert there.replace(noisy=False).replace(method="dqn") == Config()
+    assert there.replace(method="dqn", noisy=False) == Config()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
 from jaxdqn.errors import ConfigError, shown
@@ -16,7 +18,23 @@ def notes(config: Config) -> list[str]:
             f"schedule: there are {plan.evaluations}, one after each."
         )
     found += config.part("method").notes(config.part(parts.RUN))
-    return found + config.part("network").notes()
+    return found + config.part("network").notes() + _idle(config)
+
+
+def _idle(config: Config) -> list[str]:
+    """Name what is set though it changes nothing beside the structure that is set.
+
+    It isn't refused, since a sweep over that structure sets it for all, and a file for what the
+    command line changes.
+    """
+    found, usual = [], Config(**config.chosen)
+    for name, word in config.words.items():
+        value, beside = getattr(config, name), word.bounds["idle"]
+        idle = beside and all(getattr(config, other) == at for other, at in beside.items())
+        if idle and np.any(np.asarray(value) != getattr(usual, name)):
+            why = " and ".join(f"{other} is {shown(at)}" for other, at in beside.items())
+            found.append(f"{name} ({shown(value)}) changes nothing, since {why}.")
+    return found
 
 
 def scaled(config: Config, factor: float) -> Config:

@@ -197,16 +197,16 @@ def bank_of(options: Mapping[str, Any], count: int, seed: int, asked: str) -> Le
             )
         if moves_to(drawn[None], goal)[0, start] == drawn.size:
             raise ConfigError("layout has no way from start to goal: open one.")
-    draws: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
-        "empty": (generate.empty, ()),
-        "scatter": (generate.scatter, ("density",)),
-        "corridors": (generate.corridors, ("carver",)),
-        "braid": (generate.braid, ("carver", "loops")),
-        "rooms": (generate.rooms, ("room_size",)),
-        "layout": (lambda _, count, **__: np.repeat(drawn[None], count, axis=0), ()),
+    draws: dict[str, Callable[..., np.ndarray]] = {
+        "empty": generate.empty,
+        "scatter": generate.scatter,
+        "corridors": generate.corridors,
+        "braid": generate.braid,
+        "rooms": generate.rooms,
+        "layout": lambda _, count, **__: np.repeat(drawn[None], count, axis=0),
     }
-    of_kind, names = draws[generator]
-    draw = partial(of_kind, **{name: options[name] for name in ("height", "width", *names)})
+    names = ("height", "width", *check.READ[generator])
+    draw = partial(draws[generator], **{name: options[name] for name in names})
     low, high = difficulty or (1, height * width - 1)
     what = f"{generator!r} mazes of {height}×{width} cells"
     if difficulty:
