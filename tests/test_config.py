@@ -345,6 +345,7 @@ def test_what_a_switch_implied_is_taken_back_with_it(tmp_path):
 def test_what_a_switch_implies_is_there_again_with_the_part_that_has_it():
     there = Config(noisy=True).replace(method="ppo")
     assert there.replace(method="dqn") == Config(noisy=True)
+    assert there.replace(method="dqn", noisy=True) == Config(noisy=True)
     assert there.replace(method="dqn", epsilon_start=0.5, epsilon_end=0.2).epsilon_start == 0.5
     assert there.replace(noisy=False).replace(method="dqn") == Config()
     assert there.replace(method="dqn", noisy=False) == Config()
