@@ -238,6 +238,22 @@ def test_a_factor_that_scales_nothing_is_refused(factor):
         scaled(small(), factor)
 
 
+@pytest.mark.parametrize(
+    ("config", "factor", "said"),
+    [
+        (Config(total_steps=100_000), 1e5, r"scale \(100000.0\) takes total_steps \(100000\)"),
+        (Config(method="pqn"), 1e300, r"scale \(1e\+300\) takes total_steps \(100000\)"),
+        (Config(method="ppo"), 10**30, r"scale \(1000.*takes total_steps \(100000\)"),
+        (Config(total_steps=30_000, epsilon_steps=2**30), 2, r"takes epsilon_steps \(1073741824\)"),
+        (Config(epsilon_steps=np.array([1, 2**30])), 2, r"takes epsilon_steps \(array"),
+    ],
+)
+def test_a_schedule_isnt_scaled_beyond_what_is_counted(config, factor, said):
+    check(config)
+    with pytest.raises(ConfigError, match=said + r".*beyond 2147483647, .*: lower it\.$"):
+        scaled(config, factor)
+
+
 @given(st.integers(1, 50), st.integers(1, 9), st.integers(1, 500), st.integers(1, 20),
        st.integers(1, 5000))  # fmt: skip
 def test_no_schedule_trains_on_fewer_steps_than_asked(envs, every, warmup, evaluations, total):

@@ -1,6 +1,8 @@
 """Settings as a whole: what is unusual about them, and a schedule made shorter or longer."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +47,21 @@ def scaled(config: Config, factor: float) -> Config:
     period and the replay's capacity among it.
 
     Raises:
-        ConfigError: a factor that isn't a number above 0.
+        ConfigError: a factor that isn't a number above 0, or makes more steps than are counted.
     """
     if not (isinstance(factor, int | float) and 0 < factor < math.inf):
         raise ConfigError(f"scale ({shown(factor)}) must be a number above 0: change it.")
-    return config.replace(**config.part("method").scaled(config.part(parts.RUN), factor))
+    _check_counted(config, factor, {"total_steps": config.total_steps * factor})
+    words = config.part("method").scaled(config.part(parts.RUN), factor)
+    _check_counted(config, factor, words)
+    return config.replace(**words)
+
+
+def _check_counted(config: Config, factor: float, words: Mapping[str, Any]) -> None:
+    """Refuse, with a ``ConfigError``, a factor that makes more of a word than is counted."""
+    for name, value in words.items():
+        if np.max(value) >= 2**31:
+            raise ConfigError(
+                f"scale ({shown(factor)}) takes {name} ({shown(getattr(config, name))}) beyond "
+                "2147483647, and steps are counted in 32 bits: lower it."
+            )
