@@ -212,6 +212,7 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment,
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())
     with jax.sharding.use_abstract_mesh(nowhere):
+        interface.check_made(name, kind, kwargs)
         try:
             with jax.ensure_compile_time_eval():
                 env = kind(**kwargs)
