@@ -119,7 +119,22 @@ def notes(config: Config) -> list[str]:
             f"env_params.max_steps_in_episode ({np.max(longest):,}): set eval_steps to that, or "
             "their returns and lengths don't compare."
         )
-    return found
+    return [*found, *_idle(config, environment)]
+
+
+def _idle(config: Config, environment: Environment) -> list[str]:
+    """Name a maze's arguments that are set though they change nothing beside the others.
+
+    They aren't refused, as in ``config.notes``.
+    """
+    if not environment.is_maze:
+        return []
+    given, usual = config.env_kwargs, _usual(environment)
+    return [
+        f"env_kwargs.{name} ({shown(given[name])}) changes nothing, since {why}."
+        for name, why in environment.gymnax.idle.items()
+        if name in given and given[name] != usual.get(name)
+    ]
 
 
 @in_usual_numbers
@@ -197,6 +212,7 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment,
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())
     with jax.sharding.use_abstract_mesh(nowhere):
+        interface.check_made(name, kind, kwargs)
         try:
             with jax.ensure_compile_time_eval():
                 env = kind(**kwargs)
@@ -215,14 +231,19 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment,
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(params)} - {"levels", "held_out"}
+    declared = {field.name: field.type for field in dataclasses.fields(params)}
+    known = declared.keys() - {"levels", "held_out"}
     for key, value in changes.items():
         if key not in known:
             raise unknown("env_params", key, known, f" to {name}")
         own = getattr(params, key)
-        if _is_truth(value) != _is_truth(own):
-            kind = "true or false" if _is_truth(own) else "a number"
-            raise ConfigError(f"env_params.{key} ({shown(value)}) is {kind} in {name}: change it.")
+        is_truth = _kind(own) == "b"
+        counts = _kind(own) == "i" and declared[key] in (int, "int")
+        if (_kind(value) == "b") != is_truth or (counts and _kind(value) == "f"):
+            kind = "true or false" if is_truth else "a whole number" if counts else "a number"
+            traced = isinstance(value, jax.core.Tracer)
+            said = f"traced {value.dtype}" if traced else shown(value)
+            raise ConfigError(f"env_params.{key} ({said}) is {kind} in {name}: change it.")
         shape, usual = np.shape(value), np.shape(own)
         # The maze itself says how rewards may be spread over its cells.
         if shape != usual and key != "cell_rewards" and not isinstance(value, jax.core.Tracer):
@@ -236,8 +257,9 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
     return params.replace(**{key: _as(getattr(params, key), x) for key, x in changes.items()})
 
 
-def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", None) == "b"
+def _kind(value: Any) -> str:
+    """Return NumPy's letter for what a parameter is, also where it is traced."""
+    return str(value.dtype.kind if hasattr(value, "dtype") else np.asarray(value).dtype.kind)
 
 
 def _as(usual: Any, value: Any) -> Any:

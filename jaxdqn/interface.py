@@ -8,9 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdqn import named
+from jaxdqn import named, pytrees
 from jaxdqn.deferred import gymnax, spaces
 from jaxdqn.errors import ConfigError, unknown
+
+LARGEST = 2**31
+"""Most bytes of what an environment gives at one step, or of arrays that it is made of. Training
+keeps thousands of the former; of much more XLA doesn't say that it has no memory: it aborts."""
 
 
 def class_of(name: str) -> Any:
@@ -61,6 +65,7 @@ def look_at(name: str, env: Any) -> tuple[Any, int, Any, Any]:
                 f"env ({name!r}) gives observations of several arrays, which no network here "
                 "reads: use an environment that gives one array."
             )
+        _check_bytes(name, "observation and state", (obs, state))
         # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
         if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):
             _check_step(name, env, params, state)
@@ -144,6 +149,29 @@ def _shape(value: Any) -> str:
 def _remedy(error: Exception) -> str:
     branches = isinstance(error, jax.errors.TracerBoolConversionError)
     return "use jnp.where in place of if" if branches else "mend it"
+
+
+def check_made(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:
+    """Refuse, with a ``ConfigError``, arguments of which gymnax's own classes make huge arrays."""
+    if not (kwargs and kind.__module__.startswith("gymnax.")):
+        return
+
+    def arrays() -> dict[str, Any]:
+        return {key: x for key, x in vars(kind(**kwargs)).items() if isinstance(x, jax.Array)}
+
+    try:
+        made = jax.eval_shape(arrays)
+    except Exception:  # it can't be traced, or is refused when it is made
+        return
+    _check_bytes(name, "arrays to begin with", made)
+
+
+def _check_bytes(name: str, what: str, arrays: Any) -> None:
+    if (size := pytrees.size(arrays)) > LARGEST:
+        raise ConfigError(
+            f"env ({name!r}) has {what} of {size:.3g} bytes, more than {LARGEST}: make it smaller, "
+            "by env_kwargs where it takes any."
+        )
 
 
 def check_kwargs(name: str, kind: Any, kwargs: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The arrays of a pytree: names, bytes, axes of agents, and whether they fit some settings."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def size(tree: ArrayTree) -> int:
 def _bytes(leaf: Any) -> int:
     if is_key(leaf):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
-    return int(np.prod(leaf.shape)) * leaf.dtype.itemsize
+    return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
 def plain(value: Any) -> Any:

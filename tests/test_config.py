@@ -138,8 +138,16 @@ def test_structure_is_static_and_numbers_are_leaves():
         ({"env_params": {"max_steps_in_episode": 2.5}}, ["max_steps_in_episode (2.5)", "whole"]),
         ({"env": "CartPole-v1", "env_kwargs": {}, "env_params": {"max_steps_in_episode": -5}},
          ["env_params.max_steps_in_episode (-5)", "from 1 to"]),
+        ({"env": "Seaquest-MinAtar", "env_kwargs": {}, "env_params": {"max_oxygen": 2.5}},
+         ["env_params.max_oxygen (2.5) is a whole number in Seaquest-MinAtar: change it"]),
+        ({"env": "Pong-misc", "env_kwargs": {}, "env_params": {"ball_x_speed": 1.0}},
+         ["env_params.ball_x_speed (1.0) is a whole number in Pong-misc"]),
         ({"env_params": {"slip": "no"}}, ["env_params.slip ('no')", "number"]),
         ({"env_params": {"cell_rewards": np.zeros((2, 3))}}, ["cell_rewards", "(2, 3)", "4 rows"]),
+        ({"env": "DeepSea-bsuite", "env_kwargs": {"size": 10**6}},
+         ["env ('DeepSea-bsuite') has arrays to begin with of 4e+12 bytes", "env_kwargs"]),
+        ({"env": "Catch-bsuite", "env_kwargs": {"rows": 10**6, "columns": 10**6}},
+         ["env ('Catch-bsuite') has observation and state of 4e+12 bytes", "env_kwargs"]),
         ({"env": "MetaMaze-misc", "env_kwargs": {"maze_size": 4}}, ["'maze_size': 4", "refused"]),
         ({"network": "residual"},
          ["network ('residual')", "(H, W, C)", "set env_kwargs.observation = 'planes'"]),
@@ -192,6 +200,28 @@ def test_what_is_unusual_is_said_and_honoured():
     assert metrics.env_steps.tolist() == [68, 72]
 
 
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ({"widths": (), "layer_norm": True}, ["layer_norm (True)", "'mlp' and widths is ()"]),
+        ({"loss": "squared", "huber_delta": 2.0}, ["huber_delta (2.0)", "loss is 'squared'"]),
+    ],
+)
+def test_what_changes_nothing_beside_other_settings_is_said(words, fragments):
+    (said,) = notes(small(**words))
+    for fragment in [*fragments, "changes nothing, since"]:
+        assert fragment in said
+    for name in words:
+        assert notes(small(**{name: words[name]})) == []
+
+
+def test_what_a_switch_implies_is_nobodys_mistake():
+    assert Config(method="pqn", widths=()).layer_norm
+    assert notes(Config(method="pqn", widths=())) == []
+    planes = {"env_kwargs": {"observation": "planes"}}
+    assert notes(Config(network="residual", widths=(), layer_norm=True, **planes)) == []
+
+
 @pytest.mark.parametrize("path", AGENTS, ids=lambda p: p.stem)
 @pytest.mark.parametrize("factor", [1e-6, 0.02, 0.1, 10])
 def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, factor):
@@ -214,6 +244,22 @@ def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, fac
 def test_a_factor_that_scales_nothing_is_refused(factor):
     with pytest.raises(ConfigError, match=r"scale \(.*\) must be a number above 0: change it"):
         scaled(small(), factor)
+
+
+@pytest.mark.parametrize(
+    ("config", "factor", "said"),
+    [
+        (Config(total_steps=100_000), 1e5, r"scale \(100000.0\) takes total_steps \(100000\)"),
+        (Config(method="pqn"), 1e300, r"scale \(1e\+300\) takes total_steps \(100000\)"),
+        (Config(method="ppo"), 10**30, r"scale \(1000.*takes total_steps \(100000\)"),
+        (Config(total_steps=30_000, epsilon_steps=2**30), 2, r"takes epsilon_steps \(1073741824\)"),
+        (Config(epsilon_steps=np.array([1, 2**30])), 2, r"takes epsilon_steps \(array"),
+    ],
+)
+def test_a_schedule_isnt_scaled_beyond_what_is_counted(config, factor, said):
+    check(config)
+    with pytest.raises(ConfigError, match=said + r".*beyond 2147483647, .*: lower it\.$"):
+        scaled(config, factor)
 
 
 @given(st.integers(1, 50), st.integers(1, 9), st.integers(1, 500), st.integers(1, 20),
@@ -318,6 +364,15 @@ def test_what_a_switch_implied_is_taken_back_with_it(tmp_path):
         train.parse([str(explored), "--noisy"]).settings,
     ):
         assert (config.noisy, config.epsilon_start, config.epsilon_end) == (True, 0.5, 0.2)
+
+
+def test_what_a_switch_implies_is_there_again_with_the_part_that_has_it():
+    there = Config(noisy=True).replace(method="ppo")
+    assert there.replace(method="dqn") == Config(noisy=True)
+    assert there.replace(method="dqn", noisy=True) == Config(noisy=True)
+    assert there.replace(method="dqn", epsilon_start=0.5, epsilon_end=0.2).epsilon_start == 0.5
+    assert there.replace(noisy=False).replace(method="dqn") == Config()
+    assert there.replace(method="dqn", noisy=False) == Config()
 
 
 @pytest.mark.parametrize(

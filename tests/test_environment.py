@@ -12,9 +12,10 @@ from conftest import AGENTS, assert_same_bits, small
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxdqn
-from jaxdqn import ConfigError, evaluation, training
+from jaxdqn import Config, ConfigError, evaluation, training
 from jaxdqn import environment as environments
 from jaxdqn.assembly import assemble
+from jaxdqn.config import notes
 from jaxdqn.parallel import seeds
 from jaxdqn.runs import console
 
@@ -397,9 +398,41 @@ def test_bytes_as_they_are_and_evaluations_that_are_cut_are_noted(tmp_path, caps
     assert f"note: {cut}" in printed
 
 
+DRAWN = {"generator": "layout", "layout": "S..\n..G"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "idle", "why"),
+    [
+        ({**DRAWN, "height": 5, "width": 3}, "height (5)", "layout has 2 × 3 cells"),
+        ({**DRAWN, "width": 4}, "width (4)", "layout has 2 × 3 cells"),
+        ({"view_size": 3}, "view_size (3)", "observation is 'position'"),
+        ({"generator": "empty", "density": 0.1}, "density (0.1)", "generator is 'empty'"),
+        ({"generator": "rooms", "loops": 0.1, "room_size": 4}, "loops (0.1)", "is 'rooms'"),
+    ],
+)
+def test_arguments_that_change_nothing_beside_others_are_noted(arguments, idle, why):
+    (said,) = environments.notes(Config(env_kwargs=arguments))
+    assert f"env_kwargs.{idle} changes nothing, since env_kwargs." in said
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {**DRAWN, "height": 2, "width": 3, "view_size": 5},
+        {"observation": "view", "view_size": 3},
+        {"generator": "braid", "height": 5, "width": 5, "loops": 0.1, "carver": "depth_first"},
+    ],
+)
+def test_arguments_that_agree_or_are_read_are_not_noted(arguments):
+    assert environments.notes(Config(env_kwargs=arguments)) == []
+
+
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
 def test_nothing_is_to_be_noted_of_what_is_shipped(path):
-    assert environments.notes(jaxdqn.load_config(path)) == []
+    config = jaxdqn.load_config(path)
+    assert notes(config) + environments.notes(config) == []
 
 
 @pytest.mark.usefixtures("own")

@@ -179,7 +179,19 @@ def test_the_same_seed_gives_the_same_bank_and_another_another():
         ),
         (
             {"generator": "corridors", "difficulty": (1, 3)},
-            ["none of", "with a shortest path of 1 to 3 moves", "difficulty"],
+            ["difficulty ([1, 3]) can't be had", "paths of 12 to 28 moves: change it"],
+        ),
+        (
+            {"generator": "empty", "difficulty": (13, 20)},
+            ["difficulty ([13, 20]) can't be had", "'empty' mazes of 7×7", "of 12 to 12 moves"],
+        ),
+        (
+            {"generator": "scatter", "density": 0.97, "difficulty": (12, 20)},
+            ["count (1) can't be had, since none of", "is solvable", "density"],
+        ),
+        (
+            {"generator": "empty", "difficulty": (12, 12), "count": 2},
+            ["the 1 distinct levels among", "a shortest path of 12 to 12 moves: lower it"],
         ),
         ({"generator": "layout", "layout": "S#G", "height": 1, "width": 3}, ["no way from start"]),
     ],

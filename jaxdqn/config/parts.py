@@ -171,14 +171,23 @@ def words(chosen: Mapping[str, str]) -> dict[str, Word]:
 
 
 def implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what switches turned by ``wanted`` imply, by word.
+    """Return what switches imply that ``wanted`` turns, by word; those that stay on imply only
+    what is missing, of a part that wasn't there.
 
     Args:
         before: what was set.
         wanted: what is to be.
     """
-    turned = _turned(before, wanted)
-    return {name: value for _, now in turned for name, value in now.items()}
+    found: dict[str, Any] = {}
+    for word, states in IMPLIED.items():
+        now = _state({**before, **wanted}, word)
+        turned = now != _state(before, word)
+        found |= {
+            name: value
+            for name, value in states.get(now, {}).items()
+            if turned or (now and name not in before)
+        }
+    return found
 
 
 def no_longer_implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
@@ -188,24 +197,19 @@ def no_longer_implied(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> s
         before: what was set.
         wanted: what is to be.
     """
-    turned = _turned(before, wanted)
-    return {name for then, _ in turned for name in then if before.get(name) == then[name]}
-
-
-def _turned(
-    before: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return what each switch that is turned implied where it was, and implies where it will be."""
-
-    def state(values: Mapping[str, Any], word: str) -> Any:
-        found = values.get(word, False)
-        return found if isinstance(found, bool | str) else None  # refused later
-
-    return [
-        (states.get(state(before, word), {}), states.get(state(wanted, word), {}))
+    return {
+        name
         for word, states in IMPLIED.items()
-        if word in wanted and state(wanted, word) != state(before, word)
-    ]
+        if _state({**before, **wanted}, word) != (then := _state(before, word))
+        for name, value in states.get(then, {}).items()
+        if before.get(name) == value
+    }
+
+
+def _state(values: Mapping[str, Any], word: str) -> Any:
+    """Return how a switch stands; one that can't stand so is refused later."""
+    found = values.get(word, False)
+    return found if isinstance(found, bool | str) else None
 
 
 def every_word(but: str | None = None) -> dict[str, Word | None]:

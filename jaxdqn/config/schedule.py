@@ -1,6 +1,10 @@
 """Settings as a whole: what is unusual about them, and a schedule made shorter or longer."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from jaxdqn.config import parts
 from jaxdqn.config.config import Config
@@ -16,7 +20,23 @@ def notes(config: Config) -> list[str]:
             f"schedule: there are {plan.evaluations}, one after each."
         )
     found += config.part("method").notes(config.part(parts.RUN))
-    return found + config.part("network").notes()
+    return found + config.part("network").notes() + _idle(config)
+
+
+def _idle(config: Config) -> list[str]:
+    """Name what is set though it changes nothing beside the structure that is set.
+
+    It isn't refused, since a sweep over that structure sets it for all, and a file for what the
+    command line changes.
+    """
+    found, usual = [], Config(**config.chosen)
+    for name, word in config.words.items():
+        value, beside = getattr(config, name), word.bounds["idle"]
+        idle = beside and all(getattr(config, other) == at for other, at in beside.items())
+        if idle and np.any(np.asarray(value) != getattr(usual, name)):
+            why = " and ".join(f"{other} is {shown(at)}" for other, at in beside.items())
+            found.append(f"{name} ({shown(value)}) changes nothing, since {why}.")
+    return found
 
 
 def scaled(config: Config, factor: float) -> Config:
@@ -27,8 +47,21 @@ def scaled(config: Config, factor: float) -> Config:
     period and the replay's capacity among it.
 
     Raises:
-        ConfigError: a factor that isn't a number above 0.
+        ConfigError: a factor that isn't a number above 0, or makes more steps than are counted.
     """
     if not (isinstance(factor, int | float) and 0 < factor < math.inf):
         raise ConfigError(f"scale ({shown(factor)}) must be a number above 0: change it.")
-    return config.replace(**config.part("method").scaled(config.part(parts.RUN), factor))
+    _check_counted(config, factor, {"total_steps": config.total_steps * factor})
+    words = config.part("method").scaled(config.part(parts.RUN), factor)
+    _check_counted(config, factor, words)
+    return config.replace(**words)
+
+
+def _check_counted(config: Config, factor: float, words: Mapping[str, Any]) -> None:
+    """Refuse, with a ``ConfigError``, a factor that makes more of a word than is counted."""
+    for name, value in words.items():
+        if np.max(value) >= 2**31:
+            raise ConfigError(
+                f"scale ({shown(factor)}) takes {name} ({shown(getattr(config, name))}) beyond "
+                "2147483647, and steps are counted in 32 bits: lower it."
+            )

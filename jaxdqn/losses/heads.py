@@ -42,7 +42,7 @@ class ExpectedSettings(struct.PyTreeNode):
 
     loss: Literal["huber", "squared"] = static("huber")
     """Loss on the temporal-difference error."""
-    huber_delta: Float = leaf(1.0, low=1e-8)
+    huber_delta: Float = leaf(1.0, low=1e-8, idle={"loss": "squared"})
     """Error at which the Huber loss turns from quadratic to linear."""
 
     def make(self) -> Head:

@@ -12,6 +12,15 @@ from jaxdqn.errors import ConfigError, shown
 Generator = Literal["empty", "scatter", "corridors", "braid", "rooms", "layout"]
 Carver = Literal["uniform", "depth_first"]
 GENERATORS, CARVERS = typing.get_args(Generator), typing.get_args(Carver)
+READ: dict[str, tuple[str, ...]] = {
+    "empty": (),
+    "scatter": ("density",),
+    "corridors": ("carver",),
+    "braid": ("carver", "loops"),
+    "rooms": ("room_size",),
+    "layout": (),
+}
+"""What each generator reads beside height and width."""
 LONGEST = 128
 """Most rows and columns of an environment's mazes."""
 
@@ -80,6 +89,27 @@ def levels(where: str, longest: int, options: Mapping[str, Any]) -> None:
     share(f"{where}loops", options["loops"], 1.0)
     _size(where, options["generator"], options["height"], options["width"], options["layout"])
     _difficulty(where, options["difficulty"])
+
+
+def idle(options: Mapping[str, Any], asked: Mapping[str, int], observation: str) -> dict[str, str]:
+    """Return arguments of a maze that change nothing beside the others, by name, and why.
+
+    Args:
+        options: those of ``levels.bank`` down to ``difficulty``.
+        asked: the height and width that were asked for, whatever a layout has.
+        observation: what the agent sees.
+    """
+    generator, height, width = (options[name] for name in ("generator", "height", "width"))
+    every = {name for names in READ.values() for name in names}
+    found = dict.fromkeys(
+        sorted(every - {*READ[generator]}), f"env_kwargs.generator is {generator!r}"
+    )
+    for name, size in asked.items():
+        if size != options[name]:
+            found[name] = f"env_kwargs.layout has {height} × {width} cells"
+    if observation != "view":
+        found["view_size"] = f"env_kwargs.observation is {observation!r}"
+    return found
 
 
 def _size(where: str, generator: str, height: int, width: int, layout: str | None) -> None:

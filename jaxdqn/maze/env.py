@@ -109,6 +109,7 @@ class Maze(environment.Environment):
             ConfigError: an argument that can't be honoured.
         """
         super().__init__()
+        asked = {"height": height, "width": width}
         if layout is not None and generator == "layout":
             height, width = grid.parse(layout)[0].shape
         options: dict[str, Any] = {
@@ -130,6 +131,7 @@ class Maze(environment.Environment):
                 f"use {view_size + 1}."
             )
         self.height, self.width = int(height), int(width)
+        self.idle = check.idle(options, asked, observation)
         self.random_start, self.random_goal = start == "random", goal == "random"
         self.observation = observe.make(observation, self.height, self.width, view_size)
         drawn = bank_of(

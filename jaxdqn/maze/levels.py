@@ -197,22 +197,20 @@ def bank_of(options: Mapping[str, Any], count: int, seed: int, asked: str) -> Le
             )
         if moves_to(drawn[None], goal)[0, start] == drawn.size:
             raise ConfigError("layout has no way from start to goal: open one.")
-    draws: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
-        "empty": (generate.empty, ()),
-        "scatter": (generate.scatter, ("density",)),
-        "corridors": (generate.corridors, ("carver",)),
-        "braid": (generate.braid, ("carver", "loops")),
-        "rooms": (generate.rooms, ("room_size",)),
-        "layout": (lambda _, count, **__: np.repeat(drawn[None], count, axis=0), ()),
+    draws: dict[str, Callable[..., np.ndarray]] = {
+        "empty": generate.empty,
+        "scatter": generate.scatter,
+        "corridors": generate.corridors,
+        "braid": generate.braid,
+        "rooms": generate.rooms,
+        "layout": lambda _, count, **__: np.repeat(drawn[None], count, axis=0),
     }
-    of_kind, names = draws[generator]
-    draw = partial(of_kind, **{name: options[name] for name in ("height", "width", *names)})
-    low, high = difficulty or (1, height * width - 1)
+    names = ("height", "width", *check.READ[generator])
+    draw = partial(draws[generator], **{name: options[name] for name in names})
     what = f"{generator!r} mazes of {height}×{width} cells"
-    if difficulty:
-        what += f" with a shortest path of {low} to {high} moves"
-    walls, distances = _choose(draw, count, seed, (height, width), start, goal,
-                               (low, high), what, asked)  # fmt: skip
+    walls, distances = _choose(
+        draw, count, seed, (height, width), start, goal, difficulty, what, asked
+    )
     return _levels(walls, distances < height * width, start, goal)
 
 
@@ -223,13 +221,15 @@ def _choose(
     shape: tuple[int, int],
     start: int,
     goal: int,
-    difficulty: tuple[int, int],
+    difficulty: Sequence[int] | None,
     what: str,
     asked: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw until there are ``count`` levels; return their walls and distances to the goal."""
     rng = np.random.default_rng(seed)
     cells = shape[0] * shape[1]
+    low, high = difficulty or (1, cells - 1)
+    least, greatest = cells, 0  # of all shortest paths that were seen
     known: set[bytes] = set()
     walls, distances = [np.zeros((0, *shape), bool)], [np.zeros((0, cells), np.int32)]
     # Sizes of draws don't depend on count, so that a larger bank begins with the smaller one.
@@ -241,11 +241,16 @@ def _choose(
         enough = seen and _is_hopeless(missing, most - drawn, found, last)
         if enough or drawn >= most:
             raise TooFewLevelsError(
-                _too_few(asked, count, len(known), f"{drawn} draws of {what}"), len(known)
-            )
+                _too_few(asked, count, len(known), f"{drawn} draws of {what}", difficulty,
+                         (least, greatest)),
+                len(known),
+            )  # fmt: skip
         new = draw(rng, size)
         far = moves_to(new, goal)
-        fits = np.flatnonzero((far[:, start] >= difficulty[0]) & (far[:, start] <= difficulty[1]))
+        moves = far[:, start]
+        fits = np.flatnonzero((moves >= low) & (moves <= high))
+        least = min(least, moves.min())
+        greatest = max(greatest, moves.max(initial=0, where=moves < cells))
         marks = np.packbits(far[fits] < cells, axis=1)
         chosen = []
         for index, mark in zip(fits, map(bytes, marks), strict=True):
@@ -275,10 +280,21 @@ def _is_hopeless(missing: int, left: int, found: int, draws: int) -> bool:
     return missing > 2 * left * share + 40
 
 
-def _too_few(asked: str, count: int, found: int, draws: str) -> str:
+def _too_few(
+    asked: str, count: int, found: int, draws: str, difficulty: Sequence[int] | None,
+    seen: tuple[int, int],
+) -> str:  # fmt: skip
+    """Return why there are too few levels; ``seen``: fewest and most moves of any solvable one."""
+    if difficulty and not found and seen[0] <= seen[1]:
+        return (
+            f"difficulty ({shown(list(difficulty))}) can't be had, since of {draws} those that are "
+            f"solvable have shortest paths of {seen[0]} to {seen[1]} moves: change it."
+        )
     remedy = "enlarge the maze or change generator, density, carver, loops or difficulty"
     if not found:
         return f"{asked} ({count}) can't be had, since none of {draws} is solvable: {remedy}."
+    if difficulty:
+        draws += f" with a shortest path of {difficulty[0]} to {difficulty[1]} moves"
     return (
         f"{asked} ({count}) exceeds the {found} distinct levels among {draws}: lower it, {remedy}."
     )

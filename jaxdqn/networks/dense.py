@@ -76,7 +76,7 @@ class DenseSettings(NetworkSettings):
     """Widths of the dense layers."""
     activation: Literal["relu", "tanh", "gelu", "silu", "elu"] = static("relu")
     """Non-linearity."""
-    layer_norm: bool = static(False)
+    layer_norm: bool = static(False, idle={"network": "mlp", "widths": ()})
     """Layer normalisation before each non-linearity."""
     dueling: bool = static(False)
     """The last hidden layer is there twice, for the state's value and the actions' advantages."""

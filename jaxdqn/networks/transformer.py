@@ -223,7 +223,7 @@ class TransformerSettings(TrunkSettings, DenseSettings):
     action_words: int = static(0, low=0)
     """Names at the end of an observation that say what each action would write next, of which the
     language model's choice is where action values begin: 4 with observation 'choices'; else 0."""
-    word_temperature: Float = leaf(0.5, low=0.0, high=1e3)
+    word_temperature: Float = leaf(0.5, low=0.0, high=1e3, idle={"action_words": 0})
     """What a nat of the language model's preference is worth in action values at first."""
 
     @property
@@ -290,18 +290,9 @@ class TransformerSettings(TrunkSettings, DenseSettings):
 
     def notes(self) -> list[str]:
         """Return sentences on what is honoured though it may not be meant."""
-        found = []
-        if not self.pretrained and np.any(np.asarray(self.trunk_rate) == 0):
-            found.append(
-                "trunk_rate (0) freezes a trunk of random weights, since pretrained names none."
-            )
-        usual = type(self)().word_temperature
-        if not self.action_words and np.any(np.asarray(self.word_temperature) != usual):
-            found.append(
-                f"word_temperature ({self.word_temperature}) changes nothing, since action_words "
-                "is 0."
-            )
-        return found
+        if self.pretrained or not np.any(np.asarray(self.trunk_rate) == 0):
+            return []
+        return ["trunk_rate (0) freezes a trunk of random weights, since pretrained names none."]
 
     def make(
         self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False

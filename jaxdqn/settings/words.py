@@ -15,6 +15,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -33,22 +34,32 @@ else:
     Float, Int = float, int
 
 
-def static(default: Any, low: int | None = None, remedy: str = "write it in quotes") -> Any:
+def static(
+    default: Any,
+    low: int | None = None,
+    remedy: str = "write it in quotes",
+    idle: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Structure: part of the compiled program, hashable, the same for all agents in it.
 
     Args:
         default: a name, a size, sizes, whether, or ``{}`` for an empty table.
         low: least size.
         remedy: what to do where a name was wanted and something else was given.
+        idle: structure beside which this changes nothing, by name, so that it is said.
     """
-    return _field(default, False, {"low": low, "remedy": remedy})
+    return _field(default, False, {"low": low, "remedy": remedy, "idle": idle})
 
 
 def leaf(
-    default: Any, low: float = -math.inf, high: float = math.inf, infinite: bool = False
+    default: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    infinite: bool = False,
+    idle: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """A number: changing it compiles nothing, an array of it is a sweep."""
-    return _field(default, True, {"low": low, "high": high, "infinite": infinite})
+    """A number: changing it compiles nothing, an array of it is a sweep; ``idle`` as above."""
+    return _field(default, True, {"low": low, "high": high, "infinite": infinite, "idle": idle})
 
 
 def _field(default: Any, is_number: bool, metadata: dict[str, Any]) -> Any:
