@@ -112,8 +112,13 @@ def misused(
     command: str, distributed: bool, given: Mapping[str, str], rest: Sequence[str]
 ) -> str | None:
     """Return what is wrong with a command, its options of several processes, and their order."""
+    from jaxdqn.errors import unknown
+
+    if command.startswith("-"):
+        known = [*_OPTIONS, "--help", "--version"]
+        return str(unknown("option", command, known, " before a command"))
     if command not in _COMMANDS:
-        return f"command {command!r} is not known: use {', '.join(_COMMANDS)}."
+        return str(unknown("command", command, _COMMANDS))
     if distributed and command not in _TOGETHER:
         return f"--distributed belongs to {', '.join(_TOGETHER)}, and not to {command}: drop it."
     if given and not distributed:

@@ -353,9 +353,19 @@ def test_help_lists_every_setting_with_its_default(finished):
         assert f"--{word}" in out
     code, out, _ = run_here(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
-    code, _, err = run("trian", cwd=folder)
-    known = "train, pretrain, finetune, sweep, resume, evaluate, plot, compare, export"
-    assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("trian", "command 'trian' is not known: did you mean 'train'?"),
+        ("zzz", "command 'zzz' is not known: use one of compare, evaluate, export, finetune, plot, "
+         "pretrain, resume, sweep, train."),
+        ("--core", "option '--core' is not known before a command: did you mean '--cores'?"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_none_is_told_the_nearest(tmp_path, word, sentence):
+    assert run_here(word, "tiny.toml", cwd=tmp_path) == (2, "", f"jaxdqn: {sentence}\n")
 
 
 def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_path):
