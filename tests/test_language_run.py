@@ -366,6 +366,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain tiny.toml --out new --mazes 153", ["mazes (153)", "lower it"]),
         ("pretrain tiny.toml --out new --env_kwargs.num_held_out 0", ["num_held_out (0)"]),
         ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["Invalid choice", "foo"]),
+        ("pretrain tiny.toml --lr 1", ["'lr' is not known: did you mean 'learning_rate'?"]),
         ("pretrain tiny.toml --stage finetune", ["Unrecognized", "--stage"]),
         ("pretrain tuned.toml", ["stage ('finetune')", "jaxdqn finetune", "leave it out"]),
         ("pretrain agent.toml", ["sets 'method'", "use jaxdqn train agent.toml"]),

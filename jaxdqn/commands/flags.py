@@ -12,7 +12,7 @@ import tyro
 from jaxdqn.config import Config, load_config, parts, toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
-from jaxdqn.settings import as_float, descriptions, words
+from jaxdqn.settings import as_float, descriptions, elsewhere, words
 
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
 
@@ -60,6 +60,19 @@ def _check_command(command: str, given: Path) -> None:
         f"CONFIG ({str(given)!r}) sets {known[0]!r}, which is of {what}: use jaxdqn {right} "
         f"{given}."
     )
+
+
+def check_names(arguments: list[str], known: Collection[str]) -> None:
+    """Refuse, with a ``ConfigError`` that says ours, what an option is called elsewhere.
+
+    Args:
+        arguments: of the command line.
+        known: options that there are.
+    """
+    for word in arguments:
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        if word.startswith("--") and name in elsewhere.NAMES and name not in known:
+            raise elsewhere.unknown_setting("option", name, known)
 
 
 def enter(arguments: list[str]) -> None:

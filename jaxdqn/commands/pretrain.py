@@ -19,6 +19,7 @@ from jaxdqn.random import check_seed
 from jaxdqn.runs import console, language_console, language_run, place, signals
 from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.runs.session import check_save_every
+from jaxdqn.settings import words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,7 @@ def parse(arguments: list[str]) -> Arguments:
             f"stage ({config.stage!r}) is of jaxdqn finetune, which begins with a model that was "
             "pre-trained: leave it out."
         )
+    flags.check_names(arguments, {*words(LanguageConfig), *Arguments.__dataclass_fields__})
     offer = flags.of_one("Settings", LanguageConfig, config, without=("stage",))
     mazes = Config(env_kwargs=config.env_kwargs)
     usual, about = environment.defaults(mazes)[0], environment.described(mazes)[0]
