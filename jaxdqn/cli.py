@@ -216,6 +216,13 @@ def run(
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
+        # Not refused: agents are then laid out, and rounded, as on a machine that has as many.
+        if cores is not None and int(cores) > (there := devices.usable_cores()):
+            print(
+                f"note: cores ({cores}) exceed the {there} that this process may use, and share "
+                f"them, which is slower: lower it to {there}, unless agents are to be laid out as "
+                "on a machine of so many"
+            )
         if distributed is not None:
             processes.start(distributed)
         if chosen.get("--cache") != "off":

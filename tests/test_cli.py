@@ -727,6 +727,15 @@ def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
         assert (code, err) == (2, sentence)
 
 
+def test_more_cores_than_there_are_is_said_to_be_slow(tmp_path, monkeypatch):
+    """Not refused: agents are then laid out as on a machine that has as many."""
+    monkeypatch.setattr(devices, "usable_cores", lambda: 2)
+    for cores, told in ((3, True), (2, False)):
+        code, out, err = run_here("--cores", cores, "evaluate", "absent", cwd=tmp_path)
+        assert (code, "absent" in err) == (1, True)
+        assert (f"note: cores ({cores}) exceed the 2 that" in out) == told
+
+
 @pytest.mark.parametrize("width", [80, 20])
 def test_intervals_stay_on_one_line_of_a_narrow_terminal(monkeypatch, tmp_path, width):
     """One that is too narrow for a table breaks its lines, but no word is lost."""
