@@ -5,6 +5,7 @@ import itertools
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 import jaxdqn
 from jaxdqn import ConfigError, plots
-from jaxdqn.commands import compare
+from jaxdqn.commands import compare, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
 from jaxdqn.runs import comparison, comparison_console, comparison_notes, ranking
@@ -227,6 +228,13 @@ def test_settings_of_one_sweep_are_named_without_it(capsys, tmp_path):
         (["a.toml", "b.toml", "--seeds", "1"], ["seeds (1) must be 2 or more"]),
         (["a.toml", "absent.toml"], ["'absent.toml' can't be read"]),
         (["a.toml", "tests"], ["'tests/config.toml' can't be read"]),
+        (["a.toml", "b.toml", "--scale", "0"], ["scale (0.0) must be a number above 0"]),
+        (["a.toml", "b.toml", "--total_steps", "64"], ["total_steps (64) leaves nothing"]),
+        (["--discount", "0.5", "a.toml", "b.toml"],
+         ["discount (0.5, a.toml, b.toml) must have one value", "name settings before options"]),
+        (["a.toml", "b.toml", "--discount", "0.1:0.9"], ["discount (0.1:0.9) must have one value"]),
+        (["a.toml", "b.toml", "--blocks", "3"], ["blocks (3) belongs to network 'residual'"]),
+        (["a.toml", "b.toml", "--lr", "3"], ["'lr' is not known: did you mean 'learning_rate'?"]),
         (["a.toml", "b.toml", "--measure", "sucess"],
          ["measure 'sucess' is not known in a", "did you mean 'success'?"]),
     ],
@@ -251,6 +259,18 @@ def test_a_measure_that_only_some_methods_have_is_refused(tmp_path):
     paths = [str(tmp_path / f"{method}.toml") for method in ("dqn", "ppo")]
     with pytest.raises(ConfigError, match="measure 'q_error' is not known in ppo: did you mean"):
         compare.main([*paths, "--measure", "q_error"])
+
+
+def test_options_change_all_settings_that_are_trained_as_they_change_one(tmp_path):
+    paths = [str(tmp_path / f"{method}.toml") for method in ("dqn", "ppo")]
+    for path, method in zip(paths, ("dqn", "ppo"), strict=True):
+        Path(path).write_text(to_toml(small(method=method, total_steps=4_000)))
+    options = ["--scale", "0.5", "--discount", "0.5", "--env_params.slip", "0.2"]
+    _, configs = compare.parse([*paths, *options])
+    assert [str(path) for path in configs] == paths
+    for path, config in configs.items():
+        assert config == train.parse([str(path), *options]).settings
+        assert (config.total_steps, config.discount, config.env_params["slip"]) == (2_000, 0.5, 0.2)
 
 
 @pytest.mark.slow

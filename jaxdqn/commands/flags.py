@@ -27,7 +27,7 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
     Raises:
         ConfigError: the file is for another command, or can't be read.
     """
-    named = next((Path(word) for word in arguments if _is_toml(word)), None)
+    named = next((Path(word) for word in arguments if is_toml(word)), None)
     if named is not None:
         _check_command(command, named)
     return named
@@ -35,11 +35,12 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
 
 def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
-    if not _is_toml(given.name):
+    if not is_toml(given.name):
         raise ConfigError(f"CONFIG ({str(given)!r}) must be the path of a .toml file.")
 
 
-def _is_toml(word: str) -> bool:
+def is_toml(word: str) -> bool:
+    """Whether a word of a command line is the path of a settings' file."""
     return word.lower().endswith(".toml")
 
 

@@ -170,7 +170,9 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     settings = load_config(named) if named else Config()
     said, rest = sweep_values.split(arguments)
     if any(word.partition("=")[0] == "--scale" for word in rest):
-        raise ConfigError("--scale is an option of jaxdqn train alone: set total_steps instead.")
+        raise ConfigError(
+            "--scale is an option of jaxdqn train and compare: set total_steps instead."
+        )
     flags.check_names(rest, {*every_word(), *Arguments.__dataclass_fields__})
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in sweep_values.OPTIONS if name in table}

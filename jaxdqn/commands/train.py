@@ -135,7 +135,7 @@ def parse(arguments: list[str]) -> Arguments:
         env_kwargs=flags.changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
         env_params=flags.changed(vars(chosen.env_params), params, config.env_params),
     )
-    settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
+    settings = scaled(settings, chosen.scale)
     check(settings)
     environment.make(settings)
     unread.check_begins(settings)
