@@ -38,6 +38,7 @@ class Arguments:
     """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
 
 
+@signals.raising()
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
@@ -53,10 +54,11 @@ def main(arguments: list[str]) -> int:
         return watch(out, language_run.begin(out, chosen.settings, state), chosen.save_every)
 
 
+@signals.raising()
 def watch(out: Path, begun: LanguageRun, save_every: float) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status.
 
-    It is 130 where a signal stopped the training before its end.
+    It is 130 where a signal stopped it before these were left.
     """
     language_console.announce(begun, out)
     with signals.Held(console.say_interrupted) as held:
@@ -66,12 +68,15 @@ def watch(out: Path, begun: LanguageRun, save_every: float) -> int:
             return held.asked
 
         ended = language_run.carry_on(out, begun, save_every, show)
-    if ended.rows < ended.config.rows:
+    try:
+        if held.asked:  # also at the last row: to judge a large model takes long
+            raise KeyboardInterrupt
+        summary, greedy = language_run.leave_results(out, ended)
+        plots.draw(out, ended, summary, greedy)
+    except KeyboardInterrupt:
         updates = ended.config.updates_per_evaluation
         console.say_how_to_go_on(out, ended.rows * updates, ended.config.rows * updates, "updates")
         return 130
-    summary, greedy = language_run.leave_results(out, ended)
-    plots.draw(out, ended, summary, greedy)
     language_console.report(summary, out)
     return 0
 
