@@ -15,7 +15,7 @@ import tyro
 
 from jaxdqn import plots, sweeping
 from jaxdqn.commands import flags, sweep_values
-from jaxdqn.config import Config, check, load_config, scaled, to_toml
+from jaxdqn.config import Config, check, load_config, scaled
 from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.grid import grid
@@ -23,6 +23,7 @@ from jaxdqn.plots import style
 from jaxdqn.runs import (
     comparison,
     comparison_console,
+    comparison_folder,
     comparison_notes,
     console,
     files,
@@ -30,6 +31,7 @@ from jaxdqn.runs import (
     long_form,
     place,
     ranking,
+    signals,
     sweep_console,
     sweep_folder,
     sweeps,
@@ -68,6 +70,7 @@ class Arguments:
     """Folder to create; by default runs/compare-<date>-<time>."""
 
 
+@signals.raising()
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen, configs = parse(arguments)
@@ -83,32 +86,25 @@ def main(arguments: list[str]) -> int:
     for name, metrics in shapes:
         comparison.check_measure(metrics, chosen.measure, name)
     out = chosen.out or place.by_time("compare")
-    contenders = []
-    with place.new(out):
+    with comparison_folder.opened(out, plain.values()):
+        there = {
+            path: comparison_folder.kept(out, plain[_name(path)], _name(path), config, range(count))
+            for path, config in configs.items()
+        }
+        contenders = []
         for path in chosen.settings:
-            for contender in read.get(path) or [_train(path, configs[path], count)]:
-                name = plain[contender.name]
-                folder.save_arrays(out / f"{name}.npz", contender.metrics)
-                _save_config(out / f"{name}.toml", contender)
+            for contender in read.get(path) or [there[path] or _train(path, configs[path], count)]:
+                comparison_folder.keep(out, plain[contender.name], contender)
                 contenders.append(contender)
-    report = comparison.report(contenders, chosen.measure, chosen.score)
-    halted = {one.name: seeds for one in contenders if (seeds := _halted(one))}
-    folder.save_json(
-        out / folder.COMPARISON,
-        {
+        report = comparison.report(contenders, chosen.measure, chosen.score)
+        halted = {one.name: seeds for one in contenders if (seeds := _halted(one))}
+        _leave(out, contenders, chosen, {
             "measure": chosen.measure,
             "score": chosen.score,
             "settings": {name: {"file": plain[name], **found} for name, found in report.items()},
             "halted": halted,
             **provenance(),
-        },
-    )
-    long_form.write(
-        out / "metrics.csv", [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
-    )
-    with style.as_everywhere():
-        figure = plots.compare(contenders, chosen.measure, chosen.score)
-        style.save(figure, out / "comparison.png", dpi=150)
+        })  # fmt: skip
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
     notes = comparison_notes.unlike(contenders) + comparison_notes.repeated(contenders)
@@ -116,6 +112,16 @@ def main(arguments: list[str]) -> int:
     sweep = "" if others else _name(first)
     comparison_console.report(report, chosen.measure, chosen.score, out, notes, sweep)
     return 0
+
+
+def _leave(out: Path, contenders: list[Contender], chosen: Arguments, said: dict[str, Any]) -> None:
+    """Write the table, the figure and, by which the comparison is over, what it came to."""
+    rows = [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
+    long_form.write(out / comparison_folder.TABLE, rows)
+    with style.as_everywhere():
+        figure = plots.compare(contenders, chosen.measure, chosen.score)
+        style.save(figure, out / comparison_folder.FIGURE, dpi=150)
+    folder.save_json(out / folder.COMPARISON, said)
 
 
 def parse(arguments: list[str]) -> tuple[Arguments, dict[Path, Config]]:
@@ -164,13 +170,6 @@ def _halted(contender: Contender) -> list[int]:
     """Return the seeds that left the finite numbers."""
     assert contender.config is not None
     return [contender.seeds[at] for at in ranking.halted(contender.config, contender.metrics)]
-
-
-def _save_config(path: Path, contender: Contender) -> None:
-    """Write the settings, to be trained again."""
-    assert contender.config is not None
-    with folder.writing(path) as draft:
-        draft.write_text(to_toml(contender.config), encoding="utf-8")
 
 
 def _train(path: Path, config: Config, seeds: int) -> Contender:
