@@ -31,7 +31,7 @@ commands:
                     measure a run's greedy policies on its levels and on others
   plot RUN [--seed I]
                     draw the pictures of a run again
-  compare A B [...] [--seeds N] [--measure NAME]
+  compare A B [...] [--field value ...] [--scale X] [--seeds N] [--measure NAME]
                     train settings with the same seeds and say whether they differ
   export RUN [--seed I] [--out FILE]
                     write a trained policy as a file that needs nothing but JAX
