@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +25,19 @@ from rich.table import Table
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 READMES = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs")]
+
+
+def need(package: str) -> ModuleType:
+    """Import a package that only benchmarks need; where it isn't there, end in one sentence."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:  # it is there, and lacks another
+            raise
+        sys.exit(
+            f"{Path(sys.argv[0]).name} needs the package {package!r}, which is not installed: run "
+            "pip install '.[test]'."
+        )
 
 
 def machine() -> dict[str, Any]:

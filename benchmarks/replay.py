@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import flashbax
 import harness
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,8 @@ import numpy as np
 
 from jaxdqn.replay import prioritised, ring
 from jaxdqn.types import Transition
+
+flashbax = harness.need("flashbax")
 
 NUM_ENVS, BATCH_SIZE = 16, 64
 SURPRISE = jnp.linspace(0.1, 2.0, BATCH_SIZE)

@@ -32,7 +32,7 @@ commands:
                     measure a run's greedy policies on its levels and on others
   plot RUN [--seed I]
                     draw the pictures of a run again
-  compare A B [...] [--seeds N] [--measure NAME]
+  compare A B [...] [--field value ...] [--scale X] [--seeds N] [--measure NAME]
                     train settings with the same seeds and say whether they differ
   export RUN [--seed I] [--out FILE]
                     write a trained policy as a file that needs nothing but JAX
@@ -115,8 +115,13 @@ def misused(
     command: str, distributed: bool, given: Mapping[str, str], rest: Sequence[str]
 ) -> str | None:
     """Return what is wrong with a command, its options of several processes, and their order."""
+    from jaxdqn.errors import unknown
+
+    if command.startswith("-"):
+        known = [*_OPTIONS, "--help", "--version"]
+        return str(unknown("option", command, known, " before a command"))
     if command not in _COMMANDS:
-        return f"command {command!r} is not known: use {', '.join(_COMMANDS)}."
+        return str(unknown("command", command, _COMMANDS))
     if distributed and command not in _TOGETHER:
         return f"--distributed belongs to {', '.join(_TOGETHER)}, and not to {command}: drop it."
     if given and not distributed:
@@ -216,6 +221,13 @@ def run(
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))
+        # Not refused: agents are then laid out, and rounded, as on a machine that has as many.
+        if cores is not None and int(cores) > (there := devices.usable_cores()):
+            print(
+                f"note: cores ({cores}) exceed the {there} that this process may use, and share "
+                f"them, which is slower: lower it to {there}, unless agents are to be laid out as "
+                "on a machine of so many"
+            )
         if distributed is not None:
             processes.start(distributed)
         if chosen.get("--cache") != "off":

@@ -9,6 +9,8 @@ import tokenize
 import pytest
 from conftest import ROOT
 
+import jaxdqn
+
 PACKAGE = ROOT / "jaxdqn"
 FLOORS = [
     {"types", "errors", "deferred", "shipped"},
@@ -132,6 +134,17 @@ def test_importing_is_quick_registers_the_mazes_and_gives_the_public_names():
     assert maze == "Maze-jaxdqn"
     assert "function train" in names
     assert backend == "svg", "a notebook's own choice stays"
+
+
+def test_every_public_module_says_what_is_public_of_it():
+    """All that the READMEs call by its full name, and nothing that it only imports."""
+    pages = [ROOT / folder / "README.md" for folder in (".", "configs", "benchmarks")]
+    told = re.findall(r"jaxdqn\.(\w+)\.(\w+)", "".join(path.read_text() for path in pages))
+    for name in jaxdqn._MODULES:
+        module = getattr(jaxdqn, name)
+        assert {each for home, each in told if home == name} <= {*module.__all__}
+        assert {*module.__all__} <= {*vars(module)}
+        assert not {"ConfigError", "jax", "np"} & {*module.__all__}
 
 
 def test_the_package_is_typed():

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -92,6 +93,16 @@ def test_what_is_kept_from_an_earlier_command_says_by_which_it_was_measured(tmp_
     assert set(harness.places_and_days([both]).values()) == {"2001-01-02 to 2001-01-04"}
     assert "on 2001-01-02 to 2001-01-04: " in harness.provenance("bench.py", both)
     assert "on 2001-01-02: " in harness.provenance("bench.py", first)
+
+
+def test_a_benchmark_whose_peer_is_not_installed_says_how_to_have_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flashbax", None)
+    monkeypatch.setattr(harness.sys, "argv", ["benchmarks/replay.py"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "benchmarks" / "replay.py"))
+    assert end.value.code == (
+        "replay.py needs the package 'flashbax', which is not installed: run pip install '.[test]'."
+    )
 
 
 def test_a_part_of_what_is_timed_in_turn_replaces_no_published_whole(tmp_path, capsys, monkeypatch):

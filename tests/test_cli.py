@@ -353,9 +353,19 @@ def test_help_lists_every_setting_with_its_default(finished):
         assert f"--{word}" in out
     code, out, _ = run_here(cwd=folder)
     assert (code, "train CONFIG" in out) == (2, True)
-    code, _, err = run("trian", cwd=folder)
-    known = "train, pretrain, finetune, sweep, resume, evaluate, plot, compare, export"
-    assert (code, err) == (2, f"jaxdqn: command 'trian' is not known: use {known}.\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("trian", "command 'trian' is not known: did you mean 'train'?"),
+        ("zzz", "command 'zzz' is not known: use one of compare, evaluate, export, finetune, plot, "
+         "pretrain, resume, sweep, train."),
+        ("--core", "option '--core' is not known before a command: did you mean '--cores'?"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_none_is_told_the_nearest(tmp_path, word, sentence):
+    assert run_here(word, "tiny.toml", cwd=tmp_path) == (2, "", f"jaxdqn: {sentence}\n")
 
 
 def test_a_signal_saves_what_was_learned_and_says_how_to_go_on(finished, tmp_path):
@@ -530,13 +540,15 @@ def test_all_levels_that_there_are_can_be_held_out_and_no_more():
         (resume, ["run", "--learning_rate=1"], ["--learning_rate can't be changed", "train anew"]),
         (resume, ["run", "--env_params.slip", "1"], ["--env_params.slip can't be changed"]),
         (resume, ["run", "--no_double"], ["--no_double can't be changed for a run"]),
-        (sweep, ["tiny.toml", "--scale", "0.1"], ["--scale is an option of jaxdqn train alone"]),
+        (sweep, ["tiny.toml", "--scale", "0.1"], ["--scale is an option of jaxdqn train and"]),
         (resume, ["run", "--save_every", "-3"], ["save_every (-3.0)", "0 or more"]),
         (resume, ["one"], ["names no seeds", "jaxdqn.run"]),
         (evaluate, ["run", "--episodes", "0"], ["episodes (0) must be 1 or more"]),
         (evaluate, ["run", "--levels", "-1"], ["levels (-1) must be 1 or more", "leave it out"]),
         (finetune, ["run"], ["'run' is no language model's", "of a pre-training"]),
         (compare, ["run", "run", "--seeds", "5"], ["seeds (5) is of settings", "leave it out"]),
+        (compare, ["run", "run", "--scale", "0.1"], ["scale (0.1) is of settings", "leave it out"]),
+        (compare, ["run", "run", "--discount", "0.5"], ["discount (0.5) is of settings that"]),
         (evaluate, ["run", "--key", "99999999999999999999"], ["key (9999", "to 4294967295"]),
         (export, ["run", "--seed", "3"], ["seed (3)", "from 0 to 2"]),
         (export, ["run", "--out", "/proc/no/p"], ["can't be written", "choose another"]),
@@ -715,6 +727,15 @@ def test_a_number_of_cores_that_cannot_be_used_is_refused(tmp_path):
         code, _, err = run_here("--cores", value, "train", "tiny.toml", cwd=tmp_path)
         sentence = f"jaxdqn: --cores ({value}) must be a whole number: write --cores N.\n"
         assert (code, err) == (2, sentence)
+
+
+def test_more_cores_than_there_are_is_said_to_be_slow(tmp_path, monkeypatch):
+    """Not refused: agents are then laid out as on a machine that has as many."""
+    monkeypatch.setattr(devices, "usable_cores", lambda: 2)
+    for cores, told in ((3, True), (2, False)):
+        code, out, err = run_here("--cores", cores, "evaluate", "absent", cwd=tmp_path)
+        assert (code, "absent" in err) == (1, True)
+        assert (f"note: cores ({cores}) exceed the 2 that" in out) == told
 
 
 @pytest.mark.parametrize("width", [80, 20])

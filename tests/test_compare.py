@@ -4,17 +4,20 @@ import io
 import itertools
 import json
 import runpy
+import signal
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from conftest import ROOT, small
 from PIL import Image
+from test_cli import run_here
 
 import jaxdqn
 from jaxdqn import ConfigError, plots
-from jaxdqn.commands import compare
+from jaxdqn.commands import compare, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import devices
 from jaxdqn.runs import comparison, comparison_console, comparison_notes, ranking
@@ -227,6 +230,13 @@ def test_settings_of_one_sweep_are_named_without_it(capsys, tmp_path):
         (["a.toml", "b.toml", "--seeds", "1"], ["seeds (1) must be 2 or more"]),
         (["a.toml", "absent.toml"], ["'absent.toml' can't be read"]),
         (["a.toml", "tests"], ["'tests/config.toml' can't be read"]),
+        (["a.toml", "b.toml", "--scale", "0"], ["scale (0.0) must be a number above 0"]),
+        (["a.toml", "b.toml", "--total_steps", "64"], ["total_steps (64) leaves nothing"]),
+        (["--discount", "0.5", "a.toml", "b.toml"],
+         ["discount (0.5, a.toml, b.toml) must have one value", "name settings before options"]),
+        (["a.toml", "b.toml", "--discount", "0.1:0.9"], ["discount (0.1:0.9) must have one value"]),
+        (["a.toml", "b.toml", "--blocks", "3"], ["blocks (3) belongs to network 'residual'"]),
+        (["a.toml", "b.toml", "--lr", "3"], ["'lr' is not known: did you mean 'learning_rate'?"]),
         (["a.toml", "b.toml", "--measure", "sucess"],
          ["measure 'sucess' is not known in a", "did you mean 'success'?"]),
     ],
@@ -251,6 +261,18 @@ def test_a_measure_that_only_some_methods_have_is_refused(tmp_path):
     paths = [str(tmp_path / f"{method}.toml") for method in ("dqn", "ppo")]
     with pytest.raises(ConfigError, match="measure 'q_error' is not known in ppo: did you mean"):
         compare.main([*paths, "--measure", "q_error"])
+
+
+def test_options_change_all_settings_that_are_trained_as_they_change_one(tmp_path):
+    paths = [str(tmp_path / f"{method}.toml") for method in ("dqn", "ppo")]
+    for path, method in zip(paths, ("dqn", "ppo"), strict=True):
+        Path(path).write_text(to_toml(small(method=method, total_steps=4_000)))
+    options = ["--scale", "0.5", "--discount", "0.5", "--env_params.slip", "0.2"]
+    _, configs = compare.parse([*paths, *options])
+    assert [str(path) for path in configs] == paths
+    for path, config in configs.items():
+        assert config == train.parse([str(path), *options]).settings
+        assert (config.total_steps, config.discount, config.env_params["slip"]) == (2_000, 0.5, 0.2)
 
 
 @pytest.mark.slow
@@ -278,13 +300,60 @@ def test_the_benchmark_compares_methods_on_the_same_maze_with_the_same_seeds(
         assert np.asarray(picture.convert("L")).std() > 10
 
 
-def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+LINE = ["compare", "double.toml", "single.toml"]
+LINE += ["--seeds", "3", "--measure", "q_bias", "--out", "both"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Two settings, compared by a command that is stopped in the second one and given again."""
+    folder, real, trained, said = tmp_path_factory.mktemp("work"), compare._train, [], []
     for name, double in (("double", True), ("single", False)):
-        (tmp_path / f"{name}.toml").write_text(to_toml(small(double=double)))
-    arguments = ["double.toml", "single.toml", "--seeds", "3", "--out", "both"]
-    assert compare.main([*arguments, "--measure", "q_bias"]) == 0
-    out = capsys.readouterr().out
+        (folder / f"{name}.toml").write_text(to_toml(small(double=double)))
+
+    def stopped_in_the_second(path, *rest):
+        trained.append(path.name)
+        if len(trained) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return real(path, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "_train", stopped_in_the_second)
+        for _ in range(2):
+            said.append(run_here(*LINE, cwd=folder))
+            others = run_here(*LINE, "--scale", 2, cwd=folder)
+            assert others[0] == 1
+            said.append(others[2])
+    return folder, trained, said
+
+
+def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(compared):
+    folder, trained, [stopped, of_stopped, ended, of_ended] = compared
+    assert (stopped[0], stopped[2]) == (130, "jaxdqn: interrupted; what was saved is kept.\n")
+    assert stopped[1].endswith(
+        "\nstopped after 1 of 2 settings, what was under way is lost; go on with: the same command "
+        "and --out both\n"
+    )
+    assert of_stopped == (
+        "jaxdqn: out ('both') holds 'double' with other settings or seeds: choose another folder.\n"
+    )
+    assert ended[0] == 0, ended[2]
+    assert trained == ["double.toml", "single.toml", "single.toml"]
+    assert "out ('both') exists already and is not overwritten" in of_ended
+    content = json.loads((folder / "both" / "comparison.json").read_text())
+    assert content["settings"]["double"]["by_seconds"]["until"] > 0, "its seconds are kept, too"
+
+
+def test_files_of_settings_are_not_taken_for_a_comparison_that_was_stopped(compared):
+    folder, _, _ = compared
+    before = (folder / "double.toml").read_bytes()
+    code, _, err = run_here(*LINE[:-1], ".", cwd=folder)
+    assert (code, "out ('.') exists already and is not overwritten" in err) == (1, True)
+    assert (folder / "double.toml").read_bytes() == before
+
+
+def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(compared):
+    tmp_path, _, [_, _, (_, out, _), _] = compared
     assert "3 seeds = 3 agents" in out
     assert "single - double" in out
     assert "s of training, which was timed once: " in out

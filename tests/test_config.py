@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 
 import jaxdqn
 from jaxdqn import Config, ConfigError, environment, settings, training
-from jaxdqn.commands import train
+from jaxdqn.commands import sweep, train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.config.toml import from_toml
+from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.config import load as load_language
 from jaxdqn.losses import heads
 from jaxdqn.method import Tally
 from jaxdqn.runs import folder
 from jaxdqn.runs.export import export_policy
-from jaxdqn.settings import RunSettings
+from jaxdqn.settings import RunSettings, elsewhere
 
 KEY = jax.random.key(0)
 STATIC = {
@@ -424,6 +425,61 @@ def test_a_wrong_file_ends_in_one_sentence(text, fragments, tmp_path):
         jaxdqn.load_config(write(tmp_path, text))
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+NAMES_ELSEWHERE = [
+    ("lr", "'learning_rate'"),
+    ("gamma", "'discount'"),
+    ("tau", "'target_rate'"),
+    ("hidden_sizes", "'widths' or 'width'"),
+    ("buffer_size", "'capacity'"),
+    ("total_timesteps", "'total_steps'"),
+    ("epsilon", "'epsilon_start' or 'epsilon_end' or 'epsilon_steps'"),
+    ("target_update_interval", "'target_period'"),
+    ("n_envs", "'num_envs'"),
+    ("train_freq", "'train_every'"),
+    ("learning_starts", "'warmup_steps'"),
+    ("n_steps", "'n_step' or 'rollout_steps'"),
+]
+
+
+@pytest.mark.parametrize(("name", "ours"), NAMES_ELSEWHERE)
+def test_what_a_setting_is_called_elsewhere_is_told_by_its_name_here(tmp_path, name, ours):
+    """In Python, of a sweep, on the command line and in a file; none of them is accepted."""
+    path = write(tmp_path, "")
+    option = f"--{name.replace('_', '-')}=1"
+    for kind, ask in {
+        "setting": lambda: Config(**{name: 1}),
+        "field": lambda: jaxdqn.sweep(small(), **{name: [1]}),
+        "option": lambda: train.parse([str(path), option]),
+        "option ": lambda: sweep.parse([str(path), option, "2"]),
+        "key": lambda: jaxdqn.load_config(write(tmp_path, f"{name} = 1")),
+    }.items():
+        refuse(ask, f"{kind.strip()} {name!r} is not known", f": did you mean {ours}?")
+
+
+def test_names_elsewhere_are_of_settings_that_there_are():
+    every = {
+        *parts.every_word(),
+        *settings.words(LanguageConfig),
+        *train.Arguments.__dataclass_fields__,
+    }
+    for name, ours in elsewhere.NAMES.items():
+        assert {*ours} <= every
+        assert name not in parts.every_word()
+
+
+def test_who_writes_a_seed_among_settings_is_told_where_it_belongs(tmp_path):
+    path = str(write(tmp_path, ""))
+    line = [path, "--seed", "3"]
+    for ask in (lambda: train.parse(line), lambda: sweep.parse(line)):
+        refuse(ask, "option 'seed' is not known: did you mean 'seeds' or 'first_seed'?")
+    for ask in (
+        lambda: Config(seed=1),
+        lambda: jaxdqn.load_config(write(tmp_path, "seeds = 3")),
+        lambda: load_language(write(tmp_path, "seed = 3")),
+    ):
+        refuse(ask, "since seeds are no settings: ", "--seeds and --first_seed")
 
 
 def test_a_missing_file_and_a_wrong_override_are_refused(tmp_path):

@@ -20,7 +20,7 @@ import jaxdqn
 from jaxdqn import ConfigError, config, maze, pytrees
 from jaxdqn.commands import finetune, pretrain
 from jaxdqn.language import config as configs
-from jaxdqn.language import exact, losses, measures
+from jaxdqn.language import corpus, exact, losses, measures
 from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
@@ -284,6 +284,36 @@ def test_a_signal_keeps_what_was_read_and_resume_goes_on_to_the_same_bits(
     )
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["carry_on", "judge"])
+def test_a_signal_after_the_last_update_says_how_results_are_had(
+    chain, tmp_path, monkeypatch, number, when
+):
+    """Heard at the last row or later, before paths are written, of which there may be many."""
+    shutil.copytree(chain / "lm", tmp_path / "lm")
+    before = signal.getsignal(number)
+
+    def interrupted(*arguments):
+        signal.raise_signal(number)
+        return arguments[1]  # the training, at its end
+
+    monkeypatch.setattr(language_run, when, interrupted)
+    code, out, err = run_here("resume", "lm", cwd=tmp_path)
+    assert (code, err) == (130, INTERRUPTED if when == "carry_on" else "")
+    assert out.endswith("\nstopped after 8 of 8 updates; go on with: jaxdqn resume lm\n")
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_mazes_are_made_is_answered_and_leaves_nothing(
+    chain, tmp_path, monkeypatch, number
+):
+    monkeypatch.setattr(corpus, "banks", lambda _: signal.raise_signal(number))
+    code, _, err = run_here("pretrain", chain / "tiny.toml", "--out", "lm", cwd=tmp_path)
+    assert (code, err) == (130, "jaxdqn: interrupted; what was saved is kept.\n")
+    assert not (tmp_path / "lm").exists()
+
+
 def test_a_full_disk_is_told_and_reading_goes_on(tmp_path, monkeypatch, capsys):
     """But not before it begins, or at its end: then there is nothing to go on with."""
     real, calls, full = np.savez, [], {2, 3}
@@ -366,6 +396,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("pretrain tiny.toml --out new --mazes 153", ["mazes (153)", "lower it"]),
         ("pretrain tiny.toml --out new --env_kwargs.num_held_out 0", ["num_held_out (0)"]),
         ("pretrain tiny.toml --out new --env_kwargs.generator foo", ["Invalid choice", "foo"]),
+        ("pretrain tiny.toml --lr 1", ["'lr' is not known: did you mean 'learning_rate'?"]),
         ("pretrain tiny.toml --stage finetune", ["Unrecognized", "--stage"]),
         ("pretrain tuned.toml", ["stage ('finetune')", "jaxdqn finetune", "leave it out"]),
         ("pretrain agent.toml", ["sets 'method'", "use jaxdqn train agent.toml"]),

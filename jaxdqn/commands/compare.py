@@ -5,21 +5,25 @@ import itertools
 import math
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
 from jaxdqn import plots, sweeping
-from jaxdqn.config import Config, load_config, to_toml
-from jaxdqn.errors import ConfigError
+from jaxdqn.commands import flags, sweep_values
+from jaxdqn.config import Config, check, load_config, scaled
+from jaxdqn.config.parts import every_word
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.grid import grid
 from jaxdqn.plots import style
 from jaxdqn.runs import (
     comparison,
     comparison_console,
+    comparison_folder,
     comparison_notes,
     console,
     files,
@@ -27,6 +31,7 @@ from jaxdqn.runs import (
     long_form,
     place,
     ranking,
+    signals,
     sweep_console,
     sweep_folder,
     sweeps,
@@ -43,13 +48,20 @@ SEEDS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Train each setting with the same seeds; print one table, draw one figure."""
+    """Train each setting with the same seeds; print one table, draw one figure.
+
+    Besides these options, each setting of jaxdqn train takes one value, which all that are trained
+    then have: --total_steps 20000 --double false --env_params.slip 0.1.
+    """
 
     settings: Annotated[tyro.conf.Positional[list[Path]], tyro.conf.arg(metavar="A B ...")]
     """Two or more: TOML files or names of shipped ones, which are trained, or run folders, which
     are read; of a sweep, all its settings."""
     seeds: int | None = None
     """Agents of each setting that is trained, by default 32."""
+    scale: float = 1.0
+    """Make the schedule of each setting that is trained so many times as long, 0.1 for a quick try,
+    as in jaxdqn train."""
     measure: str = "eval_return"
     """What is compared, such as success, regret, q_bias or held_out_success."""
     score: Score = "mean"
@@ -58,55 +70,41 @@ class Arguments:
     """Folder to create; by default runs/compare-<date>-<time>."""
 
 
+@signals.raising()
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
-    chosen = tyro.cli(Arguments, prog="jaxdqn compare", args=arguments, use_underscores=True)
-    read = {path: _read(path) for path in chosen.settings if path.is_dir()}
+    chosen, configs = parse(arguments)
     count = SEEDS if chosen.seeds is None else chosen.seeds
-    if count < 2:
-        raise ConfigError(f"seeds ({count}) must be 2 or more to tell a spread: raise it.")
-    if chosen.seeds is not None and read.keys() >= {*chosen.settings}:
-        raise ConfigError(
-            f"seeds ({count}) is of settings that are trained, and these are run folders, whose "
-            "seeds stay: leave it out."
-        )
+    read = {path: _read(path) for path in chosen.settings if path.is_dir()}
     names = [[_name(path)] if path not in read else [one.name for one in read[path]]
              for path in chosen.settings]  # fmt: skip
     every = list(itertools.chain(*names))
     comparison.check_names(every)
     plain = dict(zip(every, files.plain_names(every), strict=True))
-    configs = {path: load_config(path) for path in chosen.settings if not path.is_dir()}
     shapes = [(_name(path), measured(config)) for path, config in configs.items()]
     shapes += [(one.name, one.metrics) for one in itertools.chain(*read.values())]
     for name, metrics in shapes:
         comparison.check_measure(metrics, chosen.measure, name)
     out = chosen.out or place.by_time("compare")
-    contenders = []
-    with place.new(out):
+    with comparison_folder.opened(out, plain.values()):
+        there = {
+            path: comparison_folder.kept(out, plain[_name(path)], _name(path), config, range(count))
+            for path, config in configs.items()
+        }
+        contenders = []
         for path in chosen.settings:
-            for contender in read.get(path) or [_train(path, configs[path], count)]:
-                name = plain[contender.name]
-                folder.save_arrays(out / f"{name}.npz", contender.metrics)
-                _save_config(out / f"{name}.toml", contender)
+            for contender in read.get(path) or [there[path] or _train(path, configs[path], count)]:
+                comparison_folder.keep(out, plain[contender.name], contender)
                 contenders.append(contender)
-    report = comparison.report(contenders, chosen.measure, chosen.score)
-    halted = {one.name: seeds for one in contenders if (seeds := _halted(one))}
-    folder.save_json(
-        out / folder.COMPARISON,
-        {
+        report = comparison.report(contenders, chosen.measure, chosen.score)
+        halted = {one.name: seeds for one in contenders if (seeds := _halted(one))}
+        _leave(out, contenders, chosen, {
             "measure": chosen.measure,
             "score": chosen.score,
             "settings": {name: {"file": plain[name], **found} for name, found in report.items()},
             "halted": halted,
             **provenance(),
-        },
-    )
-    long_form.write(
-        out / "metrics.csv", [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
-    )
-    with style.as_everywhere():
-        figure = plots.compare(contenders, chosen.measure, chosen.score)
-        style.save(figure, out / "comparison.png", dpi=150)
+        })  # fmt: skip
     for name, seeds in halted.items():
         sweep_console.say_halted(name, seeds)
     notes = comparison_notes.unlike(contenders) + comparison_notes.repeated(contenders)
@@ -116,17 +114,62 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _leave(out: Path, contenders: list[Contender], chosen: Arguments, said: dict[str, Any]) -> None:
+    """Write the table, the figure and, by which the comparison is over, what it came to."""
+    rows = [({"setting": one.name}, one.seeds, one.metrics) for one in contenders]
+    long_form.write(out / comparison_folder.TABLE, rows)
+    with style.as_everywhere():
+        figure = plots.compare(contenders, chosen.measure, chosen.score)
+        style.save(figure, out / comparison_folder.FIGURE, dpi=150)
+    folder.save_json(out / folder.COMPARISON, said)
+
+
+def parse(arguments: list[str]) -> tuple[Arguments, dict[Path, Config]]:
+    """Read the command line; return options, and the settings of what is to be trained.
+
+    Raises:
+        ConfigError: a file, an option or a setting can't be honoured.
+    """
+    flags.enter(arguments)
+    for word in filter(flags.is_toml, arguments):
+        load_config(word)  # parts of one's own that it names are known from here on
+    said, rest = sweep_values.split(arguments)
+    flags.check_names(rest, {*every_word(), *Arguments.__dataclass_fields__})
+    for name, values in said.items():
+        if len(values) > 1 or sweep_values.is_range(values):
+            raise ConfigError(
+                f"{name} ({', '.join(map(str, values))}) must have one value in a comparison: name "
+                "settings before options, write lists as 64,64, or use jaxdqn sweep."
+            )
+    chosen = tyro.cli(Arguments, prog="jaxdqn compare", args=rest, use_underscores=True)
+    if chosen.seeds is not None and chosen.seeds < 2:
+        raise ConfigError(f"seeds ({chosen.seeds}) must be 2 or more to tell a spread: raise it.")
+    if chosen.settings and all(path.is_dir() for path in chosen.settings):
+        _refuse_training(chosen, said)
+    configs = {}
+    for path in chosen.settings:
+        if not path.is_dir():
+            config, _ = sweep_values.apart(load_config(path), said)
+            configs[path] = scaled(config, chosen.scale)
+            check(configs[path])
+    return chosen, configs
+
+
+def _refuse_training(chosen: Arguments, said: Mapping[str, list[Any]]) -> None:
+    """Refuse, with a ``ConfigError``, what is set of trainings where there are none."""
+    options = {name: vars(chosen)[name] for name in ("seeds", "scale")}
+    given = {name: value for name, value in options.items() if value not in (None, 1.0)}
+    for name, value in {**given, **{name: values[0] for name, values in said.items()}}.items():
+        raise ConfigError(
+            f"{name} ({shown(value)}) is of settings that are trained, and these are run folders, "
+            "which stay as they are: leave it out."
+        )
+
+
 def _halted(contender: Contender) -> list[int]:
     """Return the seeds that left the finite numbers."""
     assert contender.config is not None
     return [contender.seeds[at] for at in ranking.halted(contender.config, contender.metrics)]
-
-
-def _save_config(path: Path, contender: Contender) -> None:
-    """Write the settings, to be trained again."""
-    assert contender.config is not None
-    with folder.writing(path) as draft:
-        draft.write_text(to_toml(contender.config), encoding="utf-8")
 
 
 def _train(path: Path, config: Config, seeds: int) -> Contender:

@@ -12,7 +12,7 @@ from jaxdqn.errors import ConfigError, typed
 from jaxdqn.language import config as configs
 from jaxdqn.language import training
 from jaxdqn.language.config import for_finetuning
-from jaxdqn.runs import folder, language_run, place
+from jaxdqn.runs import folder, language_run, place, signals
 
 OFFERED = (
     "finetune_updates",
@@ -51,6 +51,7 @@ class Arguments:
     """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
 
 
+@signals.raising()
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = tyro.cli(Arguments, prog="jaxdqn finetune", args=arguments, use_underscores=True)

@@ -13,7 +13,7 @@ from jaxdqn import shipped
 from jaxdqn.config import Config, load_config, parts, toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
-from jaxdqn.settings import as_float, descriptions, words
+from jaxdqn.settings import as_float, descriptions, elsewhere, words
 
 _WITHOUT_PREFIX: Any = tyro.conf.OmitArgPrefixes
 
@@ -28,7 +28,7 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
     Raises:
         ConfigError: the file is for another command, or can't be read.
     """
-    named = next((Path(word) for word in arguments if _is_toml(word)), None)
+    named = next((Path(word) for word in arguments if is_toml(word)), None)
     if named is not None:
         _check_command(command, named)
     return named
@@ -36,14 +36,15 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
 
 def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
-    if not _is_toml(given.name):
+    if not is_toml(given.name):
         raise ConfigError(
             f"CONFIG ({str(given)!r}) must be the path of a .toml file, or come first and be a "
             f"name of shipped settings{shipped.hint(given)}."
         )
 
 
-def _is_toml(word: str) -> bool:
+def is_toml(word: str) -> bool:
+    """Whether a word of a command line is the path of a settings' file."""
     return word.lower().endswith(".toml")
 
 
@@ -64,6 +65,19 @@ def _check_command(command: str, given: Path) -> None:
         f"CONFIG ({str(given)!r}) sets {known[0]!r}, which is of {what}: use jaxdqn {right} "
         f"{given}."
     )
+
+
+def check_names(arguments: list[str], known: Collection[str]) -> None:
+    """Refuse, with a ``ConfigError`` that says ours, what an option is called elsewhere.
+
+    Args:
+        arguments: of the command line.
+        known: options that there are.
+    """
+    for word in arguments:
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        if word.startswith("--") and name in elsewhere.NAMES and name not in known:
+            raise elsewhere.unknown_setting("option", name, known)
 
 
 def enter(arguments: list[str]) -> None:

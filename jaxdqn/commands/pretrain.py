@@ -19,6 +19,7 @@ from jaxdqn.random import check_seed
 from jaxdqn.runs import console, language_console, language_run, place, signals
 from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.runs.session import check_save_every
+from jaxdqn.settings import words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Arguments:
     """Seconds between checkpoints, taken at the next evaluation; 0: at every evaluation."""
 
 
+@signals.raising()
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
     chosen = parse(arguments)
@@ -53,10 +55,11 @@ def main(arguments: list[str]) -> int:
         return watch(out, language_run.begin(out, chosen.settings, state), chosen.save_every)
 
 
+@signals.raising()
 def watch(out: Path, begun: LanguageRun, save_every: float) -> int:
     """Train in a run folder, show it live, and leave its results; return the exit status.
 
-    It is 130 where a signal stopped the training before its end.
+    It is 130 where a signal stopped it before these were left.
     """
     language_console.announce(begun, out)
     with signals.Held(console.say_interrupted) as held:
@@ -66,12 +69,15 @@ def watch(out: Path, begun: LanguageRun, save_every: float) -> int:
             return held.asked
 
         ended = language_run.carry_on(out, begun, save_every, show)
-    if ended.rows < ended.config.rows:
+    try:
+        if held.asked:  # also at the last row: to judge a large model takes long
+            raise KeyboardInterrupt
+        summary, greedy = language_run.leave_results(out, ended)
+        plots.draw(out, ended, summary, greedy)
+    except KeyboardInterrupt:
         updates = ended.config.updates_per_evaluation
         console.say_how_to_go_on(out, ended.rows * updates, ended.config.rows * updates, "updates")
         return 130
-    summary, greedy = language_run.leave_results(out, ended)
-    plots.draw(out, ended, summary, greedy)
     language_console.report(summary, out)
     return 0
 
@@ -89,6 +95,7 @@ def parse(arguments: list[str]) -> Arguments:
             f"stage ({config.stage!r}) is of jaxdqn finetune, which begins with a model that was "
             "pre-trained: leave it out."
         )
+    flags.check_names(arguments, {*words(LanguageConfig), *Arguments.__dataclass_fields__})
     offer = flags.of_one("Settings", LanguageConfig, config, without=("stage",))
     mazes = Config(env_kwargs=config.env_kwargs)
     usual, about = environment.defaults(mazes)[0], environment.described(mazes)[0]

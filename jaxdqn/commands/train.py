@@ -10,6 +10,7 @@ import tyro
 from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, scaled, to_toml
+from jaxdqn.config.parts import every_word
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
@@ -110,6 +111,7 @@ def parse(arguments: list[str]) -> Arguments:
     named = flags.file_of("train", arguments)
     config = flags.choose(named, arguments)
     check_single(config)
+    flags.check_names(arguments, {*every_word(), *Arguments.__dataclass_fields__})
     kwargs, params = environment.defaults(config)
     offer = flags.offer(config)
     about_kwargs, about_params = environment.described(config)
@@ -134,7 +136,7 @@ def parse(arguments: list[str]) -> Arguments:
         env_kwargs=flags.changed(vars(chosen.env_kwargs), kwargs, config.env_kwargs),
         env_params=flags.changed(vars(chosen.env_params), params, config.env_params),
     )
-    settings = settings if chosen.scale == 1.0 else scaled(settings, chosen.scale)
+    settings = scaled(settings, chosen.scale)
     check(settings)
     environment.make(settings)
     unread.check_begins(settings)

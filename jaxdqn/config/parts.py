@@ -25,6 +25,7 @@ from jaxdqn.replay.prioritised import PrioritisedSettings
 from jaxdqn.replay.ring import UniformSettings
 from jaxdqn.settings import MethodSettings, NetworkSettings, RunSettings, Word
 from jaxdqn.settings.dqn import DQNSettings
+from jaxdqn.settings.elsewhere import unknown_setting
 from jaxdqn.settings.r2d2 import R2D2Settings
 from jaxdqn.settings.rollout import PPOSettings, PQNSettings
 
@@ -257,4 +258,4 @@ def check_word(
                 f"{name} ({shown(value)}) belongs to {word} {' or '.join(map(repr, owners))}, and "
                 f"{word} is {chosen[word]!r}{where}: set {word} = {owners[0]!r} or leave it out."
             )
-    raise unknown(kind, name, every_word(), where)
+    raise unknown_setting(kind, name, every_word(), where)

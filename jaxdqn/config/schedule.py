@@ -51,6 +51,8 @@ def scaled(config: Config, factor: float) -> Config:
     """
     if not (isinstance(factor, int | float) and 0 < factor < math.inf):
         raise ConfigError(f"scale ({shown(factor)}) must be a number above 0: change it.")
+    if factor == 1:
+        return config  # whose words may yet have to be looked at
     _check_counted(config, factor, {"total_steps": config.total_steps * factor})
     words = config.part("method").scaled(config.part(parts.RUN), factor)
     _check_counted(config, factor, words)

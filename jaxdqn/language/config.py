@@ -12,11 +12,12 @@ from jaxdqn import settings
 from jaxdqn.config.check import check_words
 from jaxdqn.config.config import frozen
 from jaxdqn.config.toml import as_value, dump, parse, read
-from jaxdqn.errors import ConfigError, shown, unknown
+from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import text
 from jaxdqn.maze.check import LONGEST, whole
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
+from jaxdqn.settings.elsewhere import unknown_setting
 from jaxdqn.types import Array
 
 UNREAD = ("start", "goal", "observation", "view_size")
@@ -249,7 +250,7 @@ def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:
              **overrides}  # fmt: skip
     for name in given:
         if name not in words:
-            raise unknown("key", name, words, f" in {source}")
+            raise unknown_setting("key", name, words, f" in {source}")
     config = LanguageConfig(
         **{name: as_value(name, words[name], value) for name, value in given.items()}
     )

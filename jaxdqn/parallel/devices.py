@@ -11,6 +11,8 @@ import jax
 from jaxdqn.config import Config
 from jaxdqn.errors import ConfigError, as_whole, reason_of, shown
 
+__all__ = ["best_cores", "keep_programs", "start", "usable_cores", "use_cores"]
+
 LARGE_PRODUCTS = 8_000_000
 """Multiplications of a forward pass of a batch from which on a second thread helps one agent; of
 less work, what is handed to another thread takes longer to get there than to be done."""

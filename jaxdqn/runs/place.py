@@ -7,7 +7,7 @@ import itertools
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -243,9 +243,11 @@ def check_new(path: Path, text: str | None = None) -> None:
             )
 
 
-def is_unused(path: Path, text: str | None) -> bool:
-    """Whether a folder has only what precedes every result, see ``check_new``."""
-    return path.is_dir() and all(_is_no_result(file, text) for file in path.iterdir())
+def is_unused(path: Path, text: str | None, but: Collection[str] = ()) -> bool:
+    """Whether a folder has only what precedes every result, see ``check_new``, but for some."""
+    return path.is_dir() and all(
+        file.name in but or _is_no_result(file, text) for file in path.iterdir()
+    )
 
 
 def _is_no_result(file: Path, text: str | None) -> bool:

@@ -25,6 +25,8 @@ from jaxdqn.runs import console, folder, loggers, place, signals
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 
+__all__ = ["Callback", "Options", "Outcome", "extended", "train"]
+
 Callback = Callable[[State, Metrics | None], Any]
 """Called between evaluations with the states and one row of metrics, as yielded by
 ``seeds.train_in_periods``; true stops the training, which is then saved, None or false doesn't."""

@@ -53,6 +53,22 @@ def repeated() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """While it is entered, each of ``STOPS`` that would end the process at once is as Ctrl-C.
+
+    What was begun is then left as it should be, and said. Not where a person waits for nothing but
+    the end: compiled code is finished first.
+    """
+    with contextlib.ExitStack() as stack:
+        here = threading.current_thread() is threading.main_thread()
+        for number in STOPS if here else ():
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before = signal.signal(number, signal.default_int_handler)
+                stack.callback(signal.signal, number, before)
+        yield
+
+
 class Held(contextlib.ExitStack):
     """While it is entered, ``STOPS`` only set ``heard``; a second one stops at once.
 
