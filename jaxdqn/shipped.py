@@ -23,11 +23,9 @@ def path(name: str | os.PathLike[str]) -> Path | None:
     return None if os.path.exists(name) else files().get(os.fspath(name))
 
 
-def hint(name: str | os.PathLike[str]) -> str:
-    """Return what a message about a missing file goes on with: shipped settings of such a name."""
-    known = files()
-    near = difflib.get_close_matches(Path(name).stem, known, 1)
-    return f": shipped settings go by name, as {near[0]!r}" if near else ""
+def nearest(name: str | os.PathLike[str]) -> str | None:
+    """Return the name of shipped settings that a path is near to, None where there is none."""
+    return next(iter(difflib.get_close_matches(Path(name).stem, files(), 1)), None)
 
 
 def spelled_out(arguments: Iterable[str]) -> list[str]:

@@ -38,8 +38,8 @@ def test_a_command_finds_them_before_its_options_and_says_what_is_near(capsys, e
     assert shipped.spelled_out(["--env", "maze"]) == ["--env", "maze"]
     for words in (["train", "maz"], ["train", "--seeds", "1", "maze"]):
         assert cli.main(words) == 1
-        assert "shipped settings go by name, as 'maze'" in capsys.readouterr().err
-    with pytest.raises(jaxdqn.ConfigError, match="by name, as 'seed_maze'"):
+        assert "the name of shipped settings, such as 'maze'.\n" in capsys.readouterr().err
+    with pytest.raises(jaxdqn.ConfigError, match="the name of shipped settings, 'seed_maze'"):
         jaxdqn.load_config("configs/seed_maze.toml")
     assert not list(elsewhere.iterdir())
 

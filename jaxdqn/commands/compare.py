@@ -182,7 +182,7 @@ def _train(path: Path, config: Config, seeds: int) -> Contender:
                 times[moment.done].append(moment.seconds)
             return progress.show(moment)
 
-        say = partial(console.say, path)
+        say = partial(console.say, _name(path))
         for note in console.notes_on([config]):
             say(note)
         trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=watch)

@@ -37,9 +37,10 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
 def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
     if not is_toml(given.name):
+        near = shipped.nearest(given)
         raise ConfigError(
-            f"CONFIG ({str(given)!r}) must be the path of a .toml file, or come first and be a "
-            f"name of shipped settings{shipped.hint(given)}."
+            f"CONFIG ({str(given)!r}) must be the path of a .toml file, or the first word and the "
+            f"name of shipped settings{f', such as {near!r}' if near else ''}."
         )
 
 

@@ -62,9 +62,10 @@ def read(path: str | Path) -> str:
         file = shipped.path(path) or Path(path)
         return file.read_text(encoding="utf-8-sig")  # editors on Windows begin it with a mark
     except OSError as error:
+        near = shipped.nearest(path)
         raise ConfigError(
-            f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): "
-            f"check the path{shipped.hint(path)}."
+            f"config file {str(path)!r} can't be read ({reason_of(error, 'unreadable')}): check "
+            f"the path{f', or give the name of shipped settings, {near!r}' if near else ''}."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {str(path)!r} is not TOML ({error}): mend it.") from None
