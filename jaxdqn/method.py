@@ -119,7 +119,6 @@ class Method(NamedTuple):
             where it depends on what is remembered, too.
         kept_by: words that decide how much experience an agent keeps, what decides most first.
         learned_by: words that decide how much it gathers and learns from at once.
-        bytes_gathered: of experience that an iteration gathers and forgets; 0 where it keeps all.
         side_by_side: most agents to train at the same time.
         bytes_per_transition: of the replay; 0 where there is none.
     """
@@ -138,4 +137,3 @@ class Method(NamedTuple):
     learned_by: tuple[str, ...] = ()
     returns: Callable[[Params, Array], tuple[Array, Array]] | None = None
     policy: Callable[[Params, Array], tuple[Array, Array]] | None = None
-    bytes_gathered: int = 0

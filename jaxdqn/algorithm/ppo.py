@@ -65,7 +65,6 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         bytes_per_transition=0,
         learned_by=("rollout_steps", "num_envs"),
         policy=None if network.remembers else policy,
-        bytes_gathered=rollout.bytes_gathered(config, environment, network, 4),
     )
 
 

@@ -52,7 +52,6 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         side_by_side=network.side_by_side,
         bytes_per_transition=0,
         learned_by=("rollout_steps", "num_envs"),
-        bytes_gathered=rollout.bytes_gathered(config, environment, network, 2),
     )
 
 

@@ -95,8 +95,6 @@ def make(config: Config, environment: Environment, env_params: Any) -> Method:
         returns=None
         if network.remembers
         else head.returns and (lambda params, obs: head.returns(how.outputs(params, obs))),
-        # A batch as it is stored and as it is learned from, and what both networks remember in it.
-        bytes_gathered=4 * config.schedule.batch_size * replay.bytes_per_transition,
     )
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from jaxdqn import pytrees
 from jaxdqn.algorithm import acting, descent
 from jaxdqn.algorithm.descent import Descent
 from jaxdqn.config import Config
@@ -226,17 +225,3 @@ def learn(
 
 def _flat(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
-
-
-def bytes_gathered(config: Config, environment: Environment, network: Network, numbers: int) -> int:
-    """Return the bytes of a rollout's transitions, of what is made of them, and of all shuffled.
-
-    Args:
-        config: the settings.
-        environment: where.
-        network: which may remember.
-        numbers: that a sample has beside what was seen, the action first, of four bytes each.
-    """
-    seen = pytrees.size(environment.obs)
-    transition, sample = 2 * seen + 13 + pytrees.size(network.memory()), seen + 4 * numbers
-    return config.num_envs * config.rollout_steps * (transition + 4 * (numbers - 1) + sample)
