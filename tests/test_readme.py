@@ -61,7 +61,7 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
             code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
             asked = "updates=200, finetune_updates=200, evaluations=2"
             code = code.replace(asked, "updates=8, evaluations=4")
-            exec(code.replace("seeds=64", "seeds=[3, 5]"), names)
+            exec(code.replace("seeds=16", "seeds=[3, 5]"), names)
     assert chosen == ["cores"]
     assert names["swept"].metrics.loss.shape == (2, 2, 2, 4)
     assert int(names["more"].updates[-1]) == 90

@@ -18,6 +18,8 @@ from jaxdqn.runs import comparison, ranking
 from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 
+BANDS = 3
+"""Most curves with a band."""
 FINE = 120
 """Cells of a smoothed heat map along each axis."""
 WIDTH = 0.08
@@ -29,7 +31,9 @@ FAR = 2.0
 
 
 def curves(ranked: list[Ranked], measure: str) -> Figure:
-    """Draw a measure along training: the best settings in colour with bands, others thin and grey.
+    """Draw a measure along training: the best settings in colour, others thin and grey.
+
+    The first few have bands: of more one sees none.
 
     Args:
         ranked: settings, best first.
@@ -44,19 +48,23 @@ def curves(ranked: list[Ranked], measure: str) -> Figure:
         # Of many, the shade says how many go the same way.
         faint = min(0.35, max(10 / others, 0.04))
         axes.plot(along, _means(rows), color=GREY, linewidth=0.8, alpha=faint)
-    for one, along, colour, line in zip(ranked, steps, COLOURS, LINES, strict=False):
+    for place, (one, along, colour, line) in enumerate(
+        zip(ranked, steps, COLOURS, LINES, strict=False)
+    ):
         rows = comparison.curves(one.contender, measure)
         curve = statistics.sample_efficiency(jax.random.key(0), rows, statistics.mean)
         axes.plot(along, curve.value, color=colour, linestyle=line, linewidth=2,
                   label=one.contender.name)  # fmt: skip
-        axes.fill_between(along, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+        if place < BANDS:
+            axes.fill_between(along, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
     if others > 0:
         said = f"{others} others, their means" if others > 1 else "one other, its mean"
         axes.plot([], [], color=GREY, linewidth=0.8, label=said)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5),
                 handlelength=3.5)  # fmt: skip
+    banded = f", for the best {BANDS}" if len(ranked) > BANDS else ""
     axes.set_title(
-        f"{titled(measure)}: means over {_seeds(ranked)} and their 95 % bootstrap intervals",
+        f"{titled(measure)}: means over {_seeds(ranked)}; 95 % bootstrap intervals{banded}",
         fontsize=10,
     )
     along_steps(axes)
