@@ -139,7 +139,7 @@ def test_what_belongs_to_several_processes_is_taken_out_of_the_line():
     [
         (["plot", "run", "--distributed"], "--distributed belongs to train, sweep, resume, and no"),
         (["train", "a.toml", "--process", "1"], "--process (1) is of several processes: write --d"),
-        (["trian", "a.toml"], "command 'trian' is not known: use train, "),
+        (["trian", "a.toml"], "command 'trian' is not known: did you mean 'train'?"),
     ],
 )
 def test_a_line_that_several_processes_have_no_use_for_is_refused(line, words, capsys):

@@ -15,6 +15,7 @@ from jaxdqn.evaluation import traced
 from jaxdqn.method import State, Tally
 from jaxdqn.metrics import Evaluation, Metrics
 from jaxdqn.parallel.memory import written
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.training import outline
 
 COPIED = 1.1
@@ -70,6 +71,7 @@ def per_agent(config: Config) -> Bytes:
     )
 
 
+@in_usual_numbers
 def _one_iteration(config: Config, state: State) -> Jaxpr:
     """Return its program, not compiled, for states of such shapes."""
     config, env_params = apart(shaping(config))
