@@ -10,6 +10,7 @@ from pathlib import Path
 import jaxdqn
 from jaxdqn import shipped
 from jaxdqn.commands import guard
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.runs import signals, streams
 
 _USAGE = """usage: jaxdqn [--cache DIR] [--cores N] COMMAND ...
@@ -75,7 +76,6 @@ _COMMANDS = (
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
     from jaxdqn.config import load_config
-    from jaxdqn.errors import ConfigError
     from jaxdqn.parallel import devices
 
     words = [part for word in arguments for part in word.split("=", 1)]
@@ -115,8 +115,6 @@ def misused(
     command: str, distributed: bool, given: Mapping[str, str], rest: Sequence[str]
 ) -> str | None:
     """Return what is wrong with a command, its options of several processes, and their order."""
-    from jaxdqn.errors import unknown
-
     if command.startswith("-"):
         known = [*_OPTIONS, "--help", "--version"]
         return str(unknown("option", command, known, " before a command"))
@@ -186,8 +184,6 @@ def _settle_in(arguments: Sequence[str]) -> None:
 
 
 def _working_directory() -> str:
-    from jaxdqn.errors import ConfigError
-
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -212,7 +208,6 @@ def run(
         distributed: what is said of several processes; None: there is one.
     """
     with signals.ending():
-        from jaxdqn.errors import ConfigError
         from jaxdqn.parallel import devices, processes
 
     try:
