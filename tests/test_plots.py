@@ -1,5 +1,6 @@
 """Pictures show what is there, and can be drawn again from a run folder."""
 
+import functools
 import io
 
 import jax
@@ -16,7 +17,9 @@ import jaxdqn
 from jaxdqn import ConfigError, maze, plots, training, walks
 from jaxdqn import environment as environments
 from jaxdqn.commands import plot
-from jaxdqn.maze import render
+from jaxdqn.language import generation
+from jaxdqn.language.config import LanguageConfig
+from jaxdqn.maze import render, text
 from jaxdqn.metrics import concatenate
 from jaxdqn.parallel import seeds
 from jaxdqn.plots import language as pictures
@@ -256,3 +259,29 @@ def test_a_share_is_drawn_from_0_to_1_and_a_regret_from_0():
     low, high = ends[TITLES["regret"]]
     assert -0.5 < low <= 0
     assert high > 9
+
+
+def test_of_a_wrong_path_it_is_said_what_is_wrong():
+    level = maze.draw("S..\n##G")
+    said = {
+        (1, 0, 1, 2, 5, "end"): "a longer way\n5 moves, 3 needed",
+        (1, 2, "end"): "ends elsewhere\n2 moves, 3 needed",
+        (1, 4, 5, "end"): "a step that there isn't\n3 moves, 3 needed",
+        (1, "wall", 2, 5, "end"): "a word that is no cell\n3 moves, 3 needed",
+        (1, 2, 1, 2, 1, 2): "never ends\n6 moves, 3 needed",
+        (1, 2, 5, "end"): "3 moves, 3 needed",
+    }
+    length = text.prompt_length(6)
+    tokens = np.full((len(said), length + 6), text.PADDING)
+    for row, path in zip(tokens, said, strict=True):
+        found = text.encode(f"{text.write(level)} {' '.join(map(str, path))}", 6)
+        row[: len(found)] = found
+    judge = functools.partial(generation.verdict, length, jnp.asarray(level.walls))
+    verdicts = jax.jit(jax.vmap(lambda row: judge(row, jnp.int32(3))))(jnp.asarray(tokens))
+    config = LanguageConfig(env_kwargs={"height": 2, "width": 3}, path_length=6)
+    figure = pictures.paths(config, verdicts, "model")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert sorted(filter(None, titles)) == sorted(said.values())
+    assert "1 of 6 paths exactly shortest; here 5 that aren't, and 1 that are" in (
+        figure.get_suptitle()
+    )

@@ -101,7 +101,7 @@ def _mistake(verdicts: Verdicts, index: int) -> str:
     if verdicts.wrong_end[index]:
         return "ends elsewhere"
     if not verdicts.invalid_token[index]:
-        return "through a wall"
+        return "a step that there isn't"
     has_end = text.END in np.asarray(verdicts.tokens[index])
     return "a word that is no cell" if has_end else "never ends"
 
