@@ -16,7 +16,6 @@ import tyro
 from jaxdqn import plots, sweeping
 from jaxdqn.commands import flags, sweep_values
 from jaxdqn.config import Config, check, load_config, scaled
-from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.parallel.grid import grid
 from jaxdqn.plots import style
@@ -131,10 +130,10 @@ def parse(arguments: list[str]) -> tuple[Arguments, dict[Path, Config]]:
         ConfigError: a file, an option or a setting can't be honoured.
     """
     flags.enter(arguments)
-    for word in filter(flags.is_toml, arguments):
-        load_config(word)  # parts of one's own that it names are known from here on
+    # Parts of one's own that they name are known from here on.
+    files_of = {Path(word): load_config(word) for word in filter(flags.is_toml, arguments)}
     said, rest = sweep_values.split(arguments)
-    flags.check_names(rest, {*every_word(), *Arguments.__dataclass_fields__})
+    flags.check_names(rest, Arguments)
     for name, values in said.items():
         if len(values) > 1 or sweep_values.is_range(values):
             raise ConfigError(
@@ -149,7 +148,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, dict[Path, Config]]:
     configs = {}
     for path in chosen.settings:
         if not path.is_dir():
-            config, _ = sweep_values.apart(load_config(path), said)
+            config, _ = sweep_values.apart(files_of.get(path) or load_config(path), said)
             configs[path] = scaled(config, chosen.scale)
             check(configs[path])
     return chosen, configs

@@ -68,13 +68,18 @@ def _check_command(command: str, given: Path) -> None:
     )
 
 
-def check_names(arguments: list[str], known: Collection[str]) -> None:
+def check_names(
+    arguments: list[str], options: type, settings: Collection[str] | None = None
+) -> None:
     """Refuse, with a ``ConfigError`` that says ours, what an option is called elsewhere.
 
     Args:
         arguments: of the command line.
-        known: options that there are.
+        options: dataclass of the command's own.
+        settings: that can be set beside them; by default an agent's.
     """
+    settings = parts.every_word() if settings is None else settings
+    known = {*settings, *(field.name for field in dataclasses.fields(options))}
     for word in arguments:
         name = word.removeprefix("--").partition("=")[0].replace("-", "_")
         if word.startswith("--") and name in elsewhere.NAMES and name not in known:

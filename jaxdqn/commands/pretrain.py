@@ -95,7 +95,7 @@ def parse(arguments: list[str]) -> Arguments:
             f"stage ({config.stage!r}) is of jaxdqn finetune, which begins with a model that was "
             "pre-trained: leave it out."
         )
-    flags.check_names(arguments, {*words(LanguageConfig), *Arguments.__dataclass_fields__})
+    flags.check_names(arguments, Arguments, words(LanguageConfig))
     offer = flags.of_one("Settings", LanguageConfig, config, without=("stage",))
     mazes = Config(env_kwargs=config.env_kwargs)
     usual, about = environment.defaults(mazes)[0], environment.described(mazes)[0]

@@ -11,7 +11,6 @@ import tyro
 from jaxdqn import sweeping
 from jaxdqn.commands import flags, sweep_values
 from jaxdqn.config import Config, load_config, sweep_table
-from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError, counted
 from jaxdqn.parallel import processes
 from jaxdqn.parallel.grid import Grid, grid
@@ -174,7 +173,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
         raise ConfigError(
             "--scale is an option of jaxdqn train and compare: set total_steps instead."
         )
-    flags.check_names(rest, {*every_word(), *Arguments.__dataclass_fields__})
+    flags.check_names(rest, Arguments)
     table = sweep_table(named) if named else {}
     options = {name: table.pop(name) for name in sweep_values.OPTIONS if name in table}
     sweep_values.check_options(options)

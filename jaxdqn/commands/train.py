@@ -10,7 +10,6 @@ import tyro
 from jaxdqn import environment, plots, unread
 from jaxdqn.commands import flags, sweep
 from jaxdqn.config import Config, check, check_single, scaled, to_toml
-from jaxdqn.config.parts import every_word
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import executor, processes, seeds
@@ -111,7 +110,7 @@ def parse(arguments: list[str]) -> Arguments:
     named = flags.file_of("train", arguments)
     config = flags.choose(named, arguments)
     check_single(config)
-    flags.check_names(arguments, {*every_word(), *Arguments.__dataclass_fields__})
+    flags.check_names(arguments, Arguments)
     kwargs, params = environment.defaults(config)
     offer = flags.offer(config)
     about_kwargs, about_params = environment.described(config)
