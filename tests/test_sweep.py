@@ -363,7 +363,8 @@ def test_metrics_count_as_many_rows_as_the_schedule_has():
 
 def test_bytes_are_written_with_the_unit_that_suits_them():
     written = {0: "0 bytes", 999: "999 bytes", 72_500: "72.5 kB", 1_080_000: "1.08 MB",
-               5 * 10**10: "50 GB", 1_080 * 10**9: "1.08 TB"}  # fmt: skip
+               999_499: "999 kB", 999_999: "1 MB", 5 * 10**10: "50 GB", 999_600 * 10**6: "1 TB",
+               1_080 * 10**9: "1.08 TB"}  # fmt: skip
     assert {count: memory.written(count) for count in written} == written
 
 

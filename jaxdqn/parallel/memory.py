@@ -18,5 +18,6 @@ def free(device: jax.Device) -> int:
 
 def written(count: int) -> str:
     """Write a number of bytes for people."""
-    unit = min(max(len(str(count)) - 1, 0) // 3, 5)
+    count = int(float(f"{count:.3g}"))  # 999,999 are 1 MB
+    unit = min((len(str(count)) - 1) // 3, 5)
     return f"{count / 1000**unit:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')[unit]}"
