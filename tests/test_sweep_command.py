@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from jaxdqn.commands import sweep, sweep_values, train
 from jaxdqn.config import to_toml
 from jaxdqn.parallel import estimate, memory
 from jaxdqn.runs import (
+    comparison,
     console,
     halving,
     long_form,
@@ -459,6 +461,18 @@ def test_the_first_of_a_ranking_that_is_worse_where_both_have_seeds_is_not_calle
     best = ranked([few, many])
     assert [len(one.scores) for one in best] == [3, 16]
     assert ranking.established(best, "eval_return") == [False]
+
+
+def test_what_was_never_measured_is_ranked_last():
+    """Behind what isn't finite, of which something is known."""
+    rows = [np.nan, np.inf, 1.0, -np.inf, 2.0]
+    metrics = [SimpleNamespace(updates=np.zeros((1, 1)), row=np.full((1, 1), x)) for x in rows]
+    grid = SimpleNamespace(settings=[{"place": i} for i in range(5)], of=lambda _: small())
+    results = SimpleNamespace(grid=grid, of_cell=lambda cell, _: ([0], metrics[cell]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "scores", lambda contender, *_: contender.metrics.row[:, 0])
+        order = [one.cell for one in ranking.rank(results, "eval_return", "mean")]
+    assert order == [4, 2, 1, 3, 0]
 
 
 def ranked(scores):

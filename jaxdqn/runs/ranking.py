@@ -100,10 +100,12 @@ def rank(results: Results, measure: str, score: Score, first: int | None = None)
         gone = [seeds[place] for place in halted(results.grid.of(cell), metrics)]
         ranked.append(Ranked(cell, contender, values, mean, low, high, gone))
     sign = 1 if lower_is_better(measure) else -1
-    # What isn't finite comes behind what is, and last what was never measured.
-    return sorted(
-        ranked, key=lambda one: (math.isinf(one.mean), math.isnan(one.mean), sign * one.mean)
-    )
+
+    def place(one: Ranked) -> tuple[bool, bool, bool, float]:
+        # What isn't finite comes behind what is, and last what was never measured.
+        return not one.measured, math.isnan(one.mean), math.isinf(one.mean), sign * one.mean
+
+    return sorted(ranked, key=place)
 
 
 def halted(config: Config, metrics: Metrics) -> dict[int, int]:
