@@ -117,6 +117,18 @@ def test_settings_are_drawn_from_ranges_and_more_of_them_begin_with_the_same(fol
     assert len(parsed(folder, "--random", 8, "--double", "true", "false").settings) == 2
 
 
+def test_of_the_environment_fractions_are_drawn_where_it_has_them(folder):
+    """However the ends are written; of what is whole each number, below 0 too, as often."""
+    words = ["--env_params.slip", "0:1", "--env_params.max_steps_in_episode", "2:5"]
+    many = parsed(folder, "--random", 64, *words).settings
+    slips = [one["env_params.slip"] for one in many]
+    assert len({*slips}) == 64
+    np.testing.assert_allclose(np.quantile(slips, [0.25, 0.75]), [0.25, 0.75], atol=0.15)
+    assert {one["env_params.max_steps_in_episode"] for one in many} == {2, 3, 4, 5}
+    below = sweep_values.draw({"env_params.own": [sweep_values.Range(-3, 3)]}, 7, 0, small())
+    assert sorted(below["env_params.own"]) == list(range(-3, 4))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -486,7 +498,7 @@ def ranked(scores):
 
 def test_a_search_of_nothing_is_refused():
     with pytest.raises(ConfigError):
-        sweep_values.draw({}, 4, 0)
+        sweep_values.draw({}, 4, 0, small())
 
 
 def test_halving_stopped_before_anything_is_finished_says_how_to_go_on(folder, monkeypatch):

@@ -189,7 +189,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     zipped, drawn = chosen.zipped, {}
     if chosen.random is not None:
         drawn = {"random": chosen.random, "key": chosen.key, "from": sweep_values.said(lists)}
-        lists, zipped = sweep_values.draw(lists, chosen.random, chosen.key), True
+        lists, zipped = sweep_values.draw(lists, chosen.random, chosen.key, config), True
     elif ranges := [name for name, values in lists.items() if sweep_values.is_range(values)]:
         raise ConfigError(
             f"{ranges[0]} ({lists[ranges[0]][0]}) is a range: say with --random N how many "

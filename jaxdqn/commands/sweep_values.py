@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdqn import environment
 from jaxdqn.config import Config
 from jaxdqn.config.parts import check_word, every_word
 from jaxdqn.errors import ConfigError, shown
@@ -119,13 +120,16 @@ def said(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
     return {name: str(values[0]) if is_range(values) else values for name, values in lists.items()}
 
 
-def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list[Any]]:
+def draw(
+    lists: Mapping[str, list[Any]], count: int, key: int, config: Config
+) -> dict[str, list[Any]]:
     """Draw settings; more of them begin with the same ones.
 
     Args:
         lists: values by name, or one range.
         count: how many settings.
         key: number of the random key.
+        config: the settings that are not swept.
 
     Returns:
         Values by name, to be zipped: ``count`` of each, all different as a whole, or as many as
@@ -140,17 +144,22 @@ def draw(lists: Mapping[str, list[Any]], count: int, key: int) -> dict[str, list
             "from: write --random 64 --learning_rate 1e-5:1e-2 or the like."
         )
     found: dict[str, list[Any]] = {}
+    usual = {
+        f"{table}.{name}": value
+        for table, entries in zip(_TABLES, environment.defaults(config), strict=True)
+        for name, value in entries.items()
+    }
     tries = count
     while len(found) < count and tries <= _TRIES * count:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(tries))
-        columns = [_drawn(name, values, keys) for name, values in lists.items()]
+        columns = [_drawn(name, values, keys, usual) for name, values in lists.items()]
         found = {repr(row): list(row) for row in zip(*columns, strict=True)}
         tries *= 2
     chosen = list(found.values())[:count]
     return {name: [row[place] for row in chosen] for place, name in enumerate(lists)}
 
 
-def _drawn(name: str, values: list[Any], keys: jax.Array) -> list[Any]:
+def _drawn(name: str, values: list[Any], keys: jax.Array, usual: Mapping[str, Any]) -> list[Any]:
     # Each setting has a stream of its own, so that one more changes no other.
     of_name = jax.vmap(jax.random.fold_in, (0, None))(keys, zlib.crc32(name.encode()))
     shares = np.asarray(jax.vmap(jax.random.uniform)(of_name), np.float64)
@@ -159,21 +168,22 @@ def _drawn(name: str, values: list[Any], keys: jax.Array) -> list[Any]:
     if len(values) > 1:
         raise ConfigError(f"{name} ({values[0]}) is a range beside other values: give one range.")
     low, high = values[0]
-    whole = _is_whole(name, values[0])
+    whole = _is_whole(name, values[0], usual.get(name))
     if low > 0 and high >= 10 * low:
         found = low * np.exp(shares * math.log((high + whole) / low))
     else:
         found = low + shares * (high + whole - low)
     if whole:
-        return [min(int(x), int(high)) for x in found]
+        return [min(math.floor(x), int(high)) for x in found]
     return [float(f"{x:.{_DIGITS}g}") for x in found]
 
 
-def _is_whole(name: str, span: Range) -> bool:
+def _is_whole(name: str, span: Range, usual: Any) -> bool:
+    """Whether whole numbers are drawn: of the environment's own, where it has no fraction."""
     word = every_word().get(name)
     if word is not None:
         return word.kind is int
-    return isinstance(span.low, int) and isinstance(span.high, int)
+    return isinstance(span.low, int) and isinstance(span.high, int) and type(usual) is not float
 
 
 def _fitting(name: str, value: Any) -> Any:
