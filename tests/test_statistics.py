@@ -630,6 +630,22 @@ def two_measures(scores):
             r"paired \(None\) must be True",
         ),
         (lambda: statistics.summarise("a"), r"values \('a'\) must be numbers"),
+        (
+            lambda: statistics.student_interval(np.ones((8, 4))),
+            r"^scores has shape \(8, 4\): give one number per seed, shape \(S,\), such as its mean",
+        ),
+        (
+            lambda: statistics.student_interval([1.0, 2.0], confidence=95),
+            r"confidence \(95\) must lie between 0 and 1",
+        ),
+        (
+            lambda: statistics.student_difference(np.ones((8, 4)), np.ones((8, 4)), paired=False),
+            r"^x has shape \(8, 4\): give one number per seed",
+        ),
+        (
+            lambda: statistics.student_difference([1.0, 2.0, 3.0], [1.0, 2.0], paired=True),
+            r"x has shape \(3,\) and y \(2,\): give the same seeds",
+        ),
     ],
 )
 def test_what_can_not_be_honoured_is_refused_in_one_sentence(call, words):

@@ -9,7 +9,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 from scipy.special import stdtrit  # JAX needs SciPy
+
+from jaxdqn.errors import ConfigError
+from jaxdqn.statistics.estimators import Numbers, as_pair, as_scores
+from jaxdqn.statistics.intervals import as_share
 
 
 class Interval(NamedTuple):
@@ -38,19 +43,23 @@ ROUNDING = 1e-6
 """Share of the largest score by which those that are alike may differ: they are float32."""
 
 
-def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interval:
+def student_interval(scores: Numbers, *, confidence: ArrayLike = 0.95) -> Interval:
     """Estimate the mean (Student, 1908); the ends are NaN of fewer than two scores.
 
     Of scores that are all alike nothing is known of the spread, and the interval is a point.
+
+    Raises:
+        ConfigError: scores of another shape than ``[S]``, or a confidence that is none.
     """
-    scores = _measured(scores)
-    if not len(scores):
+    confidence = as_share("confidence", confidence, 0.95)
+    measured = _measured(_of_one_task("scores", scores))
+    if not len(measured):
         return Interval(math.nan, math.nan, math.nan)
-    return _student(scores, _largest(scores), confidence)
+    return _student(measured, _largest(measured), confidence)
 
 
 def student_difference(
-    x: np.ndarray, y: np.ndarray, *, paired: bool, confidence: float = 0.95
+    x: Numbers, y: Numbers, *, paired: bool, confidence: ArrayLike = 0.95
 ) -> Interval:
     """Estimate the mean of X minus that of Y: of pairs (Student, 1908), or not (Welch, 1947).
 
@@ -59,7 +68,28 @@ def student_difference(
         y: scores; if ``paired`` entry i shares a seed with that of X.
         paired: whether they do: neither counts where the other wasn't measured.
         confidence: chance that an interval holds the truth.
+
+    Raises:
+        ConfigError: scores of another shape than ``[S]``, if paired of different ones, or a
+            confidence that is none.
     """
+    confidence = as_share("confidence", confidence, 0.95)
+    as_pair(x, y, paired=paired)  # refuses what is no pair
+    return _difference(_of_one_task("x", x), _of_one_task("y", y), paired, confidence)
+
+
+def _of_one_task(name: str, scores: Numbers) -> np.ndarray:
+    """Return scores in double precision, refusing those of several tasks."""
+    shape = as_scores(name, scores).shape
+    if len(shape) > 1:
+        raise ConfigError(
+            f"{name} has shape {shape}: give one number per seed, shape (S,), such as its mean "
+            "over tasks."
+        )
+    return np.asarray(scores, np.float64)
+
+
+def _difference(x: np.ndarray, y: np.ndarray, paired: bool, confidence: float) -> Interval:
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return Interval(math.nan, math.nan, math.nan)
@@ -120,7 +150,7 @@ def among(
         paired: whether they do.
         confidence: chance that an interval holds the truth.
     """
-    own = student_difference(x, y, paired=paired, confidence=confidence)
+    own = _difference(x, y, paired, confidence)
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return own
