@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jaxdqn: {wrong}", file=sys.stderr)
         return 2
     if command in _READS_SETTINGS:
-        rest = shipped.spelled_out(rest)
+        rest = shipped.spelled_out(rest, runs=command == "compare")
     if not {"-h", "--help"} & set(rest):
         print(f"jaxdqn {command}: loading JAX …", flush=True)
     end = guard.watch() if distributed and hasattr(os, "fork") else lambda: None

@@ -20,7 +20,7 @@ def files() -> dict[str, Path]:
 
 def path(name: str | os.PathLike[str]) -> Path | None:
     """Return the file of shipped settings; None where the name is none of theirs, or of a file."""
-    return None if os.path.exists(name) else files().get(os.fspath(name))
+    return None if os.path.isfile(name) else files().get(os.fspath(name))
 
 
 def nearest(name: str | os.PathLike[str]) -> str | None:
@@ -28,11 +28,17 @@ def nearest(name: str | os.PathLike[str]) -> str | None:
     return next(iter(difflib.get_close_matches(Path(name).stem, files(), 1)), None)
 
 
-def spelled_out(arguments: Iterable[str]) -> list[str]:
-    """Return a command's arguments with files in place of shipped names before the first option."""
+def spelled_out(arguments: Iterable[str], runs: bool = False) -> list[str]:
+    """Return a command's arguments with files in place of shipped names before the first option.
+
+    Args:
+        arguments: of the command.
+        runs: whether it takes run folders, too, so that a folder of such a name is meant.
+    """
     said = list(arguments)
     for place, word in enumerate(said):
         if word.startswith("-"):
             break
-        said[place] = str(path(word) or word)
+        if not (runs and os.path.isdir(word)):
+            said[place] = str(path(word) or word)
     return said

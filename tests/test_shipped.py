@@ -32,6 +32,14 @@ def test_a_file_of_ones_own_of_that_name_is_the_one_that_is_read(elsewhere):
     assert shipped.spelled_out(["maze", "ppo"]) == ["maze", str(ROOT / "configs" / "ppo.toml")]
 
 
+def test_a_folder_of_that_name_is_no_settings_but_a_run_to_be_compared(elsewhere):
+    (elsewhere / "maze").mkdir()
+    assert jaxdqn.load_config("maze") == jaxdqn.load_config(ROOT / "configs" / "maze.toml")
+    files = [str(ROOT / "configs" / name) for name in ("maze.toml", "ppo.toml")]
+    assert shipped.spelled_out(["maze", "ppo"]) == files
+    assert shipped.spelled_out(["maze", "ppo"], runs=True) == ["maze", files[1]]
+
+
 def test_a_command_finds_them_before_its_options_and_says_what_is_near(capsys, elsewhere):
     assert cli.main(["train", "maze", "--discount", "3"]) == 1
     assert "discount (3.0)" in capsys.readouterr().err
