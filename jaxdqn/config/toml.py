@@ -14,6 +14,7 @@ from jaxdqn.config import parts
 from jaxdqn.config.check import check
 from jaxdqn.config.config import Config, as_array
 from jaxdqn.errors import ConfigError, brief, reason_of, shown
+from jaxdqn.pytrees import plain
 from jaxdqn.settings import Word
 
 SWEEP = "sweep"
@@ -144,7 +145,7 @@ def dump(values: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: a value that TOML has no way to write.
     """
-    said = {name: _plain(_without_none(value)) for name, value in values.items()}
+    said = {name: plain(_without_none(value)) for name, value in values.items()}
     kept = {name: value for name, value in said.items() if value != {}}
     for name, value in kept.items():
         try:
@@ -192,13 +193,3 @@ def _without_none(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {key: item for key, item in value.items() if item is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return value
