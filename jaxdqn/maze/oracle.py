@@ -136,7 +136,7 @@ def return_distance(
 
     It is that at the start of the bank's first level, of the action which is best there on
     average; the true distribution is that of acting so in every cell, with the maze's slips and
-    its noise of rewards, as exact as ``solve.shortfall`` says, whose spacing is a 510th of all that
+    its noise of rewards, as exact as ``solve.shortfall`` says, whose spacing is a 509th of all that
     can be had: coarse where steps cost and the discount is near 1. It is NaN where returns go
     beyond what ``HORIZON`` steps come to, those of a policy that never ends with such a discount.
 
