@@ -180,11 +180,6 @@ def draw_end(
     )  # fmt: skip
 
 
-def moves(count: int) -> str:
-    """Return a number of moves in words."""
-    return "1 move" if count == 1 else f"{count} moves"
-
-
 def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> "list[Image]":
     """Return the frames of an agent that walks a path, for ``Image.save(save_all=True)``.
 

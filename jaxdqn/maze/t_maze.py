@@ -13,9 +13,9 @@ from flax import struct
 
 from jaxdqn.deferred import environment, spaces
 from jaxdqn.maze import check
+from jaxdqn.maze.grid import DOWN, LEFT, NUM_ACTIONS, RIGHT, UP
 from jaxdqn.types import Array, PRNGKey
 
-UP, DOWN, LEFT, RIGHT = range(4)
 SIGN_UP, SIGN_DOWN, CORRIDOR, JUNCTION, ARM = range(5)
 SEEN = ((0, 1, 1), (1, 1, 0), (1, 0, 1), (0, 1, 0), (0, 0, 0))
 """What is seen in each of these places."""
@@ -117,7 +117,7 @@ class TMaze(environment.Environment):
     @property
     def num_actions(self) -> int:
         """Four moves."""
-        return 4
+        return NUM_ACTIONS
 
     def action_space(self, params: TMazeParams | None = None) -> spaces.Discrete:
         """Up, down, left, right."""

@@ -261,8 +261,8 @@ def announcement(found: Grid, waiting: list[Chunk]) -> str:
         else f"; about {written(how.need.total * how.agents)} at a time"
     )
     return (
-        f"{said}, {len(plans)} compilation{'s' * (len(plans) > 1)}; {beside} side by side on "
-        f"{how.devices} device{'s' * (how.devices > 1)}{several}{fit}"
+        f"{said}, {counted(len(plans), 'compilation')}; {beside} side by side on "
+        f"{counted(how.devices, 'device')}{several}{fit}"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxdqn import maze
+from jaxdqn.errors import counted
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
@@ -83,7 +84,7 @@ def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
         render.draw_path(axes, level, [level.start, *path], colour)
         render.draw_end(axes, level, level.start, "S", size=7)
         render.draw_end(axes, level, level.goal, "G", size=7)
-        said = f"{render.moves(len(path))}, {int(verdicts.moves[index])} needed"
+        said = f"{counted(len(path), 'move')}, {int(verdicts.moves[index])} needed"
         if not right[index]:
             said = f"{_mistake(verdicts, index)}\n{said}"
         axes.set_title(said, fontsize=9, color=colour)

@@ -11,6 +11,7 @@ from jaxdqn import environment as environments
 from jaxdqn import maze, walks
 from jaxdqn.assembly import assemble
 from jaxdqn.config import Config
+from jaxdqn.errors import counted
 from jaxdqn.maze import render, solve
 from jaxdqn.runs import folder
 from jaxdqn.types import Array, Params
@@ -52,7 +53,7 @@ def policy(config: Config, params: Params, title: str) -> Figure:
     walked = f"walks {len(path) - 1}" if path[-1] == level.goal else "doesn't reach the goal"
     figure.suptitle(
         f"{title}: regret {max(regret, 0.0):.3g} at the start; "
-        f"shortest path {render.moves(maze.shortest_path(level))}, {walked}"
+        f"shortest path {counted(maze.shortest_path(level), 'move')}, {walked}"
     )
     return figure
 
@@ -170,7 +171,7 @@ def sheet(unseen: Unseen, title: str) -> Figure:
         if not stays:
             render.draw_end(axes, level, path[0], "S", size=7)
         render.draw_end(axes, level, goal, "G", size=7)
-        verdict = render.moves(steps) if reached[index] else "failed"
+        verdict = counted(steps, "move") if reached[index] else "failed"
         axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
     figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {unseen.kind} levels solved")
     return figure
