@@ -15,6 +15,7 @@ from jaxdqn.config.toml import as_value, dump, parse, read
 from jaxdqn.errors import ConfigError, shown
 from jaxdqn.maze import text
 from jaxdqn.maze.check import LONGEST, whole
+from jaxdqn.networks import pretrained
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
 from jaxdqn.settings.elsewhere import unknown_setting
@@ -98,7 +99,8 @@ class LanguageConfig(TrunkSettings):
     @property
     def cells(self) -> int:
         """Cells of a maze."""
-        return int(self.env_kwargs.get("height", 10)) * int(self.env_kwargs.get("width", 10))
+        height, width = pretrained.size(self.env_kwargs)
+        return height * width
 
     @property
     def context(self) -> int:
@@ -187,11 +189,7 @@ def check(config: LanguageConfig) -> None:
                 f"env_kwargs.{name} ({shown(config.env_kwargs[name])}) is of agents, and changes "
                 "no text: leave it out."
             )
-    if config.width % config.heads:
-        raise ConfigError(
-            f"width ({config.width}) must be a multiple of heads ({config.heads}): use "
-            f"{-(-config.width // config.heads) * config.heads}."
-        )
+    config.check_heads()
     for name in ("starts", "finetune_starts"):
         starts = getattr(config, name)
         if starts > 1 and not config.causal:

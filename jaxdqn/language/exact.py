@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxdqn.maze.generate import LATTICE
+from jaxdqn.networks import pretrained
 
 
 def board_entropy(height: int, width: int) -> float:
@@ -29,7 +30,7 @@ def board_floor(env_kwargs: Mapping[str, Any]) -> float:
     known = env_kwargs.get("generator") == "corridors" and "difficulty" not in env_kwargs
     if not known or env_kwargs.get("carver", "uniform") != "uniform":
         return math.nan
-    return board_entropy(env_kwargs.get("height", 10), env_kwargs.get("width", 10))
+    return board_entropy(*pretrained.size(env_kwargs))
 
 
 def board_probabilities(walls: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def check(folder: str, shape: Mapping[str, int], seen: Seen, length: int) -> Non
 
 def size(env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
     """Return rows and columns of mazes, as ``Maze`` takes them."""
-    return env_kwargs.get("height", 10), env_kwargs.get("width", 10)
+    return int(env_kwargs.get("height", 10)), int(env_kwargs.get("width", 10))
 
 
 def read(folder: str) -> Run:

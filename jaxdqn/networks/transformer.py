@@ -209,6 +209,14 @@ class TrunkSettings(struct.PyTreeNode):
     causal: bool = static(True)
     """Whether a token sees only those before it; else all of them."""
 
+    def check_heads(self) -> None:
+        """Refuse, with a ``ConfigError``, a width that heads don't share equally."""
+        if self.width % self.heads:
+            raise ConfigError(
+                f"width ({self.width}) must be a multiple of heads ({self.heads}): use "
+                f"{-(-self.width // self.heads) * self.heads}."
+            )
+
 
 class TransformerSettings(TrunkSettings, DenseSettings):
     """A transformer, for observations that are a row of names."""
@@ -239,11 +247,7 @@ class TransformerSettings(TrunkSettings, DenseSettings):
                 f"network ('transformer') needs a row of names to read, but {seen.env} gives "
                 f"observations of shape {seen.shape}: set {remedy}."
             )
-        if self.width % self.heads:
-            raise ConfigError(
-                f"width ({self.width}) must be a multiple of heads ({self.heads}): use "
-                f"{-(-self.width // self.heads) * self.heads}."
-            )
+        self.check_heads()
         wanted = seen.num_actions if seen.env_kwargs.get("observation") == "choices" else 0
         if seen.is_maze and self.action_words != wanted:
             raise ConfigError(

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdqn import maze
 from jaxdqn.errors import counted
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.language.generation import Verdicts
 from jaxdqn.maze import Level, render, text
+from jaxdqn.networks import pretrained
 from jaxdqn.plots.style import BLUE, GREY, along_steps, as_everywhere, plain, save
 from jaxdqn.runs.language_run import LanguageRun
 from jaxdqn.types import Array, Params
@@ -148,11 +148,9 @@ def divergence(found: dict[str, Any], title: str) -> Figure:
 
 def _written(config: LanguageConfig, tokens: np.ndarray) -> tuple[Level, list[int]]:
     """Return the maze of a text and the cells walked before its end."""
-    height, width = (int(config.env_kwargs.get(name, 10)) for name in ("height", "width"))
     ends = np.flatnonzero(tokens == text.END)
-    return maze.text.read(
-        text.decode(tokens[: ends[0] if len(ends) else None], config.cells), height, width
-    )
+    said = text.decode(tokens[: ends[0] if len(ends) else None], config.cells)
+    return text.read(said, *pretrained.size(config.env_kwargs))
 
 
 @jax.jit
