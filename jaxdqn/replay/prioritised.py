@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn.errors import ConfigError
 from jaxdqn.random import unit
 from jaxdqn.replay import ring, sums
 from jaxdqn.replay.ring import Replay, Sample
 from jaxdqn.replay.sums import Sums
 from jaxdqn.settings import Float, leaf
+from jaxdqn.settings.dqn import check_shared
 from jaxdqn.types import Array, PRNGKey, Transition, shared
 
 SQUARE = 512
@@ -62,11 +62,7 @@ class PrioritisedSettings(struct.PyTreeNode):
         Raises:
             ConfigError: a capacity that environments don't share equally.
         """
-        if capacity % stride:
-            raise ConfigError(
-                f"capacity ({capacity}) must be a multiple of num_envs ({stride}) with replay = "
-                f"'prioritised': set it to {-(-capacity // stride) * stride}."
-            )
+        check_shared(capacity, stride, "replay = 'prioritised'")
         return prioritised(
             capacity, batch_size, example, length, stride, updates,
             exponent=self.priority_exponent, floor=self.priority_floor,

@@ -120,13 +120,9 @@ class DQNSettings(GradientSettings):
                 f"({plan.warmup_iterations}): raise warmup_steps to {self.n_step * run.num_envs} "
                 "or more."
             )
-        if self.n_step > 1 and self.capacity % run.num_envs:
-            more = -(-self.capacity // run.num_envs) * run.num_envs
-            raise ConfigError(
-                f"capacity ({self.capacity}) must be a multiple of num_envs ({run.num_envs}) with "
-                f"n_step ({self.n_step}) above 1, so that steps of one environment stay in line: "
-                f"set it to {more}."
-            )
+        if self.n_step > 1:
+            why = f"n_step ({self.n_step}) above 1, so that steps of one environment stay in line"
+            check_shared(self.capacity, run.num_envs, why)
         if per_iteration > self.capacity:
             raise ConfigError(
                 f"num_envs ({run.num_envs}) × train_every ({self.train_every}) = {per_iteration} "
@@ -141,6 +137,15 @@ class DQNSettings(GradientSettings):
             )
         check_counts(run, plan, f"updates_per_step ({self.updates_per_step})")
         check_epsilon(self.epsilon_start, self.epsilon_end)
+
+
+def check_shared(capacity: int, num_envs: int, why: str) -> None:
+    """Refuse, with a ``ConfigError``, a capacity that environments don't share equally."""
+    if capacity % num_envs:
+        raise ConfigError(
+            f"capacity ({capacity}) must be a multiple of num_envs ({num_envs}) with {why}: set it "
+            f"to {-(-capacity // num_envs) * num_envs}."
+        )
 
 
 def scaled_steps(steps: Any, factor: float) -> Any:

@@ -2,7 +2,7 @@
 
 from jaxdqn.errors import ConfigError
 from jaxdqn.settings import RunSettings, Schedule, static
-from jaxdqn.settings.dqn import DQNSettings
+from jaxdqn.settings.dqn import DQNSettings, check_shared
 
 
 class R2D2Settings(DQNSettings):
@@ -38,9 +38,5 @@ class R2D2Settings(DQNSettings):
                 f"{said} = {self.window} steps exceed those that warm-up makes in each environment "
                 f"({made}): raise warmup_steps to {self.window * run.num_envs} or more."
             )
-        if self.capacity % run.num_envs:
-            more = -(-self.capacity // run.num_envs) * run.num_envs
-            raise ConfigError(
-                f"capacity ({self.capacity}) must be a multiple of num_envs ({run.num_envs}) with "
-                f"method 'r2d2', so that steps of one environment stay in line: set it to {more}."
-            )
+        why = "method 'r2d2', so that steps of one environment stay in line"
+        check_shared(self.capacity, run.num_envs, why)
