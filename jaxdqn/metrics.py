@@ -123,8 +123,8 @@ class Rows:
 
     def __init__(self, so_far: Metrics | None = None) -> None:
         """Begin with those so far, leaves ``[S, T]``, or with none."""
-        self._room = so_far
         self._count = 0 if so_far is None else so_far.env_steps.shape[1]
+        self._room = so_far if self._count else None  # jaxdqn.run may have made none
 
     @property
     def metrics(self) -> Metrics | None:

@@ -153,6 +153,7 @@ def test_rows_added_one_by_one_are_those_joined_and_are_seldom_copied():
         for t in range(100)
     ]
     whole, restored = concatenate(rows), concatenate(rows[:60])
+    assert Rows(jax.tree.map(lambda x: x[:, :0], whole)).metrics is None
     before = jax.tree.map(np.copy, restored)
     for begin, later in ((None, rows), (restored, rows[60:])):
         kept, seen, copies = Rows(begin), [], 0
