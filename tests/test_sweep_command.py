@@ -33,6 +33,7 @@ from jaxdqn.runs import (
     ranking,
     sweep_console,
     sweep_folder,
+    sweep_results,
 )
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.statistics.student import student_interval
@@ -218,6 +219,14 @@ def test_values_of_a_table_are_plain_text(tmp_path):
     ]
     assert found[-1] == ["a, b", "0", "2.0", "", "nan"]
     assert len(found) == 1 + 2 * 3 + 3
+
+
+def test_a_table_of_settings_that_finds_no_room_is_told_in_a_sentence(tmp_path):
+    results = SimpleNamespace(grid=SimpleNamespace(settings=[{"discount": 0.5}]))
+    with pytest.raises(ConfigError, match=r"settings\.csv' can't be written \(no such file"):
+        sweep_results._write_table(
+            tmp_path / "gone" / "settings.csv", results, ranked([[1.0, 2.0]]), "eval_return"
+        )
 
 
 def test_a_drawn_sweep_remembers_from_what_it_was_drawn(folder):

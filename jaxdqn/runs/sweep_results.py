@@ -101,7 +101,7 @@ def arrays(results: Results) -> dict[str, np.ndarray]:
 def _write_table(path: Path, results: Results, ranked: list[Ranked], measure: str) -> None:
     worse_than_first = [None, *ranking.established(ranked, measure)]
     names = list(results.grid.settings[0])
-    with files.replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with folder.writing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*names, "seeds", "measured", "mean", "low", "high", "halted",
                          "worse_is_established"])  # fmt: skip
