@@ -632,7 +632,11 @@ def two_measures(scores):
         (lambda: statistics.summarise("a"), r"values \('a'\) must be numbers"),
         (
             lambda: statistics.student_interval(np.ones((8, 4))),
-            r"^scores has shape \(8, 4\): give one number per seed, shape \(S,\), such as its mean",
+            r"^scores has shape \(8, 4\): give one number per seed, shape \(S,\), such as the mean",
+        ),
+        (
+            lambda: statistics.summarise([[1.0, 2.0], [3.0, 4.0]]),
+            r"^values has shape \(2, 2\): give one number per seed",
         ),
         (
             lambda: statistics.student_interval([1.0, 2.0], confidence=95),

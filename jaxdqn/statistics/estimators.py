@@ -108,6 +108,16 @@ def as_scores(name: str, scores: Numbers) -> Array:
     return scores
 
 
+def check_one_task(name: str, scores: Numbers) -> None:
+    """Refuse, with a ``ConfigError``, scores that aren't ``[S]``."""
+    shape = as_scores(name, scores).shape
+    if len(shape) > 1:
+        raise ConfigError(
+            f"{name} has shape {shape}: give one number per seed, shape (S,), such as the mean "
+            "over tasks."
+        )
+
+
 def as_pair(x: Numbers, y: Numbers, *, paired: bool = False) -> tuple[Array, Array]:
     """Return the scores of two agents as floats; of pairs, those that both measured.
 

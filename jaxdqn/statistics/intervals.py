@@ -154,9 +154,10 @@ def summarise(values: Numbers) -> dict[str, float | int]:
         values: one number per seed, ``[S]``; NaN where nothing was measured.
 
     Raises:
-        ConfigError: values that are no numbers, or none.
+        ConfigError: values that are no numbers, or none, or of several tasks.
     """
-    scores = np.asarray(estimators.as_scores("values", values), np.float32)
+    estimators.check_one_task("values", values)
+    scores = np.asarray(values, np.float32)
     found = bootstrap((jax.random.key(0),), (scores,), estimators.mean, 0.95, 2_000)
     return {
         "mean": float(found.value),

@@ -12,8 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.special import stdtrit  # JAX needs SciPy
 
-from jaxdqn.errors import ConfigError
-from jaxdqn.statistics.estimators import Numbers, as_pair, as_scores
+from jaxdqn.statistics.estimators import Numbers, as_pair, check_one_task
 from jaxdqn.statistics.intervals import as_share
 
 
@@ -52,7 +51,8 @@ def student_interval(scores: Numbers, *, confidence: ArrayLike = 0.95) -> Interv
         ConfigError: scores of another shape than ``[S]``, or a confidence that is none.
     """
     confidence = as_share("confidence", confidence, 0.95)
-    measured = _measured(_of_one_task("scores", scores))
+    check_one_task("scores", scores)
+    measured = _measured(scores)
     if not len(measured):
         return Interval(math.nan, math.nan, math.nan)
     return _student(measured, _largest(measured), confidence)
@@ -75,21 +75,11 @@ def student_difference(
     """
     confidence = as_share("confidence", confidence, 0.95)
     as_pair(x, y, paired=paired)  # refuses what is no pair
-    return _difference(_of_one_task("x", x), _of_one_task("y", y), paired, confidence)
+    check_one_task("x", x)
+    return _difference(x, y, paired, confidence)
 
 
-def _of_one_task(name: str, scores: Numbers) -> np.ndarray:
-    """Return scores in double precision, refusing those of several tasks."""
-    shape = as_scores(name, scores).shape
-    if len(shape) > 1:
-        raise ConfigError(
-            f"{name} has shape {shape}: give one number per seed, shape (S,), such as its mean "
-            "over tasks."
-        )
-    return np.asarray(scores, np.float64)
-
-
-def _difference(x: np.ndarray, y: np.ndarray, paired: bool, confidence: float) -> Interval:
+def _difference(x: Numbers, y: Numbers, paired: bool, confidence: float) -> Interval:
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return Interval(math.nan, math.nan, math.nan)
@@ -192,13 +182,13 @@ def _are_enough(x: int, y: int, paired: bool, confidence: float) -> bool:
     return 2 / ways <= 1 - confidence
 
 
-def _both_measured(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _both_measured(x: Numbers, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     there = ~(np.isnan(x) | np.isnan(y))
     return x[there], y[there]
 
 
-def _measured(scores: np.ndarray) -> np.ndarray:
+def _measured(scores: Numbers) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     return scores[~np.isnan(scores)]
 
