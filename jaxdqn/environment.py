@@ -203,11 +203,12 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
         # settings, which say its name alone, and would go on training the old one.
         jax.clear_caches()
     _CLASSES[name] = kind
-    return _made(name, kwargs, kind)
+    return _made(name, kwargs, kind, repr(kwargs))
 
 
 @functools.lru_cache(maxsize=8)
-def _made(name: str, kwargs: Mapping[str, Any], kind: Any) -> tuple[Environment, Any]:
+def _made(name: str, kwargs: Mapping[str, Any], kind: Any, said: str) -> tuple[Environment, Any]:
+    del said  # a part of the key: 1, 1.0 and True are equal, and not the same arguments
     interface.check_kwargs(name, kind, kwargs)
     # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
     nowhere = jax.sharding.AbstractMesh((), ())

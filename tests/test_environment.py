@@ -68,6 +68,13 @@ def test_parameters_are_overridden_by_name():
     assert (params.slip, params.step_cost, params.goal_reward) == (0.25, 1.0, 10.0)
 
 
+def test_an_argument_is_refused_whatever_was_made_by_an_equal_one():
+    environments.make(Config(env_kwargs={"height": 7, "width": 1}))
+    for equal in ({"height": 7.0, "width": 1}, {"height": 7, "width": True}):
+        with pytest.raises(ConfigError, match=r"must be a whole number from 1 to 128"):
+            environments.make(Config(env_kwargs=equal))
+
+
 def test_rows_without_an_ended_episode_are_nan_with_a_count_of_zero():
     config = small(env_params={"max_steps_in_episode": 1_000}, epsilon_end=0.0, epsilon_start=0.0)
     config = config.replace(env_kwargs={"generator": "corridors", "height": 21, "width": 21})
