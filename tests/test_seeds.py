@@ -124,3 +124,17 @@ def test_a_single_agent_with_a_small_network_gets_one_core(tmp_path):
         ["resume"], ["evaluate", str(tmp_path / "of 1")],
     ):  # fmt: skip
         assert cli.best_cores(command, rest) is None
+    assert cli.best_cores("train", [file, "--seeds", "1", "--network=residual"]) == everything
+
+
+def test_parts_of_ones_own_are_not_imported_before_cores_are_chosen(tmp_path, monkeypatch):
+    """Their modules may import gymnax, which starts JAX."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "one_that_starts_jax.py").write_text("")
+    own = "one_that_starts_jax:Mine"
+    named, usual = tmp_path / "named.toml", tmp_path / "usual.toml"
+    named.write_text(f"method = {own!r}")
+    usual.write_text("")
+    assert cli.best_cores("train", [str(named), "--seeds", "1"]) is None
+    assert cli.best_cores("train", [str(usual), "--seeds", "1", "--network", own]) is None
+    assert "one_that_starts_jax" not in sys.modules
