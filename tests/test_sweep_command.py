@@ -126,6 +126,8 @@ def test_of_the_environment_fractions_are_drawn_where_it_has_them(folder):
     assert len({*slips}) == 64
     np.testing.assert_allclose(np.quantile(slips, [0.25, 0.75]), [0.25, 0.75], atol=0.15)
     assert {one["env_params.max_steps_in_episode"] for one in many} == {2, 3, 4, 5}
+    odd = ["--env_kwargs.generator", "corridors", "--env_kwargs.height", 5, 7]
+    assert len(parsed(folder, "--random", 2, *odd, "--env_kwargs.width", 5).settings) == 2
     below = sweep_values.draw({"env_params.own": [sweep_values.Range(-3, 3)]}, 7, 0, small())
     assert sorted(below["env_params.own"]) == list(range(-3, 4))
 

@@ -144,11 +144,7 @@ def draw(
             "from: write --random 64 --learning_rate 1e-5:1e-2 or the like."
         )
     found: dict[str, list[Any]] = {}
-    usual = {
-        f"{table}.{name}": value
-        for table, entries in zip(_TABLES, environment.defaults(config), strict=True)
-        for name, value in entries.items()
-    }
+    usual = _usual(config)
     tries = count
     while len(found) < count and tries <= _TRIES * count:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(tries))
@@ -157,6 +153,19 @@ def draw(
         tries *= 2
     chosen = list(found.values())[:count]
     return {name: [row[place] for row in chosen] for place, name in enumerate(lists)}
+
+
+def _usual(config: Config) -> dict[str, Any]:
+    """Return what the environment's own words are by default, by name."""
+    try:
+        tables = environment.defaults(config)
+    except ConfigError:  # without what is swept it may be none
+        return {}
+    return {
+        f"{table}.{name}": value
+        for table, entries in zip(_TABLES, tables, strict=True)
+        for name, value in entries.items()
+    }
 
 
 def _drawn(name: str, values: list[Any], keys: jax.Array, usual: Mapping[str, Any]) -> list[Any]:
