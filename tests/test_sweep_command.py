@@ -279,6 +279,10 @@ def test_a_ranking_counts_the_seeds_that_were_measured_and_says_what_is_not_fini
     assert said.endswith("over 2 of 3 seeds")
     assert diverged.value == "not finite in 1 of 3 seeds"
     assert missing.value == "not measured"
+    (alone,) = ranked([[np.inf]])
+    assert alone.value == "not finite in 1 seed"
+    title = plots.compare([_of_one_seed("a"), _of_one_seed("b")], "loss", "mean").get_suptitle()
+    assert title == "loss, 1 seed each"
     said = ranking.sentence([best, diverged], "q_error", "mean")
     assert "over 2 of 3 seeds; not established against any other" in said
     figure = plots.sweeps.intervals([best, diverged, missing], "q_error", "mean")
@@ -484,6 +488,11 @@ def test_the_first_of_a_ranking_that_is_worse_where_both_have_seeds_is_not_calle
     best = ranked([few, many])
     assert [len(one.scores) for one in best] == [3, 16]
     assert ranking.established(best, "eval_return") == [False]
+
+
+def _of_one_seed(name):
+    row = np.ones((1, 1), np.float32)
+    return Contender(name, jaxdqn.Metrics(*[row] * 10), [0], 1.0)
 
 
 def test_what_was_never_measured_is_ranked_last():

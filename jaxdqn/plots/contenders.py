@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import statistics
+from jaxdqn.errors import counted
 from jaxdqn.plots.style import COLOURS, GREY, LINES, along_steps, plain, titled
 from jaxdqn.runs import comparison
 from jaxdqn.runs.comparison import Contender, Score
@@ -89,8 +90,8 @@ def _letters(count: int) -> int:
 
 
 def _said(contenders: list[Contender], measure: str) -> str:
-    seeds = sorted({len(contender.seeds) for contender in contenders})
-    said = f"{titled(measure)}, {' or '.join(map(str, seeds))} seeds each"
+    *few, most = sorted({len(contender.seeds) for contender in contenders})
+    said = f"{titled(measure)}, {' or '.join([*map(str, few), counted(most, 'seed')])} each"
     if (count := len(contenders)) > len(COLOURS):
         said += f"; the best {len(COLOURS)} of {count} in colour"
     return said

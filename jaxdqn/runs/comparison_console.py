@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from jaxdqn.runs import comparison, console
-from jaxdqn.runs.ranking import share
+from jaxdqn.runs.ranking import of_seeds, share
 
 
 def report(
@@ -89,7 +89,7 @@ def _difference(found: Mapping[str, Mapping[str, Any]], first: str, name: str) -
     if not math.isnan(low):
         return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
     infinite = [
-        f"{share(found[each]['infinite'], found[each]['measured'])} seeds of {each}"
+        f"{of_seeds(found[each]['infinite'], found[each]['measured'])} of {each}"
         for each in (name, first)
         if found[each]["infinite"]
     ]

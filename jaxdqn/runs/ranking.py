@@ -51,8 +51,8 @@ class Ranked(NamedTuple):
         if math.isnan(self.mean) and not self.measured:
             return "not measured"
         if not math.isfinite(self.mean):
-            infinite = share(int(np.sum(np.isinf(self.scores))), len(self.scores))
-            return f"not finite in {infinite} seeds"
+            infinite = int(np.sum(np.isinf(self.scores)))
+            return f"not finite in {of_seeds(infinite, len(self.scores))}"
         interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         return f"{self.mean:.3g}{interval}"
 
@@ -60,6 +60,11 @@ class Ranked(NamedTuple):
 def share(part: int, whole: int) -> str:
     """Return a count of seeds as a table says it: 4 of 6, or 6 where it is all of them."""
     return str(whole) if part == whole else f"{part} of {whole}"
+
+
+def of_seeds(part: int, whole: int) -> str:
+    """Return the same in a sentence: 4 of 6 seeds, or 1 seed."""
+    return f"{share(part, whole)} seed{'s' * (whole != 1)}"
 
 
 def named(setting: Mapping[str, Any], digits: int = 3) -> str:
@@ -151,7 +156,7 @@ def sentence(ranked: list[Ranked], measure: str, score: Score) -> str:
     first, *others = ranked
     what = {"mean": "mean along training", "final": "at the end"}[score]
     said = f"best of {len(ranked)} by {measure} ({what}): {first.contender.name}, {first.value}"
-    over = f" over {first.seeds} seed{'s' * (len(first.scores) != 1)}"
+    over = f" over {of_seeds(first.measured, len(first.scores))}"
     if not others:
         return said + over
     found = established(ranked, measure)
