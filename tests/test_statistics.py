@@ -294,6 +294,22 @@ def test_intervals_are_students():
     assert np.isnan(student.student_interval(np.array([np.nan]))[0])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: statistics.student_interval(np.ones((2, 3))), "scores has shape (2, 3)"),
+        (lambda: statistics.student_interval(["a"]), "scores (['a']) must be a list of numbers"),
+        (lambda: statistics.student_interval([1, 2], confidence=95), "confidence (95) must lie"),
+        (lambda: statistics.student_difference([1, 2], [3], paired=True), "give the same seeds"),
+        (lambda: statistics.student_difference(0, [1], paired=False), "x has shape ()"),
+    ],
+)
+def test_students_intervals_refuse_what_they_cannot_be_of(wrong, said):
+    with pytest.raises(jaxdqn.ConfigError) as refusal:
+        wrong()
+    assert said in str(refusal.value)
+
+
 def established(x, y, paired):
     """What is established of two settings that are compared with nothing else."""
     return student.established(x, y, np.stack([x, y]), paired=paired)

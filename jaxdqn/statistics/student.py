@@ -11,6 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit  # JAX needs SciPy
 
+from jaxdqn.errors import ConfigError, shown
+from jaxdqn.statistics.estimators import Numbers
+from jaxdqn.statistics.intervals import as_share
+
 
 class Interval(NamedTuple):
     """A mean, or a difference of means, and the ends of its interval."""
@@ -38,28 +42,55 @@ ROUNDING = 1e-6
 """Share of the largest score by which those that are alike may differ: they are float32."""
 
 
-def student_interval(scores: np.ndarray, *, confidence: float = 0.95) -> Interval:
-    """Estimate the mean (Student, 1908); the ends are NaN of fewer than two scores.
+def student_interval(scores: Numbers, *, confidence: float = 0.95) -> Interval:
+    """Estimate the mean of scores (Student, 1908).
 
     Of scores that are all alike nothing is known of the spread, and the interval is a point.
+
+    Args:
+        scores: one number per seed, ``[S]``; NaN where nothing was measured.
+        confidence: probability that the interval should cover.
+
+    Returns:
+        ``mean``, ``low`` and ``high``, floats of Python's; the ends are NaN of fewer than two
+        measured scores, or where one isn't finite.
+
+    Raises:
+        ConfigError: scores of another shape, or a confidence that is none.
     """
-    scores = _measured(scores)
+    scores = _measured(_checked("scores", scores))
+    confidence = as_share("confidence", confidence, 0.95)
     if not len(scores):
         return Interval(math.nan, math.nan, math.nan)
     return _student(scores, _largest(scores), confidence)
 
 
 def student_difference(
-    x: np.ndarray, y: np.ndarray, *, paired: bool, confidence: float = 0.95
+    x: Numbers, y: Numbers, *, paired: bool, confidence: float = 0.95
 ) -> Interval:
     """Estimate the mean of X minus that of Y: of pairs (Student, 1908), or not (Welch, 1947).
 
     Args:
-        x: scores.
-        y: scores; if ``paired`` entry i shares a seed with that of X.
+        x: scores, one number per seed, ``[S]``; NaN where nothing was measured.
+        y: scores likewise; if ``paired`` entry i shares a seed with that of X.
         paired: whether they do: neither counts where the other wasn't measured.
-        confidence: chance that an interval holds the truth.
+        confidence: probability that the interval should cover.
+
+    Returns:
+        As ``student_interval``, of the difference; the ends are NaN of fewer than two pairs, or
+        than two measured scores of either.
+
+    Raises:
+        ConfigError: scores of another shape, pairs of different numbers of seeds, or a confidence
+            that is none.
     """
+    x, y = _checked("x", x), _checked("y", y)
+    confidence = as_share("confidence", confidence, 0.95)
+    if paired and len(x) != len(y):
+        raise ConfigError(
+            f"x has shape {x.shape} and y {y.shape}: give the same seeds in the same order, "
+            "or say paired=False."
+        )
     x, y = _both_measured(x, y) if paired else (_measured(x), _measured(y))
     if not (len(x) and len(y)):
         return Interval(math.nan, math.nan, math.nan)
@@ -114,7 +145,7 @@ def among(
     any scores of the two: one that diverges must not hide what others differ by.
 
     Args:
-        x: scores.
+        x: scores ``[S]``.
         y: scores; if ``paired`` entry i shares a seed with that of X.
         every: scores of all settings, X and Y among them, as ``spread`` has them.
         paired: whether they do.
@@ -160,6 +191,23 @@ def _are_enough(x: int, y: int, paired: bool, confidence: float) -> bool:
     """Whether so many that are alike are too rare by chance, by signs or by permutation."""
     ways = 2**x if paired else math.comb(x + y, x)
     return 2 / ways <= 1 - confidence
+
+
+def _checked(name: str, scores: Numbers) -> np.ndarray:
+    """Return scores in double precision; ConfigError where they aren't ``[S]``."""
+    try:
+        found = np.asarray(scores, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"{name} ({shown(scores)}) must be a list of numbers: write [0.1, 0.4, 0.2] or the "
+            "like."
+        ) from None
+    if found.ndim != 1:
+        raise ConfigError(
+            f"{name} has shape {found.shape}: give one number per seed, shape (S,), such as the "
+            "mean over tasks."
+        )
+    return found
 
 
 def _both_measured(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
