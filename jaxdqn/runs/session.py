@@ -111,6 +111,7 @@ def train(
     What was learned up to the last evaluation is saved whatever ends the training between two:
     the callback, an error in it, Ctrl-C or SIGTERM.
 
+    >>> from jaxdqn.runs import folder
     >>> folder.create(out, config)
     >>> session.train(out, config, range(16))
     >>> begin = jaxdqn.restore(out)
