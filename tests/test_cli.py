@@ -243,6 +243,8 @@ def test_a_run_folder_is_never_overwritten(finished):
         (["tiny.toml", "--env", ".a:B"], 1, ["env ('.a:B')", "can't be imported (TypeError: "]),
         (["absent.toml"], 1, ["'absent.toml' can't be read", "check the path"]),
         (["settings"], 1, ["CONFIG ('settings')", ".toml"]),
+        (["maez"], 1, ["CONFIG ('maez')", "did you mean 'maze'?"]),
+        (["--seeds", "2", "maze"], 1, ["CONFIG ('maze')", "before options"]),
         ([], 2, ["CONFIG", "required"]),
         (["tiny.toml", "--out", "/proc/no/run"], 1, ["can't be written", "choose another"]),
         (["tiny.toml", "--discout", "3"], 2, ["--discout", "--discount"]),

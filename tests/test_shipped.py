@@ -44,9 +44,12 @@ def test_a_command_finds_them_before_its_options_and_says_what_is_near(capsys, e
     assert cli.main(["train", "maze", "--discount", "3"]) == 1
     assert "discount (3.0)" in capsys.readouterr().err
     assert shipped.spelled_out(["--env", "maze"]) == ["--env", "maze"]
-    for words in (["train", "maz"], ["train", "--seeds", "1", "maze"]):
+    for words, said in (
+        (["train", "maz"], "nor the name of shipped settings: did you mean 'maze'?\n"),
+        (["train", "--seeds", "1", "maze"], "is a name, no file: write it before options.\n"),
+    ):
         assert cli.main(words) == 1
-        assert "the name of shipped settings, such as 'maze'.\n" in capsys.readouterr().err
+        assert said in capsys.readouterr().err
     with pytest.raises(jaxdqn.ConfigError, match="the name of shipped settings, 'seed_maze'"):
         jaxdqn.load_config("configs/seed_maze.toml")
     assert not list(elsewhere.iterdir())

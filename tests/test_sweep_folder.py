@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import jaxdqn
 from jaxdqn import ConfigError
 from jaxdqn.parallel import sweeps as plans
 from jaxdqn.parallel.grid import grid
-from jaxdqn.runs import console, files, sweep_folder, sweeps
+from jaxdqn.runs import console, files, sweep_console, sweep_folder, sweeps
 from jaxdqn.runs.sweep_console import SweepProgress
+from jaxdqn.runs.sweeps import Moment
 
 RATES = [1e-3, 1e-2]
 SWEPT = {"learning_rate": RATES, "env_params": {"slip": [0.0, 0.3]}}
@@ -75,6 +77,20 @@ def test_a_person_sees_how_far_a_sweep_from_python_has_come(whole, monkeypatch):
     before = screen.getvalue()
     jaxdqn.sweep(small(), seeds=8, say=None, **SWEPT)
     assert screen.getvalue() == before, "silence is silence"
+
+
+def test_compiling_the_second_chunk_is_no_time_of_the_first(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(sweep_console, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(SweepProgress, "_say_best", lambda *_: None)
+    chunk = SimpleNamespace(config=SimpleNamespace(schedule=SimpleNamespace(evaluations=1)))
+    progress = SweepProgress("eval_return", "mean", holds=False)
+    for seconds, done, row in ((10, 0, None), (12, 0, "row"), (22, 1, None)):
+        now[0] = float(seconds)
+        progress.show(Moment(None, chunk, done, 2, 2, row, 0.0))
+    said = capsys.readouterr().out
+    assert "compiled and warmed up in 10.0 s" in said
+    assert "the first chunk took 2.0 s: all 2 of them take about 24.0 s" in said
 
 
 def test_ctrl_c_in_python_keeps_what_was_learned_and_then_interrupts(tmp_path, monkeypatch, capsys):

@@ -54,21 +54,21 @@ def _of_designs() -> str:
             if row["widths"] == [64, 64]
         }
         seeds = sorted({count for _, count in speed})
-        said = " and ".join(
-            f"{speed['ours', count] / speed['standard', count]:.2f} × at {count:,}"
+        said = ", ".join(
+            f"{speed['ours', count] / speed['standard', count]:.2f} × with {count:,}"
             for count in (seeds[0], seeds[-1])
         )
         if (spread := speed.get(("standard, spread", seeds[-1]))) is None:
             return said
-        return f"{said} ({speed['ours', seeds[-1]] / spread:.2f} × where its seeds are spread, too)"
+        return f"{said} ({speed['ours', seeds[-1]] / spread:.2f} × with its seeds spread, too)"
 
     speeds = [
         row["env_steps_per_second"]["median"] for row in result_of("compare_designs_gpu")["rows"]
     ]
     return (
-        "Against our DQN in JAX's usual style, 64-64, speed by seeds is "
-        f"{ratios('compare_designs_cpu')} on two cores, {ratios('compare_designs_gpu')} on a GPU, "
-        f"there {max(speeds) / 1e6:.0f} million steps a second "
+        "Speed beside our own DQN in JAX's usual style, 64-64, by seeds: "
+        f"{ratios('compare_designs_cpu')} on two cores; {ratios('compare_designs_gpu')} on a GPU, "
+        f"{max(speeds) / 1e6:.0f} million steps a second in all "
         "([tables](benchmarks/README.md#the-standard-design))."
     )
 

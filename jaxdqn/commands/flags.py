@@ -36,12 +36,15 @@ def file_of(command: str, arguments: list[str]) -> Path | None:
 
 def check_file(given: Path) -> None:
     """Refuse, with a ``ConfigError``, what was given for a settings' file and is none."""
-    if not is_toml(given.name):
-        near = shipped.nearest(given)
-        raise ConfigError(
-            f"CONFIG ({str(given)!r}) must be the path of a .toml file, or the first word and the "
-            f"name of shipped settings{f', such as {near!r}' if near else ''}."
-        )
+    if is_toml(given.name):
+        return
+    if str(given) in shipped.files() and not given.exists():
+        raise ConfigError(f"CONFIG ({str(given)!r}) is a name, no file: write it before options.")
+    near = shipped.nearest(given)
+    raise ConfigError(
+        f"CONFIG ({str(given)!r}) is neither the path of a .toml file nor the name of shipped "
+        f"settings: {f'did you mean {near!r}?' if near else 'give one of them.'}"
+    )
 
 
 def is_toml(word: str) -> bool:

@@ -28,8 +28,8 @@ class Arguments:
     """The run folder."""
     total_steps: int | None = None
     """Train to this many environment steps per agent, rounded up to whole evaluations, instead of
-    those first asked for; what goes along the whole training, a learning rate that falls and the
-    weights of prioritised replay, then ends at this new end, less far than it had come."""
+    those first asked for. What changes along the whole training, such as a learning rate that falls
+    or the weights of prioritised replay, then ends at this new end, and is set back to fit it."""
     updates: int | None = None
     """Train a language model to this many updates, rounded up to whole evaluations, instead of
     those first asked for; its step size then falls to this new end."""

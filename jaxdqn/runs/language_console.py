@@ -47,7 +47,8 @@ def _floor(nats: float) -> str:
 def report(summary: dict[str, Any], out: Path) -> None:
     """Print what a training came to."""
     report_paths(summary)
-    console.print_line(f"{summary['seconds']} s of training; everything is in {out}")
+    seconds = f"{summary['seconds']} s of training, compilation included"
+    console.print_line(f"{seconds}; everything is in {out}")
 
 
 def report_paths(summary: dict[str, Any]) -> None:

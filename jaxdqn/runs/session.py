@@ -28,8 +28,9 @@ from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 __all__ = ["Callback", "Options", "Outcome", "extended", "train"]
 
 Callback = Callable[[State, Metrics | None], Any]
-"""Called between evaluations with the states and one row of metrics, as yielded by
-``seeds.train_in_periods``; true stops the training, which is then saved, None or false doesn't."""
+"""Called after compiling, and after each evaluation, with the states and one row of metrics, leaves
+``[S, ...]`` and ``[S]``, as ``seeds.train_in_periods`` yields them (None for a row at first); true
+stops the training, which is then saved, None or false doesn't."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +111,7 @@ def train(
     What was learned up to the last evaluation is saved whatever ends the training between two:
     the callback, an error in it, Ctrl-C or SIGTERM.
 
+    >>> from jaxdqn.runs import folder
     >>> folder.create(out, config)
     >>> session.train(out, config, range(16))
     >>> begin = jaxdqn.restore(out)

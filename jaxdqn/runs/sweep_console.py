@@ -53,7 +53,7 @@ class SweepProgress(signals.Held):
         super().__init__(partial(console.say_interrupted, errors), *ends, holds=holds)
         self._measure, self._score = measure, score
         self._task: bars.TaskID | None = None
-        self._called = self._began = time.monotonic()
+        self._called = self._began = self._learned = time.monotonic()
         self._chunks = 0
         self._compiling = 0.0
         self._best = ""
@@ -64,6 +64,7 @@ class SweepProgress(signals.Held):
             self._start(moment)
         if self._task is not None and moment.row is not None:
             self._bar.update(self._task, advance=1)
+            self._learned = time.monotonic()
         return self.asked
 
     def _start(self, moment: Moment) -> None:
@@ -78,7 +79,8 @@ class SweepProgress(signals.Held):
             self._task = self._bar.add_task("", total=total, where="", best="")
             self._compiling, self._began = compiling, now
         elif self._chunks == 1:
-            first = now - self._began
+            # Until its last row: since then the next chunk's program may have been compiled.
+            first = self._learned - self._began
             shares = -(-moment.chunks // jax.process_count())
             whole = self._compiling * moment.programs + first * shares
             self._print(

@@ -58,7 +58,15 @@ def leaf(
     infinite: bool = False,
     idle: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """A number: changing it compiles nothing, an array of it is a sweep; ``idle`` as above."""
+    """A number: changing it compiles nothing, and an array of it is a sweep.
+
+    Args:
+        default: a number.
+        low: least value.
+        high: greatest value.
+        infinite: whether it may be infinite, too.
+        idle: structure beside which this changes nothing, as of ``static``.
+    """
     return _field(default, True, {"low": low, "high": high, "infinite": infinite, "idle": idle})
 
 

@@ -33,10 +33,21 @@ def improvement(
     confidence: ArrayLike = 0.95,
     resamples: ArrayLike = 2_000,
 ) -> Estimate:
-    """Estimate ``probability_of_improvement`` of X over Y; the key is consumed.
+    """Estimate ``probability_of_improvement`` of X over Y by bootstrap.
 
     Seeds of X and of Y are drawn independently, shared or not. Where every run of one beats every
     run of the other the interval is a point: resampling can't imagine what was never seen.
+
+    Args:
+        key: consumed.
+        x: scores ``[S]`` or ``[S, M]``; NaN where nothing was measured.
+        y: those of the other agent, of as many tasks; it may have another number of seeds.
+        confidence: probability that the interval should cover.
+        resamples: bootstrap samples.
+
+    Returns:
+        ``value``, ``low`` and ``high``, ``[]`` each; the ends are NaN where a task has fewer than
+        two measured seeds of either.
     """
     confidence, resamples = as_request(key, probability_of_improvement, confidence, resamples)
     keys, samples = tuple(jax.random.split(key)), as_pair(x, y)
@@ -53,10 +64,21 @@ def difference(
     confidence: ArrayLike = 0.95,
     resamples: ArrayLike = 2_000,
 ) -> Estimate:
-    """Estimate ``estimator(x) - estimator(y)``; the key is consumed.
+    """Estimate ``estimator(x) - estimator(y)`` by bootstrap.
 
-    ``paired`` says that entry i of X and of Y share a seed: they are drawn together, and neither
-    counts where the other wasn't measured. Otherwise they are drawn independently.
+    Args:
+        key: consumed.
+        x: scores ``[S]`` or ``[S, M]``; NaN where nothing was measured.
+        y: those of the other agent, of as many tasks.
+        estimator: scores to ``[...]``.
+        paired: whether entry i of X and of Y share a seed: they are then drawn together, and
+            neither counts where the other wasn't measured. Otherwise they are drawn independently.
+        confidence: probability that the interval should cover.
+        resamples: bootstrap samples.
+
+    Returns:
+        ``value``, ``low`` and ``high``, ``[...]`` each; the ends are NaN where a task has fewer
+        than two measured seeds of either.
     """
     confidence, resamples = as_request(key, estimator, confidence, resamples)
     samples = as_pair(x, y, paired=paired)
@@ -84,6 +106,13 @@ def seeds_needed(
     observed difference is in part luck, so take it for an order of magnitude; where it is far
     larger than s, a few more are needed than the three that are answered at least. Where s is 0 it
     is as many as a test of signs, or of exchanged scores, needs.
+
+    Args:
+        x: scores ``[S]`` or ``[S, M]``; NaN where nothing was measured.
+        y: those of the other agent, of as many tasks.
+        paired: whether entry i of X and of Y share a seed.
+        confidence: of the interval that is to exclude 0.
+        power: probability that it does.
 
     Returns:
         A whole number, at least 3, as a float; infinity where nothing differs; NaN where a task

@@ -43,12 +43,20 @@ ROUNDING = 1e-6
 
 
 def student_interval(scores: Numbers, *, confidence: ArrayLike = 0.95) -> Interval:
-    """Estimate the mean (Student, 1908); the ends are NaN of fewer than two scores.
+    """Estimate the mean of scores (Student, 1908).
 
     Of scores that are all alike nothing is known of the spread, and the interval is a point.
 
+    Args:
+        scores: one number per seed, ``[S]``; NaN where nothing was measured.
+        confidence: probability that the interval should cover.
+
+    Returns:
+        ``mean``, ``low`` and ``high``, floats of Python's; the ends are NaN of fewer than two
+        measured scores, or where one isn't finite.
+
     Raises:
-        ConfigError: scores of another shape than ``[S]``, or a confidence that is none.
+        ConfigError: scores of another shape, or a confidence that is none.
     """
     confidence = as_share("confidence", confidence, 0.95)
     check_one_task("scores", scores)
@@ -64,14 +72,18 @@ def student_difference(
     """Estimate the mean of X minus that of Y: of pairs (Student, 1908), or not (Welch, 1947).
 
     Args:
-        x: scores.
-        y: scores; if ``paired`` entry i shares a seed with that of X.
+        x: scores, one number per seed, ``[S]``; NaN where nothing was measured.
+        y: scores likewise; if ``paired`` entry i shares a seed with that of X.
         paired: whether they do: neither counts where the other wasn't measured.
-        confidence: chance that an interval holds the truth.
+        confidence: probability that the interval should cover.
+
+    Returns:
+        As ``student_interval``, of the difference; the ends are NaN of fewer than two pairs, or
+        than two measured scores of either.
 
     Raises:
-        ConfigError: scores of another shape than ``[S]``, if paired of different ones, or a
-            confidence that is none.
+        ConfigError: scores of another shape, pairs of different numbers of seeds, or a confidence
+            that is none.
     """
     confidence = as_share("confidence", confidence, 0.95)
     as_pair(x, y, paired=paired)  # refuses what is no pair
@@ -134,7 +146,7 @@ def among(
     any scores of the two: one that diverges must not hide what others differ by.
 
     Args:
-        x: scores.
+        x: scores ``[S]``.
         y: scores; if ``paired`` entry i shares a seed with that of X.
         every: scores of all settings, X and Y among them, as ``spread`` has them.
         paired: whether they do.
