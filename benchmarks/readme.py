@@ -90,6 +90,7 @@ OTHERS = [
     "sweeps.py",
     "autoreset.py",
     "overestimation.py",
+    "larger_mazes.py",
     "compare_designs.py --networks small large",
     "compare_designs.py --seeds 1 --cores 1",
     "peers.py",

@@ -19,6 +19,7 @@ TABLES = {
     "bars": agents.bars,
     "memory": agents.memory,
     "residual_13": agents.residual_13,
+    "larger_mazes": agents.larger_mazes,
     "gpu": agents.gpu,
     "compare": agents.compare,
     "methods": agents.methods,

@@ -54,11 +54,17 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     # The tests' devices were chosen before.
     monkeypatch.setattr(devices, "use_cores", lambda: chosen.append("cores"))
     (tmp_path / "language.toml").write_text(to_text(little()))
+    grid = {"height": 4, "width": 4, "observation": "planes"}
+    plans = small(env_kwargs=grid).replace(network="planning", plans=2, rounds=4)
+    (tmp_path / "planning.toml").write_text(to_toml(plans))
     names: dict = {}
     for language, code in itertools.chain(*BLOCKS):
         if language == "python" and not {"policy.jax", "optuna"} & set(re.split(r'[\s"/]', code)):
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
+            code = code.replace('"planning"', repr(str(tmp_path / "planning.toml")))
+            code = code.replace(": 25", ": 5").replace(": 64", ": 2").replace("200}", "9}")
+            code = code.replace("rounds=200", "rounds=9").replace("eval_steps=200", "eval_steps=9")
             asked = "updates=200, finetune_updates=200, evaluations=2"
             code = code.replace(asked, "updates=8, evaluations=4")
             exec(code.replace("seeds=16", "seeds=[3, 5]"), names)
@@ -72,6 +78,8 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
     assert names["rows"].held_out.path.shape == (4,)
     assert float(names["lost"]) == 0.0
     assert names["values"].shape == (4,)
+    assert names["elsewhere"].env_kwargs["height"] == 5
+    assert 0.0 <= names["found"].held_out.success <= 1.0
 
 
 def test_cores_are_chosen_before_anything_that_starts_jax():
@@ -222,6 +230,7 @@ def _readme(path: Path) -> str:
         "benchmarks/readme.py --quick --only maze",
         "benchmarks/readme.py --quick --compare",
         "benchmarks/overestimation.py --quick --seeds 2 --noise 1.0",
+        "benchmarks/larger_mazes.py --quick --seeds 2",
         "benchmarks/transfer.py --quick --seeds 2 --rates 1e-3 --arms frozen",
         "benchmarks/language.py --quick --only causal --seeds 1",
         "benchmarks/rainbow.py --quick --seeds 2 --tasks serpentine --methods 'Double DQN' Rainbow",

@@ -202,6 +202,29 @@ def search() -> str:
     )
 
 
+def larger_mazes() -> str:
+    """Return how many mazes are solved that are larger, or of another kind, than those learned."""
+    result = result_of("larger_mazes")
+    lines = [
+        [
+            f"`{case['generator']}`, {case['size']}×{case['size']}",
+            f"{case['longest']}",
+            f"{case['success']['mean']:.1%}",
+            f"{min(case['success of each seed']):.1%}",
+            f"{case['spl']['mean']:.3f}",
+        ]
+        for case in result["cases"]
+    ]
+    columns = ["mazes", "longest way", "solved", "the least of any seed", "SPL"]
+    return (
+        f"`planning.toml`, {result['seeds']} seeds, {result['env_steps']:,} steps each on 7×7 "
+        f"corridors, {result['training_seconds']:.0f} s for all of them with compilation; then "
+        f"{result['mazes']} mazes each that were never seen, from corner to corner, by the same "
+        "weights (SPL: 1 where every way is a shortest one):\n\n"
+        f"{markdown(columns, lines, 1)}{measured(result)}"
+    )
+
+
 def overestimation() -> str:
     """Return how much DQN's values exceed Double DQN's."""
     result = result_of("overestimation")

@@ -1,19 +1,7 @@
 """What networks that read grids have in common."""
 
-import math
-
 from jaxdqn.errors import ConfigError
-from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.network import Seen
-
-
-class GridSettings(DenseSettings):
-    """Dense layers behind what reads a grid (H, W, C)."""
-
-    @property
-    def products(self) -> float:
-        """Multiplications for one observation: a grid's are many, whatever its size."""
-        return math.inf
 
 
 def check_is_grid(network: str, seen: Seen) -> None:

@@ -1,4 +1,4 @@
-"""A Q-network that plans on a grid: value iteration whose rewards and passages are learned."""
+"""A Q-network that plans on a grid: value iteration whose sources and passages are learned."""
 
 import functools
 from collections.abc import Sequence
@@ -8,20 +8,26 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxdqn.errors import ConfigError, counted
-from jaxdqn.networks.grids import GridSettings, check_is_grid
-from jaxdqn.networks.network import Seen, SideBySide
-from jaxdqn.settings import static
+from jaxdqn.networks.grids import check_is_grid
+from jaxdqn.networks.network import Network, Seen, feedforward
+from jaxdqn.settings import NetworkSettings, static
 from jaxdqn.types import Array, PRNGKey
 
 GAIN = 10.0
-"""Of what is learned about cells. Adam moves each weight by its step size, whatever the gradient
-is, and these few have far to go: without it the layer behind them learns to do without a plan."""
+"""Of all weights: Adam moves each by its step size, whatever its gradient, and these have far to
+go."""
 AT_ONCE = 10
 """Rounds that a GPU makes as one piece of program, since each piece is waited for: twice as quick
 (H200). On a CPU it is slower."""
 SPREAD, OPEN = 0.3, 0.2
 """Of the first passages, before ``GAIN``: by how much they differ, in what they take for a wall
 above all, and how open they are."""
+READ = 0.1
+"""Of each plan at first, before ``GAIN``: with weights of both signs half of the seeds learn to do
+without a plan (benchmarks/NOTES.md)."""
+MOVES = "udlr"
+"""Of a maze's actions: up, down, left, right."""
+STAY = "s"
 
 
 def neighbours(x: Array, row: int) -> Sequence[Array]:
@@ -38,26 +44,30 @@ def neighbours(x: Array, row: int) -> Sequence[Array]:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def values(passage: Array, reward: Array, row: int, rounds: int) -> Array:
-    """Return the values ``[..., N]`` of cells from which one goes on to the best neighbour.
+def values(passage: Array, source: Array, row: int, rounds: int) -> Array:
+    """Return the values ``[..., N]`` of cells: their own, or what the best way to another leaves.
 
-    They are ``reward`` plus the most of the neighbours' ``passage`` times value, by so many rounds
-    of value iteration. The gradient is that of where rounds without end would lead (implicit
-    differentiation, as in Bai et al., 2019, arXiv:1909.01377), as near as as many rounds the other
-    way come: nothing is kept of each, and on a CPU both take 3 times as long as the values alone,
-    where through every round they took 90 times.
+    That is the greater of ``source`` and the most of the neighbours' ``passage`` times value, by so
+    many rounds of value iteration. Rounds beyond the longest way change nothing. The gradient is
+    that of where they lead (implicit differentiation, as in Bai et al., 2019, arXiv:1909.01377), as
+    near as as many rounds the other way come: nothing is kept of each, and on a CPU both take 3
+    times as long as the values alone, where through every round they took 90 times.
 
     Args:
-        passage: share of a cell's value that remains for whom enters it, ``[..., N]``.
-        reward: of being in it, likewise.
+        passage: share of a cell's value that remains for whom enters it, 0 to 1, ``[..., N]``.
+        source: a cell's own value, 0 or more, likewise.
         row: as in ``neighbours``.
-        rounds: as many cells of the way to a reward are seen.
+        rounds: as many cells of the way to a source are seen.
     """
 
     def better(_: int, found: Array) -> Array:
-        return reward + functools.reduce(jnp.maximum, neighbours(passage * found, row))
+        return jnp.maximum(source, _most(neighbours(passage * found, row)))
 
-    return jax.lax.fori_loop(0, rounds, better, reward, unroll=_at_once())
+    return jax.lax.fori_loop(0, rounds, better, source, unroll=_at_once())
+
+
+def _most(beside: Sequence[Array]) -> Array:
+    return functools.reduce(jnp.maximum, beside)
 
 
 def _at_once() -> int:
@@ -65,21 +75,22 @@ def _at_once() -> int:
 
 
 def _forward(
-    passage: Array, reward: Array, row: int, rounds: int
-) -> tuple[Array, tuple[Array, Array]]:
-    found = values(passage, reward, row, rounds)
-    return found, (passage, found)
+    passage: Array, source: Array, row: int, rounds: int
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    found = values(passage, source, row, rounds)
+    return found, (passage, source, found)
 
 
 def _backward(
-    row: int, rounds: int, kept: tuple[Array, Array], slope: Array
+    row: int, rounds: int, kept: tuple[Array, Array, Array], slope: Array
 ) -> tuple[Array, Array]:
-    passage, found = kept
+    passage, source, found = kept
     beside = neighbours(passage * found, row)
-    most = functools.reduce(jnp.maximum, beside)
+    most = _most(beside)
+    goes_on = (most > source).astype(slope.dtype)
     best = [(each == most).astype(slope.dtype) for each in beside]
     ties = sum(best)
-    share = [each / ties for each in best]
+    share = [goes_on * each / ties for each in best]
 
     def credited(slope: Array) -> Array:
         """Give each cell's slope to the neighbour that it goes on to."""
@@ -90,7 +101,7 @@ def _backward(
         return slope + passage * credited(total)
 
     total = jax.lax.fori_loop(0, rounds, further, slope, unroll=_at_once())
-    return found * credited(total), total
+    return found * credited(total), (1.0 - goes_on) * total
 
 
 values.defvjp(_forward, _backward)
@@ -100,13 +111,16 @@ class Planning(nn.Module):
     """Value iteration on learned maps, read where the agent stands.
 
     What a cell is worth and how well it is passed depend on what is seen in it; values spread from
-    neighbour to neighbour, ``plans`` times side by side, each by its own maps; and ``dense`` reads
-    what the four moves from the agent's cell lead to. After value iteration networks (Tamar et al.,
-    2016, arXiv:1602.02867), with gates in place of convolutions (value propagation, Nardelli et
-    al., 2019, arXiv:1805.11199).
+    neighbour to neighbour, ``plans`` times side by side, each by its own maps; and one linear
+    layer, the same for every move, reads what each leads to. After value iteration networks (Tamar
+    et al., 2016, arXiv:1602.02867), with gates in place of convolutions (value propagation,
+    Nardelli et al., 2019, arXiv:1805.11199). No weight knows a place, a size or a number of rounds,
+    so that what is learned in small grids holds in larger ones.
     """
 
-    dense: nn.Module
+    num_actions: int
+    width: int  # K
+    moves: str
     plans: int
     rounds: int
     agent_plane: int
@@ -114,6 +128,7 @@ class Planning(nn.Module):
     @nn.compact
     def __call__(self, obs: Array, key: PRNGKey | None = None) -> Array:
         """Map one observation ``[H, W, C]`` of any dtype to outputs ``[A, K]``."""
+        del key
         # Behind each row a zero, which is no cell.
         planes = jnp.pad(jnp.moveaxis(obs.astype(jnp.float32), -1, 0), ((0, 0), (0, 0), (0, 1)))
         _, height, row = planes.shape
@@ -121,34 +136,47 @@ class Planning(nn.Module):
         planes = planes.reshape(len(planes), -1)
         here, seen = planes[self.agent_plane], jnp.delete(planes, self.agent_plane, axis=0)
         normal, constant = nn.initializers.normal, nn.initializers.constant
-        maps = functools.partial(nn.Einsum, (self.plans, len(seen)), "cn,mc->mn")
-        passage = maps(kernel_init=normal(SPREAD), bias_init=constant(OPEN), name="passage")
-        reward = maps(kernel_init=normal(0.1), name="reward")
-        passages = jnp.where(is_cell, nn.sigmoid(GAIN * passage(seen)), 0.0)
-        found = values(passages, GAIN * reward(seen), row, self.rounds)
-        # Who can't pass stays. A linear layer ranks these alike near a goal and far from it, where
-        # values hardly differ.
-        beside = jnp.stack(neighbours(here, row), axis=1)
-        own = (found @ here)[:, None]
-        moved, stayed = (passages * found) @ beside, own * (1.0 - passages @ beside)
-        return self.dense(jnp.concatenate([moved, stayed, own], axis=1), key)
+        shape = (self.plans, len(seen))
+        maps = nn.Einsum(shape, "cn,mc->mn", kernel_init=normal(SPREAD),
+                         bias_init=constant(OPEN), name="passage")  # fmt: skip
+        # Both are exactly 0 from somewhere on: what is closed is so for the longest way round, and
+        # what is no goal doesn't outshine one that is far.
+        passage = jnp.where(is_cell, nn.relu(1.0 - jnp.exp(-GAIN * maps(seen))), 0.0)
+        source = jax.nn.sparse_sigmoid(GAIN * self.param("source", normal(0.1), shape)) @ seen
+        found = values(passage, source, row, self.rounds)
+        below, above, right, left = neighbours(here, row)
+        beside, own = jnp.stack([above, below, left, right], axis=1), here[:, None]
+        # Who can't pass stays.
+        stays = (passage @ own) * (found @ own)
+        stopped = nn.relu(passage @ own - passage @ beside) * (found @ own)
+        leads = jnp.concatenate([(passage * found) @ beside + stopped, stays], axis=1)
+        others = self.num_actions - len(self.moves)
+        kinds = (1 + others, self.width)
+        kernel = self.param("kernel", constant(READ), (*kinds, self.plans))
+        bias = self.param("bias", nn.initializers.zeros, kinds)
+        outputs = GAIN * (jnp.einsum("okm,mj->jok", nn.relu(kernel), leads) + bias[None])
+        places = jnp.array([(MOVES + STAY).index(move) for move in self.moves])
+        return jnp.concatenate([outputs[places, 0], outputs[-1, 1:]])
 
 
-class PlanningSettings(GridSettings):
+class PlanningSettings(NetworkSettings):
     """Value iteration on learned maps, for grids (H, W, C) of which one plane is the agent."""
 
-    widths: tuple[int, ...] = static((), low=1)
-    """Widths of the dense layers behind it; none: linear."""
     plans: int = static(8, low=1)
     """Maps side by side: of one alone, what is a wall is found by luck."""
     rounds: int = static(50, low=1)
-    """Rounds of value iteration: as many cells of the way to a reward are seen. Weights are learned
-    for a number of rounds, and are worse by another."""
+    """Rounds of value iteration: as many cells of the way to a goal are seen. Weights are the same
+    for any number."""
     agent_plane: int = static(1, low=0)
     """Plane of the observation that says where the agent is; the others say what the cells are."""
+    moves: str = static(MOVES)
+    """What the first actions do, a letter each: u, d, l, r (to the next cell up, down, left, right)
+    or s (stay). Others have weights of their own, for what staying is worth."""
 
     def check_reads(self, seen: Seen) -> None:
-        """Refuse, with a ``ConfigError``, what is no grid with an agent's plane and others."""
+        """Refuse, with a ``ConfigError``, what is no grid with an agent's plane and others, and
+        actions that there aren't.
+        """
         check_is_grid("planning", seen)
         planes = seen.shape[2]
         if not self.agent_plane < planes:
@@ -167,13 +195,21 @@ class PlanningSettings(GridSettings):
                 f"network ('planning') has nothing to plan on in {seen.env}'s observations, whose "
                 "one plane is the agent's: set network = 'residual'."
             )
+        if seen.is_maze and self.moves != MOVES:
+            raise ConfigError(
+                f"moves ({self.moves!r}) must be {MOVES!r}, which {seen.env}'s actions are: leave "
+                "it out."
+            )
+        if not set(self.moves) <= set(MOVES + STAY) or not 0 < len(self.moves) <= seen.num_actions:
+            raise ConfigError(
+                f"moves ({self.moves!r}) must be a letter of {MOVES + STAY!r} for each of the "
+                f"first actions of {seen.env}, which has {seen.num_actions}: change it."
+            )
 
-    def side_by_side(self, width: int) -> SideBySide:
-        """Most agents to train at the same time, with ``width`` numbers for each action."""
-        del width  # values of cells are most of it
-        return SideBySide(core=1)
-
-    def module(self, layers: nn.Module, categories: int | None) -> nn.Module:
-        """Return what plans on a grid, and dense layers behind it."""
-        del categories  # planes are quantities
-        return Planning(layers, self.plans, self.rounds, self.agent_plane)
+    def make(
+        self, num_actions: int, width: int, categories: int | None, at_fractions: bool = False
+    ) -> Network:
+        """Return the network of ``width`` numbers for each action; see ``DenseSettings``."""
+        del categories, at_fractions  # planes are quantities
+        shape = (num_actions, width, self.moves, self.plans, self.rounds, self.agent_plane)
+        return feedforward(Planning(*shape))

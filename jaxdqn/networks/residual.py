@@ -1,13 +1,14 @@
 """The residual Q-network, for observations that are grids."""
 
+import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxdqn.networks.dense import BY_OUTPUT
-from jaxdqn.networks.grids import GridSettings, check_is_grid
+from jaxdqn.networks.dense import BY_OUTPUT, DenseSettings
+from jaxdqn.networks.grids import check_is_grid
 from jaxdqn.networks.network import Seen, SideBySide
 from jaxdqn.settings import static
 from jaxdqn.types import Array, PRNGKey
@@ -100,7 +101,7 @@ class Residual(nn.Module):
         return self.dense(act(x), key)
 
 
-class ResidualSettings(GridSettings):
+class ResidualSettings(DenseSettings):
     """A residual convolutional network, for grids (H, W, C)."""
 
     channels: int = static(32, low=1)
@@ -109,6 +110,11 @@ class ResidualSettings(GridSettings):
     """Residual blocks, of two convolutions each."""
     precision: Literal["float32", "bfloat16"] = static("float32")
     """Of what convolutions take and give; all between them is float32."""
+
+    @property
+    def products(self) -> float:
+        """Multiplications for one observation: a grid's are many, whatever its size."""
+        return math.inf
 
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, observations that are no grid."""

@@ -78,7 +78,8 @@ class NetworkSettings(struct.PyTreeNode):
         if head.make().at_fractions and not self.knows_fractions:
             raise ConfigError(
                 f"network ({type(self).__name__}) gives no numbers at fractions, which head "
-                "'implicit_quantile' asks for: set another head, or knows_fractions = True."
+                "'implicit_quantile' asks for: set another head or network. (Where one of your own "
+                "does, it says so by knows_fractions = True.)"
             )
 
     def check_reads(self, seen: Any) -> None:
