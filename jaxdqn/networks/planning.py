@@ -25,6 +25,8 @@ above all, and how open they are."""
 READ = 0.1
 """Of each plan at first, before ``GAIN``: with weights of both signs half of the seeds learn to do
 without a plan (benchmarks/NOTES.md)."""
+SLIGHT = 0.1
+"""Plans are read by no less than this share of the greatest weight, or not at all."""
 MOVES = "udlr"
 """Of a maze's actions: up, down, left, right."""
 STAY = "s"
@@ -154,7 +156,9 @@ class Planning(nn.Module):
         kinds = (1 + others, self.width)
         kernel = self.param("kernel", constant(READ), (*kinds, self.plans))
         bias = self.param("bias", nn.initializers.zeros, kinds)
-        outputs = GAIN * (jnp.einsum("okm,mj->jok", nn.relu(kernel), leads) + bias[None])
+        most = jnp.max(kernel, axis=-1, keepdims=True)
+        read = jnp.where(kernel > SLIGHT * most, nn.relu(kernel), 0.0)
+        outputs = GAIN * (jnp.einsum("okm,mj->jok", read, leads) + bias[None])
         places = jnp.array([(MOVES + STAY).index(move) for move in self.moves])
         return jnp.concatenate([outputs[places, 0], outputs[-1, 1:]])
 
