@@ -138,6 +138,15 @@ def test_the_gradient_is_that_of_many_rounds(backend, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_what_is_closed_beyond_measure_has_finite_gradients():
+    apply, init = planner(plans=8)
+    seen = planes(np.eye(5, k=1, dtype=bool), 0)
+    params = init(KEY, seen)
+    wide = 255.0 * seen.astype(jnp.float32)
+    slopes = jax.grad(lambda params: jnp.sum(apply(params, wide)))(params)
+    assert all(np.isfinite(slope).all() for slope in jax.tree.leaves(slopes))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -143,7 +143,7 @@ class Planning(nn.Module):
                          bias_init=constant(OPEN), name="passage")  # fmt: skip
         # Both are exactly 0 from somewhere on: what is closed is so for the longest way round, and
         # what is no goal doesn't outshine one that is far.
-        passage = jnp.where(is_cell, nn.relu(1.0 - jnp.exp(-GAIN * maps(seen))), 0.0)
+        passage = jnp.where(is_cell, 1.0 - jnp.exp(-nn.relu(GAIN * maps(seen))), 0.0)
         source = jax.nn.sparse_sigmoid(GAIN * self.param("source", normal(0.1), shape)) @ seen
         found = values(passage, source, row, self.rounds)
         below, above, right, left = neighbours(here, row)
