@@ -17,6 +17,7 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.networks.dense import DenseSettings
 from jaxdqn.networks.linear import Features, Linear, flat, written
 from jaxdqn.networks.network import Memory, Network, SideBySide, forgotten
+from jaxdqn.networks.planning import PlanningSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.settings import Float, NetworkSettings, RunSettings, leaf, static
 from jaxdqn.types import Array, Params, PRNGKey
@@ -59,11 +60,12 @@ class GRUSettings(struct.PyTreeNode):
     def check_network(self, network: NetworkSettings, run: RunSettings) -> None:
         """Refuse, with a ``ConfigError``, what can't be carried from step to step."""
         del run
-        if isinstance(network, TransformerSettings):
-            raise ConfigError(
-                "network ('transformer') reads a whole maze at once, and memory ('gru') is for "
-                "partial views: set network = 'mlp' or memory = 'none'."
-            )
+        for name, kind in (("transformer", TransformerSettings), ("planning", PlanningSettings)):
+            if isinstance(network, kind):
+                raise ConfigError(
+                    f"network ({name!r}) reads a whole maze at once, and memory ('gru') is for "
+                    "partial views: set network = 'mlp' or memory = 'none'."
+                )
         if not isinstance(network, DenseSettings):
             raise ConfigError(
                 f"network ({type(network).__name__}) is one of your own, and memory ('gru') stands "
