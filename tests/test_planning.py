@@ -160,7 +160,10 @@ def test_what_is_closed_beyond_measure_has_finite_gradients():
         ({"moves": "lrud"}, ["moves ('lrud') must be 'udlr'", "leave it out"]),
         ({"head": "implicit_quantile"}, ["(PlanningSettings) gives no numbers at fractions"]),
         ({"dueling": True}, ["dueling (True) belongs to network"]),
-        ({"method": "r2d2"}, ["network ('planning') reads a whole maze", "memory = 'none'"]),
+        (
+            {"memory": "gru", "method": "ppo", "minibatches": 2},
+            ["network ('planning') reads a whole maze", "memory = 'none'"],
+        ),
         ({"rounds": 0}, ["rounds (0)", "1 or more"]),
         ({"plans": 0}, ["plans (0)", "1 or more"]),
     ],
