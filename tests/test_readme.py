@@ -63,8 +63,7 @@ def test_the_python_of_the_readmes_runs(tmp_path, monkeypatch):
             code = code.replace("configs/maze.toml", str(tmp_path / "tiny.toml"))
             code = code.replace("configs/language.toml", str(tmp_path / "language.toml"))
             code = code.replace('"planning"', repr(str(tmp_path / "planning.toml")))
-            code = code.replace(": 25", ": 5").replace(": 64", ": 2").replace("200}", "9}")
-            code = code.replace("rounds=200", "rounds=9").replace("eval_steps=200", "eval_steps=9")
+            code = code.replace(": 25", ": 5").replace(": 64", ": 2").replace("150", "9")
             asked = "updates=200, finetune_updates=200, evaluations=2"
             code = code.replace(asked, "updates=8, evaluations=4")
             exec(code.replace("seeds=16", "seeds=[3, 5]"), names)
