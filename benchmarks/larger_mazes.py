@@ -22,11 +22,10 @@ import numpy as np  # noqa: E402
 import tables  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from jaxdqn import Config, environment, evaluate, load_config, maze, statistics, walks  # noqa: E402
+from jaxdqn import Config, environment, evaluate, load_config, maze, statistics  # noqa: E402
 from jaxdqn.config import scaled  # noqa: E402
-from jaxdqn.errors import counted  # noqa: E402
-from jaxdqn.maze import render  # noqa: E402
 from jaxdqn.parallel import seeds  # noqa: E402
+from jaxdqn.plots import mazes  # noqa: E402
 
 KINDS = [("corridors", 7), ("corridors", 13), ("corridors", 25), ("braid", 25), ("rooms", 25),
          ("scatter", 25)]  # fmt: skip
@@ -45,16 +44,16 @@ def train(config: Config, count: int) -> tuple[Any, float]:
     return params, time.perf_counter() - began
 
 
-def elsewhere(config: Config, generator: str, size: int, mazes: int) -> tuple[Config, int]:
+def elsewhere(config: Config, generator: str, size: int, count: int) -> tuple[Config, int]:
     """Return settings of other mazes, and the moves of the longest of their shortest paths."""
     kwargs = {
         "height": size, "width": size, "generator": generator, "observation": "planes",
-        "num_levels": 1, "num_held_out": mazes, "level_seed": 1,
+        "num_levels": 1, "num_held_out": count, "level_seed": 1,
     }  # fmt: skip
-    other = config.replace(env_kwargs=kwargs, eval_episodes=mazes, oracle_levels=1)
+    other = config.replace(env_kwargs=kwargs, eval_episodes=count, oracle_levels=1)
     _, env_params = environment.make(other)
     bank = env_params.held_out
-    longest = max(maze.shortest_path(maze.level(bank, index)) for index in range(mazes))
+    longest = max(maze.shortest_path(maze.level(bank, index)) for index in range(count))
     # The walk may be half as long again; a plan sees the whole of the longest way.
     steps = longest + longest // 2
     limit = {"max_steps_in_episode": steps + 1}
@@ -77,21 +76,8 @@ def draw(params: Any, cases: list[Config], titles: list[str]) -> Figure:
     one = jax.tree.map(lambda x: x[0], params)
     figure = Figure(figsize=(4.2 * len(cases), 4.6), layout="constrained")
     for axes, config, title in zip(figure.subplots(1, len(cases)), cases, titles, strict=True):
-        _, env_params = environment.make(config)
-        held_out = env_params.replace(levels=env_params.held_out)
-        way = walks.walk(
-            config, held_out, one, jax.random.key(0), np.zeros(1, np.int32), 0.0, config.eval_steps
-        )
-        level = maze.level(held_out.levels, 0)
-        cells = np.asarray(way.cells)[0, : int(way.steps[0]) + 1].tolist()
-        arrived = bool(way.reached[0])
-        colour = render.REACHED_COLOUR if arrived else render.PATH_COLOUR
-        render.draw_walls(axes, level.walls)
-        render.draw_path(axes, level, cells, colour)
-        render.draw_end(axes, level, level.start, "S", size=7)
-        render.draw_end(axes, level, level.goal, "G", size=7)
-        said = counted(len(cells) - 1, "move") if arrived else "doesn't arrive"
-        axes.set_title(f"{title}: {said}, {maze.shortest_path(level)} needed", color=colour)
+        mazes.draw_walk(axes, mazes.walk_unseen(config, one), 0)
+        axes.set_title(f"{title}: {axes.get_title()}")
     figure.suptitle("walked by one network, trained on the first kind alone")
     return figure
 
@@ -104,21 +90,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     config = load_config(harness.ROOT / "configs" / "planning.toml")
-    kinds, mazes = ([*KINDS[:1], ("scatter", 9)], 4) if options.quick else (KINDS, MAZES)
+    kinds, count = ([*KINDS[:1], ("scatter", 9)], 4) if options.quick else (KINDS, MAZES)
     if options.quick:
         config = scaled(config, 0.01)
     began = time.perf_counter()
     params, seconds = train(config, options.seeds)
     cases, settings = [], []
     for generator, size in kinds:
-        other, longest = elsewhere(config, generator, size, mazes)
+        other, longest = elsewhere(config, generator, size, count)
         found = judge(params, other)
         cases.append({"generator": generator, "size": size, "longest": longest} | found)
         settings.append(other)
         print(f"{generator} {size}×{size}: {found['success']['mean']:.1%} solved", flush=True)
     result = {
         "seeds": options.seeds,
-        "mazes": mazes,
+        "mazes": count,
         "env_steps": config.schedule.env_steps,
         "training_seconds": seconds,
         "seconds": time.perf_counter() - began,

@@ -26,7 +26,8 @@ READ = 0.1
 """Of each plan at first, before ``GAIN``: with weights of both signs half of the seeds learn to do
 without a plan (benchmarks/NOTES.md)."""
 SLIGHT = 0.1
-"""Plans are read by no less than this share of the greatest weight, or not at all."""
+"""Plans are read by more than this share of the greatest weight, or not at all, and so by no weight
+below 0."""
 MOVES = "udlr"
 """Of a maze's actions: up, down, left, right."""
 STAY = "s"
@@ -147,17 +148,17 @@ class Planning(nn.Module):
         source = jax.nn.sparse_sigmoid(GAIN * self.param("source", normal(0.1), shape)) @ seen
         found = values(passage, source, row, self.rounds)
         below, above, right, left = neighbours(here, row)
-        beside, own = jnp.stack([above, below, left, right], axis=1), here[:, None]
+        beside = jnp.stack([above, below, left, right], axis=1)
+        own, worth = passage @ here[:, None], found @ here[:, None]
         # Who can't pass stays.
-        stays = (passage @ own) * (found @ own)
-        stopped = nn.relu(passage @ own - passage @ beside) * (found @ own)
-        leads = jnp.concatenate([(passage * found) @ beside + stopped, stays], axis=1)
+        stopped = nn.relu(own - passage @ beside) * worth
+        leads = jnp.concatenate([(passage * found) @ beside + stopped, own * worth], axis=1)
         others = self.num_actions - len(self.moves)
         kinds = (1 + others, self.width)
         kernel = self.param("kernel", constant(READ), (*kinds, self.plans))
         bias = self.param("bias", nn.initializers.zeros, kinds)
         most = jnp.max(kernel, axis=-1, keepdims=True)
-        read = jnp.where(kernel > SLIGHT * most, nn.relu(kernel), 0.0)
+        read = jnp.where(kernel > SLIGHT * most, kernel, 0.0)
         outputs = GAIN * (jnp.einsum("okm,mj->jok", read, leads) + bias[None])
         places = jnp.array([(MOVES + STAY).index(move) for move in self.moves])
         return jnp.concatenate([outputs[places, 0], outputs[-1, 1:]])

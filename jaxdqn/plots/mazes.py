@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdqn import environment as environments
@@ -157,24 +158,36 @@ def sheet(unseen: Unseen, title: str) -> Figure:
     for axes in (panels := figure.subplots(rows, SHEET[1], squeeze=False)).flat:
         axes.set_axis_off()
     for axes, index in zip(panels.flat, chosen.tolist(), strict=False):
-        level = maze.level(unseen.env_params.levels, index)
-        steps, goal = int(found.steps[index]), int(found.goals[index])
-        path = found.cells[index, : steps + 1].tolist()
-        needed = int(np.asarray(maze.distances(level.walls, goal))[path[0]])
-        colour = render.REACHED_COLOUR if reached[index] else render.PATH_COLOUR
         axes.set_axis_on()
-        render.draw_walls(axes, level.walls)
-        render.draw_path(axes, level, path, colour)
-        stays = not reached[index] and path[-1] == path[0]
-        if not reached[index]:
-            render.draw_end(axes, level, path[-1], "S×" if stays else "×", size=7)
-        if not stays:
-            render.draw_end(axes, level, path[0], "S", size=7)
-        render.draw_end(axes, level, goal, "G", size=7)
-        verdict = counted(steps, "move") if reached[index] else "failed"
-        axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
+        draw_walk(axes, unseen, index)
     figure.suptitle(f"{title}: {reached.sum()} of {len(reached)} {unseen.kind} levels solved")
     return figure
+
+
+def draw_walk(axes: Axes, unseen: Unseen, index: int) -> None:
+    """Draw a level and the greedy walk on it; its moves, and those needed, are the title.
+
+    Args:
+        axes: drawn into.
+        unseen: greedy walks, from ``walk_unseen``.
+        index: of the level.
+    """
+    found = unseen.walks
+    level = maze.level(unseen.env_params.levels, index)
+    steps, goal, reached = int(found.steps[index]), int(found.goals[index]), found.reached[index]
+    path = found.cells[index, : steps + 1].tolist()
+    needed = int(np.asarray(maze.distances(level.walls, goal))[path[0]])
+    colour = render.REACHED_COLOUR if reached else render.PATH_COLOUR
+    render.draw_walls(axes, level.walls)
+    render.draw_path(axes, level, path, colour)
+    stays = not reached and path[-1] == path[0]
+    if not reached:
+        render.draw_end(axes, level, path[-1], "S×" if stays else "×", size=7)
+    if not stays:
+        render.draw_end(axes, level, path[0], "S", size=7)
+    render.draw_end(axes, level, goal, "G", size=7)
+    verdict = counted(steps, "move") if reached else "failed"
+    axes.set_title(f"{verdict}, {needed} needed", fontsize=9, color=colour)
 
 
 def animation(unseen: Unseen, path: Path) -> None:
