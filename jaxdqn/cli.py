@@ -30,8 +30,8 @@ commands:
                     train settings × seeds, and say which are best and what is established
   resume RUN [--total_steps N | --updates N]
                     carry on a training or a sweep that was stopped, or train on
-  evaluate RUN [--episodes N]
-                    measure a run's greedy policies on its levels and on others
+  evaluate RUN [--env_kwargs.NAME value ...] [--episodes N]
+                    measure a run's greedy policies on its levels and on others, or elsewhere
   plot RUN [--seed I]
                     draw the pictures of a run again
   compare A B [...] [--field value ...] [--scale X] [--seeds N] [--measure NAME]

@@ -117,7 +117,7 @@ def _unread(read: Mapping[str, Any], mazes: int, judged: Maze) -> tuple[int, boo
         doubtful = {mark: number for number, mark in enumerate(wanted) if mark not in known}
         for count in sorted({min(_FIRST_LOOK, mazes), mazes}) if doubtful else ():
             settings = LanguageConfig(env_kwargs=read, mazes=count)
-            if found := doubtful.keys() & _marks(corpus.banks(settings)[1]):
+            if found := doubtful.keys() & marks(corpus.banks(settings)[1]):
                 return min(doubtful[mark] for mark in found), same_bank
     return len(wanted), same_bank
 
@@ -125,10 +125,10 @@ def _unread(read: Mapping[str, Any], mazes: int, judged: Maze) -> tuple[int, boo
 def _of(mazes: Maze) -> list[bytes]:
     """Return the marks of an environment's mazes, those that are held out last."""
     banks = (mazes.default_params.levels, mazes.default_params.held_out)
-    return [mark for bank in banks if bank is not None for mark in _marks(bank)]
+    return [mark for bank in banks if bank is not None for mark in marks(bank)]
 
 
-def _marks(levels: Levels) -> list[bytes]:
+def marks(levels: Levels) -> list[bytes]:
     """Return of each maze which cells are connected to the goal: equal for equal mazes."""
     reached = np.zeros((len(levels), levels.walls[0].size), bool)
     np.put_along_axis(reached, np.asarray(levels.cells), True, axis=1)

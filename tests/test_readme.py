@@ -20,9 +20,10 @@ import yaml
 from conftest import ROOT, compiles_nothing, small
 from test_language import little
 
-from jaxdqn import cli, devices
+from jaxdqn import cli, devices, load_config
 from jaxdqn.commands import (
     compare,
+    elsewhere,
     evaluate,
     export,
     finetune,
@@ -39,7 +40,7 @@ PATHS = [ROOT / folder / "README.md" for folder in (".", "benchmarks", "configs"
 FIRST, OF_BENCHMARKS, OF_CONFIGS = READMES = [path.read_text(encoding="utf-8") for path in PATHS]
 BLOCKS = [re.findall(r"```(\w+)\n(.*?)```", readme, re.DOTALL) for readme in READMES]
 COMMANDS = {
-    "compare": compare.Arguments, "evaluate": evaluate.Arguments, "export": export.Arguments,
+    "compare": compare.Arguments, "export": export.Arguments,
     "finetune": finetune.Arguments, "plot": plot.Arguments, "resume": resume.Arguments,
 }  # fmt: skip
 PARSERS = {"train": train.parse, "sweep": sweep.parse, "pretrain": pretrain.parse}
@@ -96,7 +97,7 @@ def test_the_commands_of_the_readmes_are_understood(readme, tmp_path, monkeypatc
     monkeypatch.setattr(parts, "PARTS", {word: {**names} for word, names in parts.PARTS.items()})
     (network,) = (code for _, code in BLOCKS[2] if "(NetworkSettings)" in code)
     (tmp_path / "mynet.py").write_text(network)
-    known = "|".join([*PARSERS, *COMMANDS])
+    known = "|".join([*PARSERS, "evaluate", *COMMANDS])
     # Those that could be typed: not "compare A B ...", not "configs/NAME.toml", not "NAME".
     # Scripts for clusters have a test of their own.
     typed = re.sub(r"(?s)```(?:bash|yaml)\n.*?```", "", readme)
@@ -110,6 +111,11 @@ def test_the_commands_of_the_readmes_are_understood(readme, tmp_path, monkeypatc
             where = options.index("--pretrained") if "--pretrained" in options else len(options)
             options = options[:where] + options[where + 2 :]  # a run that isn't there
             assert PARSERS[command]([str(ROOT / path), *options])
+        elif command == "evaluate":  # of a run that isn't there
+            run, config = Path(arguments[0]), load_config("planning")
+            offered = elsewhere.offer(evaluate.Arguments, run, config)
+            read = tyro.cli(type(offered), args=arguments, default=offered, use_underscores=True)
+            assert read.run == run
         else:
             tyro.cli(COMMANDS[command], args=arguments, use_underscores=True)
     for script, *options in map(shlex.split, scripts):

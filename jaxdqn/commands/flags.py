@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from jaxdqn import shipped
+from jaxdqn import environment, shipped
 from jaxdqn.config import Config, load_config, parts, toml
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
@@ -87,6 +87,24 @@ def check_names(
         name = word.removeprefix("--").partition("=")[0].replace("-", "_")
         if word.startswith("--") and name in elsewhere.NAMES and name not in known:
             raise elsewhere.unknown_setting("option", name, known)
+
+
+def check_stay(arguments: list[str], free: Collection[str], apart: str) -> None:
+    """Refuse, with a ``ConfigError``, settings that can't be changed once a run is there.
+
+    Args:
+        arguments: of the command line.
+        free: settings that can.
+        apart: what those are.
+    """
+    for word in arguments:
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        known = name.partition(".")[0].removeprefix("no_")
+        if word.startswith("--") and known in parts.every_word() and known not in free:
+            raise ConfigError(
+                f"--{name} can't be changed for a run, whose settings stay ({apart} apart): "
+                "leave it out, or train anew."
+            )
 
 
 def enter(arguments: list[str]) -> None:
@@ -194,6 +212,35 @@ def _made(name: str, flags: dict[str, Any], values: Any) -> Any:
     return made(**{word: getattr(values, word) for word in flags})
 
 
+def tables(
+    config: Config,
+    without: Collection[str] = (),
+    how: tuple[str, str] = ("compiled", "sweepable"),
+) -> dict[str, Any]:
+    """Return the entries of the environment's two tables, for tyro, these settings as defaults.
+
+    Args:
+        config: the settings.
+        without: arguments of the constructor that aren't offered.
+        how: those of either table are set.
+
+    Raises:
+        ConfigError: an unknown environment or argument.
+    """
+    kwargs, params = environment.defaults(config)
+    about_kwargs, about_params = environment.described(config)
+    given = {name: x for name, x in {**kwargs, **config.env_kwargs}.items() if name not in without}
+    return {
+        "env_kwargs": table(
+            "Arguments of the environment's constructor.", how[0], given, about_kwargs
+        ),
+        "env_params": table(
+            "Parameters of the environment.", how[1],
+            {**params, **config.env_params}, about_params,
+        ),
+    }  # fmt: skip
+
+
 def table(
     said: str, how: str, values: Mapping[str, Any], known: Mapping[str, tuple[Any, str]]
 ) -> Any:
@@ -224,6 +271,7 @@ def expecting(arguments: type, offered: Any, **tables: Any) -> Any:
         [("settings", _WITHOUT_PREFIX[type(offered)]), *kinds.items()],
         bases=(arguments,),
         frozen=True,
+        kw_only=True,
         namespace={"__doc__": arguments.__doc__},
     )
 

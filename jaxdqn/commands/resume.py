@@ -7,9 +7,8 @@ from typing import Annotated
 import jax
 import tyro
 
-from jaxdqn.commands import pretrain, sweep
+from jaxdqn.commands import flags, pretrain, sweep
 from jaxdqn.commands.train import watch
-from jaxdqn.config.parts import every_word
 from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as language
 from jaxdqn.runs import console, folder, language_run, place, session, sweep_folder
@@ -38,7 +37,7 @@ class Arguments:
 
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit status."""
-    check_settings_stay(arguments)
+    flags.check_stay(arguments, ["total_steps"], "its length")
     chosen = tyro.cli(Arguments, prog="jaxdqn resume", args=arguments, use_underscores=True)
     if jax.process_count() > 1 and not sweep_folder.is_sweep(chosen.run):
         raise ConfigError(
@@ -58,18 +57,6 @@ def main(arguments: list[str]) -> int:
             config = session.extended(begin, chosen.total_steps)
         console.announce(config, numbers, chosen.run)
         return watch(chosen.run, config, numbers, chosen.keeping, begin)
-
-
-def check_settings_stay(arguments: list[str]) -> None:
-    """Refuse, with a ``ConfigError``, settings other than the length of a training."""
-    for word in arguments:
-        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
-        known = name.partition(".")[0].removeprefix("no_")
-        if word.startswith("--") and known in every_word() and name != "total_steps":
-            raise ConfigError(
-                f"--{name} can't be changed for a run, whose settings stay (its length apart): "
-                "leave it out, or train anew."
-            )
 
 
 def _refuse_updates(chosen: Arguments) -> None:

@@ -112,18 +112,7 @@ def parse(arguments: list[str]) -> Arguments:
     check_single(config)
     flags.check_names(arguments, Arguments)
     kwargs, params = environment.defaults(config)
-    offer = flags.offer(config)
-    about_kwargs, about_params = environment.described(config)
-    tables = {
-        "env_kwargs": flags.table(
-            "Arguments of the environment's constructor.", "compiled",
-            {**kwargs, **config.env_kwargs}, about_kwargs,
-        ),
-        "env_params": flags.table(
-            "Parameters of the environment.", "sweepable",
-            {**params, **config.env_params}, about_params,
-        ),
-    }  # fmt: skip
+    offer, tables = flags.offer(config), flags.tables(config)
     kind = flags.expecting(Arguments, offer, **tables)
     offered = kind(named or tyro.MISSING, settings=offer, **tables)
     chosen = tyro.cli(

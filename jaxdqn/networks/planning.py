@@ -178,6 +178,10 @@ class PlanningSettings(NetworkSettings):
     """What the first actions do, a letter each: u, d, l, r (to the next cell up, down, left, right)
     or s (stay). Others have weights of their own, for what staying is worth."""
 
+    def reaching(self, moves: int) -> "PlanningSettings":
+        """Return the settings by which the same weights plan ways of so many moves."""
+        return self.replace(rounds=max(self.rounds, moves))
+
     def check_reads(self, seen: Seen) -> None:
         """Refuse, with a ``ConfigError``, what is no grid with an agent's plane and others, and
         actions that there aren't.

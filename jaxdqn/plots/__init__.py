@@ -13,7 +13,7 @@ from jaxdqn.runs.comparison import Score
 from jaxdqn.runs.ranking import Ranked
 from jaxdqn.types import Params
 
-__all__ = ["compare", "curves", "draw", "draw_sweep", "mazes", "style"]
+__all__ = ["compare", "curves", "draw", "draw_elsewhere", "draw_sweep", "mazes", "style"]
 
 
 @style.as_everywhere()
@@ -71,3 +71,17 @@ def draw(
     for file, figure in figures.items():
         style.save(figure, folder / file)
     return [*figures, *(["greedy.gif"] if metrics.success is not None else [])]
+
+
+@style.as_everywhere()
+def draw_elsewhere(path: Path, config: Config, params: Params, title: str) -> None:
+    """Draw what one agent does in other mazes than it was trained on.
+
+    Args:
+        path: the file.
+        config: settings of those mazes.
+        params: the network of one seed.
+        title: above the picture.
+    """
+    walked = mazes.walk_unseen(config, params)._replace(kind="unseen")
+    style.save(mazes.sheet(walked, title), path)

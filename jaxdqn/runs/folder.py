@@ -24,7 +24,9 @@ from jaxdqn.types import Params
 COMPARISON = "comparison.json"
 GRID = "sweep.json"
 """What a sweep's folder was asked for."""
-OF_ONE_SETTING = ("policy.png", "visits.png", "levels.png", "greedy.gif", "evaluation.json")
+OF_ONE_SETTING = (
+    "policy.png", "visits.png", "levels.png", "greedy.gif", "evaluation.json", "evaluation.png",
+)  # fmt: skip
 """What a folder may hold of one setting alone."""
 OF_SEVERAL = ("settings.csv", "ranking.png", "heat_map.png")
 """What it may hold of several."""

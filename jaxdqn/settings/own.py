@@ -1,7 +1,7 @@
 """What methods and networks are derived from: an answer to all that the library asks of them."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 from flax import struct
@@ -67,6 +67,14 @@ class NetworkSettings(struct.PyTreeNode):
     def products(self) -> float:
         """Multiplications for one observation, about; inf: so many that all cores help."""
         return math.inf
+
+    def reaching(self, moves: int) -> Self:
+        """Return the settings by which the same weights are read where ways are so long: these.
+
+        One that looks only so far ahead, by weights that don't say how far, returns others.
+        """
+        del moves
+        return self
 
     def notes(self) -> list[str]:
         """Return sentences on what is honoured though it may not be meant: here none."""
