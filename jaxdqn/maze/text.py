@@ -20,7 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, brief, shown
-from jaxdqn.maze import grid
+from jaxdqn.maze import check, grid
 from jaxdqn.maze.levels import Level, draw
 from jaxdqn.types import Array
 
@@ -99,8 +99,7 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
     if np.ndim(path) != 1:
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
     cells = [grid.as_cell("path", cell, level.walls.size) for cell in np.asarray(path).tolist()]
-    if kind not in KINDS:
-        raise ConfigError(f"kind ({shown(kind)}) is not one of {', '.join(KINDS)}: choose one.")
+    check.choice("kind", kind, KINDS)
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
     with jax.ensure_compile_time_eval():
