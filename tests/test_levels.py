@@ -319,6 +319,12 @@ DRAWN = "S..\n#.G"
         (lambda: maze.text.decode([0, 999], 12), "tokens contains 999: use those from 0 to 21"),
         (lambda: maze.text.decode([-1], 12), "tokens contains -1: use those from 0 to 21"),
         (lambda: maze.text.decode([0.5], 12), "tokens .* must be a list of whole numbers"),
+        (lambda: maze.text.decode([0], "12"), r"cells \('12'\) must be a whole number from 1 to"),
+        (lambda: maze.text.encode(5, 4), r"text \(5\) must be words: give what text\.write ret"),
+        (lambda: maze.text.encode("free", None), r"cells \(None\) must be a whole number from 1"),
+        (lambda: maze.text.read(["free"], 2, 2), r"text \(of type list\) must be words"),
+        (lambda: maze.text.read("free", "2", 2), r"height \('2'\) must be a whole number from 1"),
+        (lambda: maze.text.read("free", 2, -2), r"width \(-2\) must be a whole number from 1 to"),
     ],
 )  # fmt: skip
 def test_what_is_no_level_no_cell_and_no_token_is_refused_in_one_sentence(ask, said):
