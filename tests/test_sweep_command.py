@@ -588,6 +588,14 @@ def test_the_chance_of_dropping_the_best_is_what_it_is():
     assert np.mean(said) < 0.15
 
 
+def test_of_settings_that_score_alike_each_may_be_the_best():
+    """Any of the four is, with the same chance; the one that is worse is not."""
+    alike = ranked([[1.0, 1.0, 1.0]] * 4 + [[0.5, 0.5, 0.5]])
+    assert halving._chance(alike, 1.0, np.array([2, 3, 4])) == 0.5
+    assert halving._chance(alike[:2], 1.0, np.array([1])) == 0.5
+    assert halving._chance(alike, 1.0, np.array([4])) == 0.0
+
+
 def test_what_diverged_is_not_thought_to_have_been_the_best():
     found = ranked([[3.0, 4.0, 3.5], [1.0, 2.0, 1.5], [1.0, np.inf, 1.5]])
     assert halving._chance(found, 1.0, np.array([2])) == 0.0

@@ -108,9 +108,7 @@ def _chance(ranked: list[Ranked], sign: float, dropped: np.ndarray) -> float:
             draws[:, index] = sign * one.mean + error * rng.standard_t(len(values) - 1, _DRAWS)
         elif len(values):
             draws[:, index] = sign * one.mean
-    best = draws.max(axis=1, keepdims=True)
-    # Where several are equally good, dropping one of them loses nothing.
-    lost = (draws[:, dropped].max(axis=1) == best[:, 0]) & ~(
-        np.delete(draws, dropped, axis=1).max(axis=1) == best[:, 0]
-    )
-    return float(lost.mean())
+    # Of several that are equally good so far each may be the best: scores that are all alike, such
+    # as a success of 1, say nothing of which is.
+    best = draws == draws.max(axis=1, keepdims=True)
+    return float(np.mean(best[:, dropped].sum(axis=1) / best.sum(axis=1)))
