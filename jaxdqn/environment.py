@@ -272,5 +272,9 @@ def _kind(value: Any) -> str:
 def _as(usual: Any, value: Any) -> Any:
     """Return a parameter of the kind that the environment's own is of."""
     if isinstance(value, np.ndarray | list | tuple):
-        return jnp.asarray(value)
-    return as_float(value) if isinstance(usual, float) else plain(value)
+        value = jnp.asarray(value)
+    if not isinstance(usual, float):
+        return plain(value)
+    # A sweep over 1 and 2 traces whole numbers, which alone are fractions, too.
+    is_whole = isinstance(value, jax.Array) and _kind(value) in "iu"
+    return value.astype(jnp.float32) if is_whole else as_float(value)
