@@ -132,6 +132,12 @@ def test_of_the_environment_fractions_are_drawn_where_it_has_them(folder):
     assert sorted(below["env_params.own"]) == list(range(-3, 4))
 
 
+def test_what_is_drawn_is_in_its_range_also_where_six_digits_are_too_few():
+    low, high = span = sweep_values.Range(0.9999991, 0.9999999)
+    drawn = sweep_values.draw({"discount": [span]}, 8, 0, small())["discount"]
+    assert low <= min(drawn) <= max(drawn) <= high
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -594,6 +600,15 @@ def test_of_settings_that_score_alike_each_may_be_the_best():
     assert halving._chance(alike, 1.0, np.array([2, 3, 4])) == 0.5
     assert halving._chance(alike[:2], 1.0, np.array([1])) == 0.5
     assert halving._chance(alike, 1.0, np.array([4])) == 0.0
+
+
+@pytest.mark.parametrize("measure", ["eval_return", "regret"])
+def test_what_diverged_does_not_go_on_in_halving(measure, monkeypatch):
+    found = ranked([[3.0, 4.0, 3.5], [1.0, np.inf, 2.0], [2.0, 2.5, 2.1], [np.nan] * 3])
+    monkeypatch.setattr(ranking, "rank", lambda *_, **__: found)
+    results = SimpleNamespace(grid=SimpleNamespace(seeds=range(12)))
+    later, _ = halving.following(halving.Round([0, 1, 2, 3], 3), results, measure, "mean")
+    assert later == ([0, 2], 6)
 
 
 def test_what_diverged_is_not_thought_to_have_been_the_best():

@@ -184,7 +184,8 @@ def _drawn(name: str, values: list[Any], keys: jax.Array, usual: Mapping[str, An
         found = low + shares * (high + whole - low)
     if whole:
         return [min(math.floor(x), int(high)) for x in found]
-    return [float(f"{x:.{_DIGITS}g}") for x in found]
+    # Rounding may lead out of a narrow range, such as of discounts near 1.
+    return [min(max(float(f"{x:.{_DIGITS}g}"), low), high) for x in found]
 
 
 def _is_whole(name: str, span: Range, usual: Any) -> bool:

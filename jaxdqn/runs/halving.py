@@ -62,8 +62,9 @@ def following(
     sign = -1.0 if comparison.lower_is_better(measure) else 1.0
     hopes = np.array([one.low if sign < 0 else one.high for one in ranked]) * sign
     means = np.array([one.mean for one in ranked]) * sign
-    # Where nothing was measured there is no hope; where the spread is unknown, the mean.
-    hopes = np.nan_to_num(np.where(np.isnan(hopes), means, hopes), nan=-np.inf)
+    # Where the spread is unknown, the mean; where that isn't finite, or nothing was measured, none.
+    hopes = np.where(np.isnan(hopes), means, hopes)
+    hopes = np.where(np.isfinite(hopes), hopes, -np.inf)
     order = np.argsort(-hopes, kind="stable")
     half = -(-len(ranked) // 2)
     missed = _chance(ranked, sign, order[half:])
