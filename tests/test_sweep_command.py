@@ -143,6 +143,11 @@ def test_what_is_drawn_is_in_its_range_also_where_six_digits_are_too_few():
     [
         (["tiny.toml", "--learning_rate", "1e-5:1e-2"], ["(1e-05:0.01) is a range", "--random N"]),
         (["tiny.toml", "--learning_rate", "1e-2:1e-5"], ["range (1e-2:1e-5)", "turn it"]),
+        (["tiny.toml", "--discount", "0.5", "0.8:0.9"], ["discount (0.8:0.9) is a range: say"]),
+        (["tiny.toml", "--random", "4", "--batch_size", "8:inf"], ["(8:inf)", "isn't finite"]),
+        (["tiny.toml", "--random", "4", "--discount", "nan:1"], ["(nan:1)", "isn't finite"]),
+        (["tiny.toml", "--random", "4", "--batch_size", "0.5:3"], ["(0.5:3)", "round it"]),
+        (["tiny.toml", "--random", "4", "--discount", "0.5", "0:1"], ["(0:1) is a range beside"]),
         (["tiny.toml", "--random", "4", "--key", "4294967296"], ["key (4294967296) must be from"]),
         (["tiny.toml", "--random", "4"], ["random (4)", "--random 64 --learning_rate 1e-5:1e-2"]),
         (["tiny.toml", "--random", "4", "--discount", "0:1", "0.5"], ["(0:1) is a range beside"]),
