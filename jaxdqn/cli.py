@@ -76,7 +76,7 @@ _COMMANDS = (
 
 def best_cores(command: str, arguments: Sequence[str]) -> int | None:
     """Return how many cores a training is fastest on, None where all are right."""
-    from jaxdqn.config import load_config, parts, toml
+    from jaxdqn.config import parts, toml
     from jaxdqn.parallel import devices
 
     words = [part for word in arguments for part in word.split("=", 1)]
@@ -89,10 +89,11 @@ def best_cores(command: str, arguments: Sequence[str]) -> int | None:
             return None
         options = ((word.removeprefix("--"), value) for word, value in itertools.pairwise(words))
         typed = {word: value for word, value in options if word in parts.PARTS}
-        said = toml.parse(toml.read(file), file, {"env_kwargs", "env_params"}) | typed
+        content = toml.read(file)
+        said = toml.parse(content, file, {"env_kwargs", "env_params"}) | typed
         if any(":" in str(said.get(word)) for word in parts.PARTS):
             return None  # a module of one's own may start JAX, whose cores are then counted
-        return devices.best_cores(load_config(file, **typed), agents=1)
+        return devices.best_cores(toml.from_toml(content, file, **typed), agents=1)
     except (ConfigError, LookupError, TypeError, ValueError, StopIteration):
         return None  # the command refuses it, and knows more
 

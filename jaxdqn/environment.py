@@ -3,11 +3,12 @@
 Networks read observations as they are: an environment of images gives them divided by 255.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -210,13 +211,10 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
 def _made(name: str, kwargs: Mapping[str, Any], kind: Any, said: str) -> tuple[Environment, Any]:
     del said  # a part of the key: 1, 1.0 and True are equal, and not the same arguments
     interface.check_kwargs(name, kind, kwargs)
-    # Made now, as arrays, even while a caller is being traced, and kept: so not inside its mesh.
-    nowhere = jax.sharding.AbstractMesh((), ())
-    with jax.sharding.use_abstract_mesh(nowhere):
+    with making():
         interface.check_made(name, kind, kwargs)
         try:
-            with jax.ensure_compile_time_eval():
-                env = kind(**kwargs)
+            env = kind(**kwargs)
         except ConfigError:
             raise
         except Exception as error:
@@ -229,6 +227,14 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any, said: str) -> tuple[E
     if isinstance(env, maze.Maze):
         categories = env.observation.categories
     return Environment(env, num_actions, obs, categories), params
+
+
+@contextlib.contextmanager
+def making() -> Iterator[None]:
+    """Make arrays to be kept: now, even while a caller is being traced, and in no mesh of its."""
+    nowhere = jax.sharding.AbstractMesh((), ())
+    with jax.sharding.use_abstract_mesh(nowhere), jax.ensure_compile_time_eval():
+        yield
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
@@ -266,5 +272,9 @@ def _kind(value: Any) -> str:
 def _as(usual: Any, value: Any) -> Any:
     """Return a parameter of the kind that the environment's own is of."""
     if isinstance(value, np.ndarray | list | tuple):
-        return jnp.asarray(value)
-    return as_float(value) if isinstance(usual, float) else plain(value)
+        value = jnp.asarray(value)
+    if not isinstance(usual, float):
+        return plain(value)
+    # A sweep over 1 and 2 traces whole numbers, which alone are fractions, too.
+    is_whole = isinstance(value, jax.Array) and _kind(value) in "iu"
+    return value.astype(jnp.float32) if is_whole else as_float(value)

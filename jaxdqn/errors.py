@@ -55,8 +55,13 @@ def as_whole(value: Any) -> int | None:
 def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> ConfigError:
     """Return the error for a misspelt name, with the nearest known one."""
     known = sorted(known)
-    word = name if isinstance(name, str) else ""
-    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     choices = f"use one of {', '.join(known)}." if known else "there are none, leave it out."
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else choices
+    meant = nearest(name, known)
+    remedy = choices if meant is None else f"did you mean {meant!r}?"
     return ConfigError(f"{kind} {shown(name)} is not known{where}: {remedy}")
+
+
+def nearest(name: Any, known: Iterable[str]) -> str | None:
+    """Return the known name that a misspelt one is most like; None where it is like none."""
+    word = name if isinstance(name, str) else ""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)

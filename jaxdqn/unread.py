@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxdqn import environment as environments
@@ -107,9 +106,7 @@ def _unread(read: Mapping[str, Any], mazes: int, judged: Maze) -> tuple[int, boo
         mazes: how many those are.
         judged: what has the agent's.
     """
-    # As in environment.make: arrays that are kept are made now, and in no caller's mesh.
-    nowhere = jax.sharding.AbstractMesh((), ())
-    with jax.sharding.use_abstract_mesh(nowhere), jax.ensure_compile_time_eval():
+    with environments.making():
         left, wanted = _of(Maze(**read)), _of(judged)
         same_bank = all(one == other for one, other in zip(left, wanted, strict=False))
         # No two of a bank are alike, so that none of those that it begins with are in the corpus.

@@ -177,6 +177,7 @@ def test_conditional_probabilities_are_shares_of_all_trees():
 
 def test_floors_are_claimed_only_where_they_are_known():
     assert exact.board_floor(MAZES) == exact.board_entropy(5, 5)
+    assert exact.board_floor({**MAZES, "difficulty": None}) == exact.board_entropy(5, 5)
     for changes in ({"carver": "depth_first"}, {"generator": "rooms"}, {"difficulty": (8, 8)}):
         assert math.isnan(exact.board_floor({**MAZES, **changes}))
 

@@ -405,6 +405,7 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("finetune lm --out new --finetune_learning_rate -1", ["finetune_learning_rate (-1.0)"]),
         ("finetune lm-finetuned", ["was fine-tuned already"]),
         ("finetune nowhere", ["nowhere", "doesn't exist"]),
+        ("finetune nowhere", ["nowhere", "check the path, or pretrain first."]),
         ("resume lm --total_steps 9", ["total_steps (9)", "leave it out"]),
         ("resume lm --updates 6", ["updates (6) is less than the 8 done already", "raise it"]),
         ("resume lm --updates 999999999", ["updates (1000000000) × batch_size (8)", "lower one"]),
@@ -456,6 +457,13 @@ def test_a_fine_tuning_lies_beside_the_run_that_is_named_from_inside(chain):
     code, _, err = run_here("finetune", ".", cwd=chain / "lm")
     assert code == 1
     assert f"out ('{chain / 'lm-finetuned'}') exists already" in err
+
+
+def test_a_fine_tuning_is_named_as_its_run_was_typed(chain):
+    for typed in ("lm", f"../{chain.name}/lm", str(chain / "lm")):
+        code, _, err = run_here("finetune", typed, cwd=chain)
+        assert code == 1
+        assert f"out ('{typed}-finetuned') exists already" in err
 
 
 def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):

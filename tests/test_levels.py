@@ -249,6 +249,8 @@ def test_what_is_called_hopeless_is_in_none_of_the_draws_that_are_left(kinds, sh
     [
         ({"generator": "corridor"}, r"generator \('corridor'\) is not one of .*corridors"),
         ({"carver": "unifrom"}, r"carver \('unifrom'\) is not one of uniform, depth_first"),
+        ({"carver": "unifrom"}, r"depth_first: choose 'uniform' or another\."),
+        ({"carver": "prim"}, r"carver \('prim'\) is not one of uniform, depth_first: choose one\."),
         ({"height": 0}, r"height \(0\) must be a whole number from 1"),
         ({"width": 8}, r"height \(9\) and width \(8\) must be odd for corridors: use 9 and 9"),
         ({"count": 0}, r"count \(0\) must be a whole number from 1"),
@@ -312,9 +314,17 @@ DRAWN = "S..\n#.G"
         (lambda: maze.text.write(None), r"level \(None\) is no maze: give a text, or a level"),
         (lambda: maze.text.write(DRAWN, [1, 99]), r"path \(99\) is no cell: .* 0 to 5"),
         (lambda: maze.text.write(DRAWN, 5), r"path \(5\) must be a list of cells"),
+        (lambda: maze.text.write(DRAWN, kind="walks"), r"kind \('walks'\) .* choose 'walk' or an"),
+        (lambda: maze.Maze(observation="txt"), r"observation \('txt'\) .* choose 'text' or an"),
         (lambda: maze.text.decode([0, 999], 12), "tokens contains 999: use those from 0 to 21"),
         (lambda: maze.text.decode([-1], 12), "tokens contains -1: use those from 0 to 21"),
         (lambda: maze.text.decode([0.5], 12), "tokens .* must be a list of whole numbers"),
+        (lambda: maze.text.decode([0], "12"), r"cells \('12'\) must be a whole number from 1 to"),
+        (lambda: maze.text.encode(5, 4), r"text \(5\) must be words: give what text\.write ret"),
+        (lambda: maze.text.encode("free", None), r"cells \(None\) must be a whole number from 1"),
+        (lambda: maze.text.read(["free"], 2, 2), r"text \(of type list\) must be words"),
+        (lambda: maze.text.read("free", "2", 2), r"height \('2'\) must be a whole number from 1"),
+        (lambda: maze.text.read("free", 2, -2), r"width \(-2\) must be a whole number from 1 to"),
     ],
 )  # fmt: skip
 def test_what_is_no_level_no_cell_and_no_token_is_refused_in_one_sentence(ask, said):

@@ -13,6 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -530,6 +531,30 @@ def test_weights_and_biases_works_offline(tmp_path):
     assert "eval_return" in told
     (kept,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert b"learning_rate" in kept.read_bytes()
+
+
+def test_weights_and_biases_has_a_run_for_each_folder_and_one_when_it_is_resumed(
+    tmp_path, monkeypatch
+):
+    class Wandb:
+        Error = RuntimeError
+        begun: ClassVar[list[dict]] = []
+
+        @classmethod
+        def init(cls, **given):
+            cls.begun.append(given)
+            return contextlib.nullcontext()
+
+    monkeypatch.setitem(sys.modules, "wandb", Wandb)
+    monkeypatch.chdir(tmp_path)
+    for run in (tmp_path / "a" / "maze", tmp_path / "b" / "maze", Path("a/maze")):
+        with loggers.weights_and_biases("project", run, small()):
+            pass
+    first, elsewhere, resumed = (given["id"] for given in Wandb.begun)
+    assert {given["name"] for given in Wandb.begun} == {"maze"}
+    assert first == resumed != elsewhere
+    assert first.isalnum()
+    assert len(first) <= 128
 
 
 def test_what_was_not_measured_is_no_part_of_a_mean(whole):

@@ -614,6 +614,14 @@ def two_measures(scores):
             r"target has shape \(3,\): give one number or 5, one for each task\.",
         ),
         (
+            lambda: statistics.optimality_gap([0.5, 0.5], [1.0, 2.0]),
+            r"target has shape \(2,\): give one number\.",
+        ),
+        (
+            lambda: statistics.optimality_gap(jnp.ones((2, 3)), jnp.ones((2, 3))),
+            r"target has shape \(2, 3\): give one number or 3, one for each task\.",
+        ),
+        (
             lambda: statistics.bootstrap_interval(KEY, [1.0, 2.0], two_measures),
             r"estimator \(two_measures\) returns a tuple, and one array .* by jnp\.stack",
         ),

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import pytest
 from conftest import COLLECTIVES, RESIDUAL, ROOT, assert_same_bits, small
 
 import jaxdqn
-from jaxdqn import ConfigError
+from jaxdqn import ConfigError, environment
 from jaxdqn.metrics import to_arrays
 from jaxdqn.networks.network import SideBySide
 from jaxdqn.parallel import estimate, executor, grid, memory, seeds, sweeps
@@ -249,6 +250,30 @@ def test_seeds_are_a_count_or_their_numbers(seeds):
     found = grid.grid(small(), seeds, {}).seeds
     assert found == [0, 1]
     assert set(map(type, found)) == {int}
+
+
+def test_seeds_far_apart_are_no_row_and_take_no_memory_to_say_so():
+    assert grid.grid(small(), [3, 4, 5], {}).run == range(3, 6)
+    far = grid.grid(small(), [0, 2_000_000], {})
+    tracemalloc.start()
+    assert far.run is None
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100_000
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.int64(2), np.float32(2)])
+def test_a_number_of_the_environment_is_of_its_own_kind_swept_or_alone(value):
+    def numbers(value):
+        changes = {"goal_reward": value, "max_steps_in_episode": 5}
+        return environment.make(small(env_params=changes))[1]
+
+    def kinds(params):
+        return [jnp.result_type(x) for x in (params.goal_reward, params.max_steps_in_episode)]
+
+    alone, swept = numbers(value), jax.eval_shape(numbers, jnp.asarray(value))
+    assert kinds(alone) == [np.float32, np.int32]
+    assert swept.goal_reward.dtype == np.float32
 
 
 def test_unknown_coordinates_are_refused(result):

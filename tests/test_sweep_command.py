@@ -132,11 +132,22 @@ def test_of_the_environment_fractions_are_drawn_where_it_has_them(folder):
     assert sorted(below["env_params.own"]) == list(range(-3, 4))
 
 
+def test_what_is_drawn_is_in_its_range_also_where_six_digits_are_too_few():
+    low, high = span = sweep_values.Range(0.9999991, 0.9999999)
+    drawn = sweep_values.draw({"discount": [span]}, 8, 0, small())["discount"]
+    assert low <= min(drawn) <= max(drawn) <= high
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["tiny.toml", "--learning_rate", "1e-5:1e-2"], ["(1e-05:0.01) is a range", "--random N"]),
         (["tiny.toml", "--learning_rate", "1e-2:1e-5"], ["range (1e-2:1e-5)", "turn it"]),
+        (["tiny.toml", "--discount", "0.5", "0.8:0.9"], ["discount (0.8:0.9) is a range: say"]),
+        (["tiny.toml", "--random", "4", "--batch_size", "8:inf"], ["(8:inf)", "isn't finite"]),
+        (["tiny.toml", "--random", "4", "--discount", "nan:1"], ["(nan:1)", "isn't finite"]),
+        (["tiny.toml", "--random", "4", "--batch_size", "0.5:3"], ["(0.5:3)", "round it"]),
+        (["tiny.toml", "--random", "4", "--discount", "0.5", "0:1"], ["(0:1) is a range beside"]),
         (["tiny.toml", "--random", "4", "--key", "4294967296"], ["key (4294967296) must be from"]),
         (["tiny.toml", "--random", "4"], ["random (4)", "--random 64 --learning_rate 1e-5:1e-2"]),
         (["tiny.toml", "--random", "4", "--discount", "0:1", "0.5"], ["(0:1) is a range beside"]),
@@ -586,6 +597,23 @@ def test_the_chance_of_dropping_the_best_is_what_it_is():
         lost.append(np.argmax(true) in dropped)
     assert np.mean(lost) <= np.mean(said) + 0.03, "it may say too much, never too little"
     assert np.mean(said) < 0.15
+
+
+def test_of_settings_that_score_alike_each_may_be_the_best():
+    """Any of the four is, with the same chance; the one that is worse is not."""
+    alike = ranked([[1.0, 1.0, 1.0]] * 4 + [[0.5, 0.5, 0.5]])
+    assert halving._chance(alike, 1.0, np.array([2, 3, 4])) == 0.5
+    assert halving._chance(alike[:2], 1.0, np.array([1])) == 0.5
+    assert halving._chance(alike, 1.0, np.array([4])) == 0.0
+
+
+@pytest.mark.parametrize("measure", ["eval_return", "regret"])
+def test_what_diverged_does_not_go_on_in_halving(measure, monkeypatch):
+    found = ranked([[3.0, 4.0, 3.5], [1.0, np.inf, 2.0], [2.0, 2.5, 2.1], [np.nan] * 3])
+    monkeypatch.setattr(ranking, "rank", lambda *_, **__: found)
+    results = SimpleNamespace(grid=SimpleNamespace(seeds=range(12)))
+    later, _ = halving.following(halving.Round([0, 1, 2, 3], 3), results, measure, "mean")
+    assert later == ([0, 2], 6)
 
 
 def test_what_diverged_is_not_thought_to_have_been_the_best():

@@ -100,9 +100,7 @@ def _iterate(parts: Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     steps, (log_probability, values_tm1) = seen.steps, seen.kept
     values_t = rollout.values_of(config, lambda *seen: judge(*seen)[0][1], seen)
     # Generalised advantages are λ-returns less the value before the step.
-    targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
-        steps, values_t, config.discount, config.gae_lambda
-    )
+    targets = rollout.returns_side_by_side(steps, values_t, config.discount, config.gae_lambda)
     samples = Sample(steps.obs_tm1, steps.a_tm1, log_probability, targets - values_tm1, targets)
 
     def judge_row(params: Params, row: Row) -> tuple[Array, Array]:

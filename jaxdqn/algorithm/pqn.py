@@ -89,9 +89,7 @@ def _iterate(parts: Parts, state: State, tally: Tally) -> tuple[State, Tally]:
     state, tally, seen = rollout.gather(parts, state, tally, policy)
     steps = seen.steps
     values_t = rollout.values_of(config, lambda *seen: jnp.max(q_values(*seen)[0]), seen)
-    targets = jax.vmap(rollout.lambda_returns, (1, 1, None, None), 1)(
-        steps, values_t, config.discount, config.td_lambda
-    )
+    targets = rollout.returns_side_by_side(steps, values_t, config.discount, config.td_lambda)
     samples = _Sample(steps.obs_tm1, steps.a_tm1, targets)
     rows = rollout.rows(parts.network, begun, steps, samples)
     return rollout.learn(parts, state, tally, rows, partial(_loss, parts))

@@ -166,6 +166,10 @@ def lambda_returns(
     return lax.scan(back, values_t[-1], (line, values_t), reverse=True)[1]
 
 
+returns_side_by_side = jax.vmap(lambda_returns, (1, 1, None, None), 1)
+"""``lambda_returns`` of all environments: of leaves ``[T, E, ...]`` and values ``[T, E]``."""
+
+
 def rows(network: Network, begun: Memory, steps: Transition, samples: Any) -> Row:
     """Return what a rollout gives to learn from: its steps, or one sequence of each environment.
 

@@ -135,7 +135,7 @@ def parse(arguments: list[str]) -> tuple[Arguments, dict[Path, Config]]:
     said, rest = sweep_values.split(arguments)
     flags.check_names(rest, Arguments)
     for name, values in said.items():
-        if len(values) > 1 or sweep_values.is_range(values):
+        if len(values) > 1 or sweep_values.range_of(values):
             raise ConfigError(
                 f"{name} ({', '.join(map(str, values))}) must have one value in a comparison: name "
                 "settings before options, write lists as 64,64, or use jaxdqn sweep."

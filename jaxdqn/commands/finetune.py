@@ -74,7 +74,8 @@ def main(arguments: list[str]) -> int:
     configs.check(config)  # by the names that were given
     config = for_finetuning(config)
     state = training.begin(config, before.state.params, jax.random.key(chosen.seed))
-    run = chosen.run.resolve()
+    # As it was typed, where that ends in a name.
+    run = chosen.run if chosen.run.name not in ("", "..") else chosen.run.resolve()
     out = chosen.out or run.with_name(f"{run.name}-finetuned")
     with place.new(out, configs.to_toml(config)):
         return watch(out, language_run.begin(out, config, state), chosen.save_every)

@@ -190,11 +190,12 @@ def parse(arguments: list[str]) -> tuple[Arguments, Grid]:
     if chosen.random is not None:
         drawn = {"random": chosen.random, "key": chosen.key, "from": sweep_values.said(lists)}
         lists, zipped = sweep_values.draw(lists, chosen.random, chosen.key, config), True
-    elif ranges := [name for name, values in lists.items() if sweep_values.is_range(values)]:
-        raise ConfigError(
-            f"{ranges[0]} ({lists[ranges[0]][0]}) is a range: say with --random N how many "
-            "settings are to be drawn."
-        )
+    for name, values in lists.items():
+        if span := sweep_values.range_of(values):  # of what was drawn there is none
+            raise ConfigError(
+                f"{name} ({span}) is a range: say with --random N how many settings are to be "
+                "drawn."
+            )
     found = grid(config, numbers, sweep_values.nested(lists), zipped)._replace(drawn=drawn)
     comparison.check_measure(measured(found.of(0)), chosen.looking.measure, str(chosen.config_file))
     return chosen, found

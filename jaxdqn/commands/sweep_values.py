@@ -104,20 +104,20 @@ def apart(config: Config, lists: Mapping[str, list[Any]]) -> tuple[Config, dict[
             check_word(name, values, config.chosen, "key", " in [sweep]")
         need_values(name, values)
     several = {
-        name: values for name, values in lists.items() if len(values) > 1 or is_range(values)
+        name: values for name, values in lists.items() if len(values) > 1 or range_of(values)
     }
     single = {name: values[0] for name, values in lists.items() if name not in several}
     return with_numbers(config, single), several
 
 
-def is_range(values: list[Any]) -> bool:
-    """Whether a setting is to be drawn from a range."""
-    return any(isinstance(value, Range) for value in values)
+def range_of(values: list[Any]) -> Range | None:
+    """Return the range that a setting is to be drawn from, if any."""
+    return next((value for value in values if isinstance(value, Range)), None)
 
 
 def said(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
     """Return lists and ranges as a table ``[sweep]`` holds them."""
-    return {name: str(values[0]) if is_range(values) else values for name, values in lists.items()}
+    return {name: str(values[0]) if range_of(values) else values for name, values in lists.items()}
 
 
 def draw(
@@ -172,19 +172,25 @@ def _drawn(name: str, values: list[Any], keys: jax.Array, usual: Mapping[str, An
     # Each setting has a stream of its own, so that one more changes no other.
     of_name = jax.vmap(jax.random.fold_in, (0, None))(keys, zlib.crc32(name.encode()))
     shares = np.asarray(jax.vmap(jax.random.uniform)(of_name), np.float64)
-    if not is_range(values):
+    span = range_of(values)
+    if span is None:
         return [values[int(share * len(values))] for share in shares]
     if len(values) > 1:
-        raise ConfigError(f"{name} ({values[0]}) is a range beside other values: give one range.")
-    low, high = values[0]
-    whole = _is_whole(name, values[0], usual.get(name))
+        raise ConfigError(f"{name} ({span}) is a range beside other values: give one range.")
+    low, high = span
+    whole = _is_whole(name, span, usual.get(name))
+    if whole and not (float(low).is_integer() and float(high).is_integer()):
+        raise ConfigError(
+            f"{name} ({span}) is drawn from whole numbers, and an end is none: round it."
+        )
     if low > 0 and high >= 10 * low:
         found = low * np.exp(shares * math.log((high + whole) / low))
     else:
         found = low + shares * (high + whole - low)
     if whole:
         return [min(math.floor(x), int(high)) for x in found]
-    return [float(f"{x:.{_DIGITS}g}") for x in found]
+    # Rounding may lead out of a narrow range, such as of discounts near 1.
+    return [min(max(float(f"{x:.{_DIGITS}g}"), low), high) for x in found]
 
 
 def _is_whole(name: str, span: Range, usual: Any) -> bool:
@@ -211,6 +217,8 @@ def _value(text: str) -> Any:
     if colon:
         ends = _value(low), _value(high)
         if all(isinstance(end, int | float) for end in ends):
+            if not all(map(math.isfinite, ends)):
+                raise ConfigError(f"range ({text}) has an end that isn't finite: change it.")
             if not ends[0] < ends[1]:
                 raise ConfigError(f"range ({text}) must go from the lower to the higher: turn it.")
             return Range(*ends)

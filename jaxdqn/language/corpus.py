@@ -5,7 +5,6 @@ is judged on. No two mazes of a bank are alike, so the corpus has none of either
 """
 
 import functools
-import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxdqn import maze
-from jaxdqn.errors import ConfigError, unknown
+from jaxdqn import interface, maze
+from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.maze import Levels, levels, solve, text
 from jaxdqn.random import unrolled
@@ -41,22 +40,14 @@ class Texts(struct.PyTreeNode):
 
 @functools.lru_cache(maxsize=4)
 def _banks(env_kwargs: Mapping[str, Any], mazes: int) -> tuple[Levels, Levels]:
-    known = inspect.signature(maze.Maze).parameters
-    for name in env_kwargs:
-        if name not in known:
-            raise unknown("env_kwargs", name, known)
+    interface.check_kwargs("mazes", maze.Maze, env_kwargs)
     judged = maze.Maze(**env_kwargs)
     if not judged.default_params.held_out:
         raise ConfigError(
             "env_kwargs.num_held_out (0) leaves no mazes to be judged on: set it to 1 or more."
         )
-    count = judged.num_levels + mazes
-    names = ("generator", "height", "width", "density", "carver", "loops", "room_size",
-             "layout", "difficulty")  # fmt: skip
-    given = {name: env_kwargs[name] for name in names if name in env_kwargs}
-    given = {"generator": "scatter", "height": 10, "width": 10, **given}
     try:
-        everything = maze.bank(count=count, seed=env_kwargs.get("level_seed", 0), **given)
+        everything = judged.bank(judged.num_levels + mazes)
     except ConfigError as error:
         raise ConfigError(
             f"mazes ({mazes}) can't all be distinct from one another and from those of "

@@ -27,7 +27,7 @@ def board_floor(env_kwargs: Mapping[str, Any]) -> float:
 
     A reader who knew which mazes are held out would have a little less; nothing tells one.
     """
-    known = env_kwargs.get("generator") == "corridors" and "difficulty" not in env_kwargs
+    known = env_kwargs.get("generator") == "corridors" and env_kwargs.get("difficulty") is None
     if not known or env_kwargs.get("carver", "uniform") != "uniform":
         return math.nan
     return board_entropy(*pretrained.size(env_kwargs))

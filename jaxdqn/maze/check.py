@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, nearest, shown
 
 Generator = Literal["empty", "scatter", "corridors", "braid", "rooms", "layout"]
 Carver = Literal["uniform", "depth_first"]
@@ -28,9 +28,9 @@ LONGEST = 128
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a name that isn't one of ``choices``."""
     if value not in choices:
-        raise ConfigError(
-            f"{name} ({shown(value)}) is not one of {', '.join(choices)}: choose one."
-        )
+        meant = nearest(value, choices)
+        remedy = "choose one." if meant is None else f"choose {meant!r} or another."
+        raise ConfigError(f"{name} ({shown(value)}) is not one of {', '.join(choices)}: {remedy}")
 
 
 def whole(name: str, value: Any, low: int, high: int) -> None:

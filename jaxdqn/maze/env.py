@@ -134,16 +134,20 @@ class Maze(environment.Environment):
         self.idle = check.idle(options, asked, observation)
         self.random_start, self.random_goal = start == "random", goal == "random"
         self.observation = observe.make(observation, self.height, self.width, view_size)
-        drawn = bank_of(
-            options, num_levels + num_held_out, level_seed,
-            "env_kwargs.num_levels + env_kwargs.num_held_out",
-        )  # fmt: skip
+        self._options, self._level_seed = options, level_seed
+        drawn = self.bank(
+            num_levels + num_held_out, "env_kwargs.num_levels + env_kwargs.num_held_out"
+        )
         self._levels, self._held_out = split(drawn, num_levels)
 
     @property
     def num_levels(self) -> int:
         """Levels in all, held-out ones among them."""
         return len(self._levels) + len(self._held_out)
+
+    def bank(self, count: int, asked: str = "count") -> Levels:
+        """Return ``count`` levels, its own the first of them, or raise a ``TooFewLevelsError``."""
+        return bank_of(self._options, count, self._level_seed, asked)
 
     @property
     def default_params(self) -> MazeParams:

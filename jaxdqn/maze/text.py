@@ -20,7 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, brief, shown
-from jaxdqn.maze import grid
+from jaxdqn.maze import check, grid
 from jaxdqn.maze.levels import Level, draw
 from jaxdqn.types import Array
 
@@ -43,7 +43,12 @@ GOAL_AT, AGENT_AT = -3, -1
 
 
 def vocabulary(cells: int) -> tuple[str, ...]:
-    """Return all tokens of mazes of so many cells: those of ``WORDS``, then cells by name."""
+    """Return all tokens of mazes of so many cells: those of ``WORDS``, then cells by name.
+
+    Raises:
+        ConfigError: what is no number of cells.
+    """
+    check.whole("cells", cells, 1, 2**30)
     return (*WORDS, *map(str, range(cells)))
 
 
@@ -99,8 +104,7 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
     if np.ndim(path) != 1:
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
     cells = [grid.as_cell("path", cell, level.walls.size) for cell in np.asarray(path).tolist()]
-    if kind not in KINDS:
-        raise ConfigError(f"kind ({shown(kind)}) is not one of {', '.join(KINDS)}: choose one.")
+    check.choice("kind", kind, KINDS)
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
     with jax.ensure_compile_time_eval():
@@ -113,8 +117,10 @@ def encode(text: str, cells: int) -> np.ndarray:
     """Return the tokens of a text about mazes of so many cells, int32 ``[T]``.
 
     Raises:
-        ConfigError: a word that no such text has.
+        ConfigError: what is no text or no number of cells, or a word that no such text has.
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"text ({brief(text)}) must be words: give what text.write returned.")
     known = {word: token for token, word in enumerate(vocabulary(cells))}
     words = text.split()
     for word in words:
@@ -129,7 +135,8 @@ def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
     """Return the words of tokens; the inverse of ``encode``.
 
     Raises:
-        ConfigError: a token that no text about mazes of so many cells has.
+        ConfigError: a token that no text about mazes of so many cells has, or what is no number of
+            cells.
     """
     known, found = vocabulary(cells), np.asarray(tokens)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
@@ -146,8 +153,11 @@ def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
     """Return the maze that a text describes, and the cells of its path after the start.
 
     Raises:
-        ConfigError: a word that isn't one, or words that describe no maze that can be solved.
+        ConfigError: a word that isn't one, words that describe no maze that can be solved, or no
+            size of mazes.
     """
+    for name, size in (("height", height), ("width", width)):
+        check.whole(name, size, 1, 2**15)
     cells = height * width
     tokens = encode(text, cells)
     known = tokens[: prompt_length(cells)]

@@ -53,7 +53,9 @@ class Grid(NamedTuple):
     def run(self) -> range | None:
         """The seeds, where it is one setting with seeds in a row, as ``jaxdqn train`` trains."""
         row = range(self.seeds[0], self.seeds[-1] + 1)
-        return row if not self.axes and list(row) == self.seeds else None
+        # Of seeds far apart a list of all between them would fill the memory.
+        in_a_row = len(row) == len(self.seeds) and list(row) == self.seeds
+        return row if in_a_row and not self.axes else None
 
     def of(self, cell: int) -> Config:
         """Return all of one setting."""

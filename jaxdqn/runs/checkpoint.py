@@ -115,14 +115,18 @@ def _axes_of_agents(config: Config, seeds: range | None, state: State) -> tuple[
     """
     if seeds is None:
         return pytrees.leading_axes(state, outline(config))
-    # The file holds the first and the last number only.
-    if not isinstance(seeds, range) or seeds != range(seeds.start, seeds.stop):
+    if not in_a_row(seeds):
         raise ConfigError(
             f"seeds ({shown(seeds)}) must be a range of numbers in a row: write range(0, 4) or the "
             "like, or leave it out."
         )
     check_agents(config, seeds, state)
     return (len(seeds),)
+
+
+def in_a_row(seeds: Any) -> bool:
+    """Whether seeds are what a checkpoint can say, which holds the first and the last number."""
+    return isinstance(seeds, range) and seeds == range(seeds.start, seeds.stop)
 
 
 def _measured(metrics: Any, axes: tuple[int, ...]) -> dict[str, np.ndarray]:

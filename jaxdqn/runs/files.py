@@ -161,7 +161,7 @@ def write_arrays(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Any]
 
 
 def read_arrays(
-    path: Path, kind: str, prefix: tuple[str, ...] = ("",)
+    path: Path, kind: str, prefix: tuple[str, ...] = ("",), made_by: str = "train"
 ) -> tuple[Any, dict[str, Any]]:
     """Read what ``write_arrays`` wrote: what is said of the arrays, and the arrays.
 
@@ -169,6 +169,7 @@ def read_arrays(
         path: the file.
         kind: what a message calls the file.
         prefix: only arrays whose names begin with one of these are read.
+        made_by: the command that leaves such a file.
 
     Raises:
         ConfigError: the file is missing or damaged.
@@ -177,7 +178,7 @@ def read_arrays(
         arrays = unpacked(path, prefix)
     except FileNotFoundError:
         raise ConfigError(
-            f"{kind} '{path}' doesn't exist: check the path, or train first."
+            f"{kind} '{path}' doesn't exist: check the path, or {made_by} first."
         ) from None
     except OSError as error:
         raise ConfigError(

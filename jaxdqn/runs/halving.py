@@ -62,8 +62,9 @@ def following(
     sign = -1.0 if comparison.lower_is_better(measure) else 1.0
     hopes = np.array([one.low if sign < 0 else one.high for one in ranked]) * sign
     means = np.array([one.mean for one in ranked]) * sign
-    # Where nothing was measured there is no hope; where the spread is unknown, the mean.
-    hopes = np.nan_to_num(np.where(np.isnan(hopes), means, hopes), nan=-np.inf)
+    # Where the spread is unknown, the mean; where that isn't finite, or nothing was measured, none.
+    hopes = np.where(np.isnan(hopes), means, hopes)
+    hopes = np.where(np.isfinite(hopes), hopes, -np.inf)
     order = np.argsort(-hopes, kind="stable")
     half = -(-len(ranked) // 2)
     missed = _chance(ranked, sign, order[half:])
@@ -108,9 +109,7 @@ def _chance(ranked: list[Ranked], sign: float, dropped: np.ndarray) -> float:
             draws[:, index] = sign * one.mean + error * rng.standard_t(len(values) - 1, _DRAWS)
         elif len(values):
             draws[:, index] = sign * one.mean
-    best = draws.max(axis=1, keepdims=True)
-    # Where several are equally good, dropping one of them loses nothing.
-    lost = (draws[:, dropped].max(axis=1) == best[:, 0]) & ~(
-        np.delete(draws, dropped, axis=1).max(axis=1) == best[:, 0]
-    )
-    return float(lost.mean())
+    # Of several that are equally good so far each may be the best: scores that are all alike, such
+    # as a success of 1, say nothing of which is.
+    best = draws == draws.max(axis=1, keepdims=True)
+    return float(np.mean(best[:, dropped].sum(axis=1) / best.sum(axis=1)))

@@ -141,7 +141,7 @@ def restore(run: Path) -> LanguageRun:
         ConfigError: it is missing, damaged, or of a version that this one can't carry on.
     """
     path = run / place.LANGUAGE
-    said, arrays = files.read_arrays(path, "checkpoint")
+    said, arrays = files.read_arrays(path, "checkpoint", made_by="pretrain")
     about = checkpoint.understood(path, said)
     config = configs.from_toml(about.config, f"the settings in checkpoint '{path}'")
     like = training.outline(config)  # whose refusals are no fault of the file

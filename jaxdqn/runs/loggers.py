@@ -2,8 +2,10 @@
 
 import contextlib
 import csv
+import hashlib
 import importlib.util
 import io
+import os
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,7 +103,7 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
 
     Args:
         project: its name there.
-        folder: the run folder, whose name is the run's.
+        folder: the run folder, whose name is the run's; one that was moved begins another.
         config: the settings.
 
     Raises:
@@ -109,10 +111,13 @@ def weights_and_biases(project: str, folder: Path, config: Config) -> Iterator[L
     """
     import wandb
 
-    name = folder.resolve().name
+    place = folder.resolve()
+    # By the whole path, which is the same when the run is resumed, since folders elsewhere may have
+    # the same name; as a digest, since an id has 128 characters at most, and no slash among them.
+    known = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
     try:
         run = wandb.init(
-            project=project, dir=folder, name=name, id=name, resume="allow",
+            project=project, dir=folder, name=place.name, id=known, resume="allow",
             config=tomllib.loads(to_toml(config)),
         )  # fmt: skip
     except wandb.Error as error:

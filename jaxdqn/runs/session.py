@@ -22,7 +22,7 @@ from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
 from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import console, folder, loggers, place, signals
-from jaxdqn.runs.checkpoint import Checkpoint
+from jaxdqn.runs.checkpoint import Checkpoint, in_a_row
 from jaxdqn.runs.keeper import Keeper, OnNonfinite, Saving
 
 __all__ = ["Callback", "Options", "Outcome", "extended", "train"]
@@ -208,9 +208,7 @@ def _check(
     """Refuse, with a ``ConfigError``, what can't be trained or kept, before it is compiled."""
     check(config)
     check_single(config)
-    # A checkpoint keeps the first and the last number only.
-    in_a_row = isinstance(numbers, range) and numbers == range(numbers.start, numbers.stop)
-    if not in_a_row or not numbers or numbers.start < 0 or numbers.stop > 2**32:
+    if not in_a_row(numbers) or not numbers or numbers.start < 0 or numbers.stop > 2**32:
         raise ConfigError(
             f"numbers ({shown(numbers)}) must be a range of seeds in a row, from 0 to 4294967295: "
             "write range(4) or the like."

@@ -60,7 +60,7 @@ def optimality_gap(scores: Numbers, target: Numbers = 1.0) -> Array:
     The target is one number, or ``[M]``, one for each task.
     """
     scores, target = as_scores("scores", scores), as_numbers("target", target)
-    if target.shape not in ((), scores.shape, scores.shape[1:]):
+    if target.shape not in ((), scores.shape[1:]):
         tasks = f" or {scores.shape[1]}, one for each task" if scores.ndim == 2 else ""
         raise ConfigError(f"target has shape {target.shape}: give one number{tasks}.")
     target = jnp.broadcast_to(target, scores.shape)
