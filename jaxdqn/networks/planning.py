@@ -28,6 +28,9 @@ without a plan (benchmarks/NOTES.md)."""
 SLIGHT = 0.1
 """Plans are read by more than this share of the greatest weight, or not at all, and so by no weight
 below 0."""
+CLOSED = 0.2
+"""What is passed by less than this share isn't passed: mazes of 7×7 teach no more than that a way
+through a wall is worse than twenty moves around it, and in larger ones it would be better."""
 MOVES = "udlr"
 """Of a maze's actions: up, down, left, right."""
 STAY = "s"
@@ -145,6 +148,7 @@ class Planning(nn.Module):
         # Both are exactly 0 from somewhere on: what is closed is so for the longest way round, and
         # what is no goal doesn't outshine one that is far.
         passage = jnp.where(is_cell, 1.0 - jnp.exp(-nn.relu(GAIN * maps(seen))), 0.0)
+        passage = jnp.where(passage > CLOSED, passage, 0.0)
         source = jax.nn.sparse_sigmoid(GAIN * self.param("source", normal(0.1), shape)) @ seen
         found = values(passage, source, row, self.rounds)
         below, above, right, left = neighbours(here, row)
