@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -211,10 +211,12 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> tuple[Environment, Any]:
 def _made(name: str, kwargs: Mapping[str, Any], kind: Any, said: str) -> tuple[Environment, Any]:
     del said  # a part of the key: 1, 1.0 and True are equal, and not the same arguments
     interface.check_kwargs(name, kind, kwargs)
-    with making():
+    with nowhere():
         interface.check_made(name, kind, kwargs)
         try:
-            env = kind(**kwargs)
+            # Now, as arrays, even while a caller is being traced.
+            with jax.ensure_compile_time_eval():
+                env = kind(**kwargs)
         except ConfigError:
             raise
         except Exception as error:
@@ -229,12 +231,9 @@ def _made(name: str, kwargs: Mapping[str, Any], kind: Any, said: str) -> tuple[E
     return Environment(env, num_actions, obs, categories), params
 
 
-@contextlib.contextmanager
-def making() -> Iterator[None]:
-    """Make arrays to be kept: now, even while a caller is being traced, and in no mesh of its."""
-    nowhere = jax.sharding.AbstractMesh((), ())
-    with jax.sharding.use_abstract_mesh(nowhere), jax.ensure_compile_time_eval():
-        yield
+def nowhere() -> contextlib.AbstractContextManager[Any]:
+    """Trace and make arrays in no mesh of a caller's, since they are kept."""
+    return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:

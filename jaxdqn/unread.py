@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxdqn import environment as environments
@@ -106,7 +107,8 @@ def _unread(read: Mapping[str, Any], mazes: int, judged: Maze) -> tuple[int, boo
         mazes: how many those are.
         judged: what has the agent's.
     """
-    with environments.making():
+    # Now, even while a caller is being traced.
+    with environments.nowhere(), jax.ensure_compile_time_eval():
         left, wanted = _of(Maze(**read)), _of(judged)
         same_bank = all(one == other for one, other in zip(left, wanted, strict=False))
         # No two of a bank are alike, so that none of those that it begins with are in the corpus.
