@@ -12,7 +12,7 @@ from test_cli import run_here
 
 import jaxdqn
 from jaxdqn import environment, statistics
-from jaxdqn.commands import elsewhere, evaluate
+from jaxdqn.commands import elsewhere, evaluate, flags
 from jaxdqn.commands.elsewhere import Changes
 from jaxdqn.metrics import to_arrays
 from jaxdqn.runs.trained import trained
@@ -161,6 +161,17 @@ def test_a_command_finds_its_run_wherever_that_stands(folder, monkeypatch):
     words = ["--env_kwargs.layout", layout, "--episodes", "4", "plans"]
     assert str(elsewhere.run_of(words)) == "plans"
     assert elsewhere.run_of(["--episodes", "4", "absent"]) is None
-    assert elsewhere.typed(["run", "--out=a", "--env-kwargs.height", "7"]) == {
+    assert flags.typed(["run", "--out=a", "--env-kwargs.height", "7"]) == {
         "out": "a", "env_kwargs.height": "7"
     }  # fmt: skip
+
+
+def test_mazes_of_other_sizes_are_none_of_training_though_as_many_cells_are_free():
+    """Of either one bit says of each of 36 cells that it is."""
+    own, there = (
+        small(env_kwargs={"height": height, "width": width, "generator": "empty"})
+        for height, width in ((4, 9), (6, 6))
+    )
+    changed = Changes({}, {"height": 6, "width": 6}, {})
+    said = elsewhere.sentences(own, there, changed, elsewhere.NONE)
+    assert said == ["elsewhere: env_kwargs.height = 6, env_kwargs.width = 6"]

@@ -1,7 +1,6 @@
 """What of a run's settings may be others when it is evaluated, and what follows from that."""
 
 import inspect
-import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +70,7 @@ def run_of(arguments: list[str]) -> Path | None:
 def check_options(arguments: list[str]) -> None:
     """Refuse, with a ``ConfigError``, settings that have no part in an evaluation."""
     flags.check_stay(arguments, (*WORDS, *_TABLES), "its environment, eval_steps and oracle_levels")
-    for name, value in typed(arguments).items():
+    for name, value in flags.typed(arguments).items():
         if name in [f"env_kwargs.{count}" for count in COUNTS]:
             raise ConfigError(
                 f"--{name} ({value}) is of training: write --levels {value} for levels to measure "
@@ -82,7 +81,7 @@ def check_options(arguments: list[str]) -> None:
 def check_is_of_agents(run: Path, arguments: list[str]) -> None:
     """Refuse, with a ``ConfigError``, settings of agents that are asked for of a language model."""
     of_agents = (*WORDS, *_TABLES)
-    given = {x: y for x, y in typed(arguments).items() if x.partition(".")[0] in of_agents}
+    given = {x: y for x, y in flags.typed(arguments).items() if x.partition(".")[0] in of_agents}
     language_run.refuse_of_agents(run, given)
 
 
@@ -109,7 +108,7 @@ def asked(config: Config, arguments: list[str], chosen: Any) -> Changes:
         chosen: what tyro made of them.
     """
     kwargs, params = environment.defaults(config)
-    given = typed(arguments)
+    given = flags.typed(arguments)
 
     def of(there: Any, own: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         # A switch may be typed by its opposite, and an array of the run's is offered as it is.
@@ -124,16 +123,6 @@ def asked(config: Config, arguments: list[str], chosen: Any) -> Changes:
         of(chosen.env_kwargs, {**kwargs, **config.env_kwargs}, "env_kwargs."),
         of(chosen.env_params, {**params, **config.env_params}, "env_params."),
     )
-
-
-def typed(arguments: list[str]) -> dict[str, str]:
-    """Return the options on a command line, with the word that follows each."""
-    found = {}
-    for word, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
-        if word.startswith("--"):
-            name, equals, value = word.removeprefix("--").partition("=")
-            found[name.replace("-", "_")] = value if equals else following
-    return found
 
 
 def makes_others(config: Config, changed: Changes) -> bool:
@@ -207,7 +196,9 @@ def sentences(own: Config, config: Config, changed: Changes, further: Changes) -
     if str(further):
         said.append(f"and so that it fits: {further}")
     if makes_others(own, changed):
-        banks = (environment.make(each)[1].levels for each in (own, config))
-        if known := len(set.intersection(*({*unread.marks(bank)} for bank in banks))):
-            said.append(f"of these levels {known} are of training")
+        banks = [environment.make(each)[1].levels for each in (own, config)]
+        same_size = len({bank.walls.shape[1:] for bank in banks}) == 1
+        known = set.intersection(*({*unread.marks(bank)} for bank in banks))
+        if same_size and known:
+            said.append(f"of these levels {len(known)} are of training")
     return said + environment.notes(config)

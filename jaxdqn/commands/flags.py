@@ -89,6 +89,16 @@ def check_names(
             raise elsewhere.unknown_setting("option", name, known)
 
 
+def typed(arguments: list[str]) -> dict[str, str]:
+    """Return the options on a command line, with the word that follows each."""
+    found = {}
+    for word, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        if word.startswith("--"):
+            name, equals, value = word.removeprefix("--").partition("=")
+            found[name.replace("-", "_")] = value if equals else following
+    return found
+
+
 def check_stay(arguments: list[str], free: Collection[str], apart: str) -> None:
     """Refuse, with a ``ConfigError``, settings that can't be changed once a run is there.
 
@@ -97,10 +107,9 @@ def check_stay(arguments: list[str], free: Collection[str], apart: str) -> None:
         free: settings that can.
         apart: what those are.
     """
-    for word in arguments:
-        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    for name in typed(arguments):
         known = name.partition(".")[0].removeprefix("no_")
-        if word.startswith("--") and known in parts.every_word() and known not in free:
+        if known in parts.every_word() and known not in free:
             raise ConfigError(
                 f"--{name} can't be changed for a run, whose settings stay ({apart} apart): "
                 "leave it out, or train anew."

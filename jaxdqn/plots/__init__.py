@@ -83,5 +83,5 @@ def draw_elsewhere(path: Path, config: Config, params: Params, title: str) -> No
         params: the network of one seed.
         title: above the picture.
     """
-    walked = mazes.walk_unseen(config, params)._replace(kind="unseen")
+    walked = mazes.walk_unseen(config, params)._replace(kind="other")
     style.save(mazes.sheet(walked, title), path)
