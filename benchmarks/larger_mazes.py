@@ -92,7 +92,8 @@ def main() -> None:
     config = load_config(harness.ROOT / "configs" / "planning.toml")
     kinds, count = ([*KINDS[:1], ("scatter", 9)], 4) if options.quick else (KINDS, MAZES)
     if options.quick:
-        config = scaled(config, 0.01)
+        brief = {"evaluations": 1, "eval_episodes": 4, "eval_steps": 9, "oracle_levels": 1}
+        config = scaled(config, 1e-3).replace(**brief)
     began = time.perf_counter()
     params, seconds = train(config, options.seeds)
     cases, settings = [], []

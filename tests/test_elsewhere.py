@@ -161,9 +161,9 @@ def test_a_command_finds_its_run_wherever_that_stands(folder, monkeypatch):
     words = ["--env_kwargs.layout", layout, "--episodes", "4", "plans"]
     assert str(elsewhere.run_of(words)) == "plans"
     assert elsewhere.run_of(["--episodes", "4", "absent"]) is None
-    assert flags.typed(["run", "--out=a", "--env-kwargs.height", "7"]) == {
-        "out": "a", "env_kwargs.height": "7"
-    }  # fmt: skip
+    assert flags.typed(["run", "--out=a", "--env-kwargs.height", "7", "--out="]) == [
+        ("out", "a"), ("env_kwargs.height", "7"), ("out", "")
+    ]  # fmt: skip
 
 
 def test_mazes_of_other_sizes_are_none_of_training_though_as_many_cells_are_free():

@@ -136,17 +136,6 @@ def test_what_has_read_nothing_has_no_pictures(tmp_path):
     assert "run 'lm' has nothing to draw yet: go on first with jaxdqn resume lm." in err
 
 
-@pytest.mark.slow
-def test_the_third_command_leads_to_policy(chain):
-    command = "train agent.toml --pretrained lm-finetuned --trunk_rate 0 --seeds 1 --out agent"
-    assert run_here(*command.split(), cwd=chain)[0] == 0
-    weights = language_run.restore(chain / "lm-finetuned").state.params["params"]["trunk"]
-    with contextlib.chdir(chain):
-        params = jaxdqn.restore("agent").state.agent.params
-    trunk = jax.tree.map(lambda x: x[0], params["params"]["trunk"])
-    assert_same_bits(trunk["block_0"], weights["block_0"])
-
-
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -171,10 +160,18 @@ BRIEF = "--total_steps 120 --warmup_steps 64 --evaluations 2 --eval_episodes 2 -
 @pytest.fixture(scope="module")
 def agent(chain):
     """The folder of an agent that began with a language model, which lies beside it."""
-    train = f"train agent.toml --pretrained lm-finetuned --seeds 1 --out begun {BRIEF}"
-    code, _, err = run_here(*train.split(), cwd=chain)
+    begin = "train agent.toml --pretrained lm-finetuned --trunk_rate 0 --seeds 1 --out begun"
+    code, _, err = run_here(*begin.split(), *BRIEF.split(), cwd=chain)
     assert (code, err) == (0, "")
     return chain / "begun"
+
+
+def test_the_third_command_leads_to_policy(agent):
+    weights = language_run.restore(agent.parent / "lm-finetuned").state.params["params"]["trunk"]
+    with contextlib.chdir(agent.parent):
+        params = jaxdqn.restore("begun").state.agent.params
+    trunk = jax.tree.map(lambda x: x[0], params["params"]["trunk"])
+    assert_same_bits(trunk["block_0"], weights["block_0"])
 
 
 def test_an_agent_is_judged_on_as_many_unread_mazes_as_there_are(agent):

@@ -70,7 +70,7 @@ def run_of(arguments: list[str]) -> Path | None:
 def check_options(arguments: list[str]) -> None:
     """Refuse, with a ``ConfigError``, settings that have no part in an evaluation."""
     flags.check_stay(arguments, (*WORDS, *_TABLES), "its environment, eval_steps and oracle_levels")
-    for name, value in flags.typed(arguments).items():
+    for name, value in flags.typed(arguments):
         if name in [f"env_kwargs.{count}" for count in COUNTS]:
             raise ConfigError(
                 f"--{name} ({value}) is of training: write --levels {value} for levels to measure "
@@ -81,7 +81,7 @@ def check_options(arguments: list[str]) -> None:
 def check_is_of_agents(run: Path, arguments: list[str]) -> None:
     """Refuse, with a ``ConfigError``, settings of agents that are asked for of a language model."""
     of_agents = (*WORDS, *_TABLES)
-    given = {x: y for x, y in flags.typed(arguments).items() if x.partition(".")[0] in of_agents}
+    given = {x: y for x, y in flags.typed(arguments) if x.partition(".")[0] in of_agents}
     language_run.refuse_of_agents(run, given)
 
 
@@ -108,7 +108,7 @@ def asked(config: Config, arguments: list[str], chosen: Any) -> Changes:
         chosen: what tyro made of them.
     """
     kwargs, params = environment.defaults(config)
-    given = flags.typed(arguments)
+    given = dict(flags.typed(arguments))
 
     def of(there: Any, own: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         # A switch may be typed by its opposite, and an array of the run's is offered as it is.

@@ -83,19 +83,18 @@ def check_names(
     """
     settings = parts.every_word() if settings is None else settings
     known = {*settings, *(field.name for field in dataclasses.fields(options))}
-    for word in arguments:
-        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
-        if word.startswith("--") and name in elsewhere.NAMES and name not in known:
+    for name, _ in typed(arguments):
+        if name in elsewhere.NAMES and name not in known:
             raise elsewhere.unknown_setting("option", name, known)
 
 
-def typed(arguments: list[str]) -> dict[str, str]:
-    """Return the options on a command line, with the word that follows each."""
-    found = {}
+def typed(arguments: list[str]) -> list[tuple[str, str]]:
+    """Return the options on a command line in turn, each with its value or the word behind it."""
+    found = []
     for word, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
         if word.startswith("--"):
             name, equals, value = word.removeprefix("--").partition("=")
-            found[name.replace("-", "_")] = value if equals else following
+            found.append((name.replace("-", "_"), value if equals else following))
     return found
 
 
@@ -107,7 +106,7 @@ def check_stay(arguments: list[str], free: Collection[str], apart: str) -> None:
         free: settings that can.
         apart: what those are.
     """
-    for name in typed(arguments):
+    for name, _ in typed(arguments):
         known = name.partition(".")[0].removeprefix("no_")
         if known in parts.every_word() and known not in free:
             raise ConfigError(
@@ -146,14 +145,11 @@ def choose(named: Path | None, arguments: list[str]) -> Config:
 
     given: dict[str, str] = {}
     turned: dict[str, bool] = {}
-    for option, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
-        if option.startswith("--"):
-            name, _, value = option.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            known = name if name in parts.every_word() else name.removeprefix("no_")
-            given[known] = value or following
-            if known in parts.IMPLIED:
-                turned[known] = known == name
+    for name, value in typed(arguments):
+        known = name if name in parts.every_word() else name.removeprefix("no_")
+        given[known] = value
+        if known in parts.IMPLIED:
+            turned[known] = known == name
     chosen: dict[str, Any] = {
         word: given[word]
         for word, names in parts.PARTS.items()
