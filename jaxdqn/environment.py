@@ -244,7 +244,9 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
             raise unknown("env_params", key, known, f" to {name}")
         own = getattr(params, key)
         is_truth = _kind(own) == "b"
-        counts = _kind(own) == "i" and declared[key] in (int, "int")
+        # Of an array it is its dtype that says so; a plain 1 may be meant for a fraction.
+        is_array = isinstance(own, jax.Array | np.ndarray)
+        counts = _kind(own) in "iu" and (is_array or declared[key] in (int, "int"))
         if (_kind(value) == "b") != is_truth or (counts and _kind(value) == "f"):
             kind = "true or false" if is_truth else "a whole number" if counts else "a number"
             traced = isinstance(value, jax.core.Tracer)
@@ -257,6 +259,9 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
                 f"env_params.{key} has shape {shape} instead of {usual}: give what one environment "
                 "takes, or map over the array with jax.vmap."
             )
+        if is_array and counts:
+            within = np.iinfo(own.dtype)
+            check.number(f"env_params.{key}", value, within.min, within.max)
         if key == "max_steps_in_episode":
             check.number(f"env_params.{key}", value, 1, 2**31 - 1)
             check.count(f"env_params.{key}", value)
@@ -272,6 +277,9 @@ def _as(usual: Any, value: Any) -> Any:
     """Return a parameter of the kind that the environment's own is of."""
     if isinstance(value, np.ndarray | list | tuple):
         value = jnp.asarray(value)
+    if isinstance(usual, jax.Array | np.ndarray):
+        # As TOML's [1, 2] for fractions: states and rewards that are made of it are of its dtype.
+        return jnp.asarray(value).astype(jnp.asarray(usual).dtype)
     if not isinstance(usual, float):
         return plain(value)
     # A sweep over 1 and 2 traces whole numbers, which alone are fractions, too.

@@ -574,6 +574,21 @@ def test_a_wrong_command_on_a_run_is_refused_and_destroys_nothing(
     assert {path: path.read_bytes() for path in (folder / "run").iterdir()} == before
 
 
+def test_settings_that_were_changed_since_do_not_draw_the_network_of_others(finished, tmp_path):
+    shutil.copytree(finished[0] / "run", tmp_path / "run")
+    settings = tmp_path / "run" / "config.toml"
+    text = settings.read_text(encoding="utf-8")
+    for old, new in (("    8,\n", "    9,\n"), ("height = 4", "height = 5")):
+        changed = text.replace(old, new, 1)
+        settings.write_text(changed, encoding="utf-8")
+        code, _, err = run_here("plot", "run", cwd=tmp_path)
+        assert code == 1
+        assert "is not what these settings make" in err
+        assert "put config.toml back as the training left it" in err
+    settings.write_text(text, encoding="utf-8")
+    assert run_here("plot", "run", cwd=tmp_path)[0] == 0
+
+
 OF_OTHERS = {
     "language.npz": "is a language model's and has no agents: train some with --pretrained",
     "comparison.json": "is a comparison: name the runs, sweeps or settings that it compared",

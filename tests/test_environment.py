@@ -316,6 +316,20 @@ class Screen(Lever):
         return spaces.Box(0, 255, (2,), jnp.uint8)
 
 
+class Pays(Params):
+    pays: jax.Array = struct.field(default_factory=lambda: jnp.array([0.0, 1.0]))
+    order: jax.Array = struct.field(default_factory=lambda: jnp.array([0, 1], jnp.int8))
+
+
+class Levers(Lever):
+    default_params = property(lambda self: Pays())
+
+    def step_env(self, key, state, action, params):
+        obs, state, _, ended, info = super().step_env(key, state, action, params)
+        half = jnp.full_like(params.pays, 0.5) * params.pays
+        return obs, state, half[params.order[action]], ended, info
+
+
 class Open(Lever):
     def __init__(self, **others):
         super().__init__(others["pay"])
@@ -360,6 +374,19 @@ def test_an_environment_of_ones_own_is_named_by_its_class(tmp_path):
 def test_a_class_that_takes_any_argument_by_name_is_given_it():
     config = small(env="own_worlds:Open", env_kwargs={"pay": 2.0}, env_params={})
     assert environments.make(config)[0].gymnax.pay == 2.0
+
+
+@pytest.mark.usefixtures("own")
+def test_arrays_of_parameters_keep_their_dtype_and_say_themselves_what_is_whole():
+    """In a file ``[2, 2]`` is whole, and means the same as ``[2.0, 2.0]`` where fractions are."""
+    config = small(env="own_worlds:Levers", env_kwargs={}, env_params={"pays": [2.0, 2.0]})
+    whole = config.replace(env_params={"pays": [2, 2], "order": [1, 0]})
+    assert_same_bits(*(jaxdqn.train(each, KEY)[1] for each in (config, whole)))
+    _, params = environments.make(whole)
+    assert (params.pays.dtype, params.order.dtype) == (jnp.float32, jnp.int8)
+    for order, said in (([0.5, 1.0], "is a whole number in"), ([0, 300], "from -128 to 127")):
+        with pytest.raises(ConfigError, match=said):
+            environments.make(config.replace(env_params={"order": order}))
 
 
 def test_a_class_that_is_defined_again_is_the_one_that_is_trained(monkeypatch):

@@ -1,6 +1,7 @@
 """A sweep in a folder: kept chunk by chunk, stopped, carried on, added to, to the same bits."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -177,10 +178,12 @@ def test_a_sweep_that_is_stopped_and_finds_no_room_does_not_say_that_it_goes_on(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("spoil", ["cut", "other format", "foreign folder", "unwritable"])
+@pytest.mark.parametrize(
+    "spoil", ["cut", "other format", "no seeds", "names", "foreign folder", "unwritable"]
+)
 def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil):
     out, words = tmp_path / "s", ""
-    if spoil in ("cut", "other format"):
+    if spoil in ("cut", "other format", "no seeds", "names"):
         run_until(out, None, grid(small(), 1, {}))
         (path,) = (out / "chunks").iterdir()
     if spoil == "cut":
@@ -190,6 +193,11 @@ def test_folders_that_make_no_sense_are_refused_in_one_sentence(tmp_path, spoil)
         about, arrays = files.read_arrays(path, "chunk")
         files.write_arrays(path, {**about, "format": 7}, arrays, "chunk")
         words = r"has format 7, and this reads format 1: go on with the jaxdqn that wrote it"
+    elif spoil in ("no seeds", "names"):
+        said = json.loads((out / "sweep.json").read_text())
+        seeds = [] if spoil == "no seeds" else ["first"]
+        (out / "sweep.json").write_text(json.dumps({**said, "seeds": seeds}))
+        words = r"sweep '.*sweep.json' is damaged \(seeds \(.*numbers from 0 to .*\): use another"
     elif spoil == "foreign folder":
         out.mkdir()
         (out / "thesis.tex").touch()

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from jaxdqn import plots
+from jaxdqn import plots, pytrees
 from jaxdqn.commands import sweep
 from jaxdqn.errors import ConfigError, typed
 from jaxdqn.plots import language as pictures
-from jaxdqn.runs import folder, language_run, ranking, sweep_folder
+from jaxdqn.runs import folder, language_run, place, ranking, sweep_folder
+from jaxdqn.training import outline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,10 @@ def _of_language_run(chosen: Arguments) -> list[str]:
 def _of_run(chosen: Arguments) -> list[str]:
     run = folder.load(chosen.run)
     seed = run.seeds.start if chosen.seed is None else chosen.seed
+    if run.metrics.success is not None:
+        # Of a maze the network is asked, and settings are a file that people write in.
+        back = f"put {place.SETTINGS} back as the training left it"
+        pytrees.leading_axes(run.params, outline(run.config).agent.params, "params", back)
     return plots.draw(chosen.run, run.name, run.config, run.metrics, run.params_of(seed), seed)
 
 

@@ -93,7 +93,7 @@ def grid(
     check_kind(config)
     config = config.settled()
     axes = _axes(_lists(config, swept), zipped)
-    found = Grid(config, axes, settings_along(axes), _numbers(seeds))
+    found = Grid(config, axes, settings_along(axes), seed_numbers(seeds))
     for name, values in {**axes, "seeds": found.seeds}.items():
         # NumPy's own repr of a large array leaves out the middle.
         marks = list(map(repr, pytrees.plain(values)))
@@ -145,7 +145,7 @@ def _numbers_of(config: Config, setting: Mapping[str, Any]) -> list[str]:
     return [name for name, word in tables.items() if word in words and words[word].is_number]
 
 
-def _numbers(seeds: Any) -> list[int]:
+def seed_numbers(seeds: Any) -> list[int]:
     """Return the numbers of the seeds, refusing with a ``ConfigError`` what are none."""
     count, above = as_whole(seeds), 2**32
     try:

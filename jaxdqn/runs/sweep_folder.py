@@ -21,7 +21,7 @@ from jaxdqn.errors import ConfigError, reason_of, typed
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics, from_arrays, to_arrays
 from jaxdqn.parallel import sweeps
-from jaxdqn.parallel.grid import Grid, settings_along
+from jaxdqn.parallel.grid import Grid, seed_numbers, settings_along
 from jaxdqn.parallel.sweeps import Chunk, Results
 from jaxdqn.runs import checkpoint, files, folder, place
 from jaxdqn.training import outline
@@ -229,7 +229,7 @@ def read_grid(out: Path) -> tuple[Grid, dict[str, Any]]:
     config = load_config(out / place.SETTINGS)
     try:
         said = json.loads((out / folder.GRID).read_text(encoding="utf-8"))
-        axes, seeds = dict(said["axes"]), list(said["seeds"])
+        axes, seeds = dict(said["axes"]), seed_numbers(list(said["seeds"]))
         drawn = dict(said.get("drawn", {}))
         return Grid(config, axes, settings_along(axes), seeds, drawn), dict(said["notes"])
     except OSError as error:
