@@ -275,11 +275,11 @@ def _kind(value: Any) -> str:
 
 def _as(usual: Any, value: Any) -> Any:
     """Return a parameter of the kind that the environment's own is of."""
-    if isinstance(value, np.ndarray | list | tuple):
-        value = jnp.asarray(value)
     if isinstance(usual, jax.Array | np.ndarray):
         # As TOML's [1, 2] for fractions: states and rewards that are made of it are of its dtype.
-        return jnp.asarray(value).astype(jnp.asarray(usual).dtype)
+        return jnp.asarray(value, jnp.asarray(usual).dtype)
+    if isinstance(value, np.ndarray | list | tuple):
+        value = jnp.asarray(value)
     if not isinstance(usual, float):
         return plain(value)
     # A sweep over 1 and 2 traces whole numbers, which alone are fractions, too.
