@@ -94,6 +94,7 @@ def unit(bits: Array) -> Array:
     return (bits >> 8).astype(jnp.float32) / 2**24
 
 
+@jax.jit  # A program that draws at many places lowers the rounds once for each shape.
 def _threefry_2x32(key: Array, counter: Array) -> tuple[Array, Array]:
     """Encrypt counters, uint32, in 20 rounds (Salmon et al., 2011, doi:10.1145/2063384.2063405)."""
     words = (key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))
