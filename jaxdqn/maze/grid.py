@@ -16,8 +16,8 @@ from jaxdqn.types import Array
 UP, DOWN, LEFT, RIGHT = range(4)
 NUM_ACTIONS = 4
 
-ROW_STEP = np.array([-1, 1, 0, 0], np.int32)
-COLUMN_STEP = np.array([0, 0, -1, 1], np.int32)
+STEP = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], np.int32)
+ROW_STEP, COLUMN_STEP = STEP.T
 SIDEWAYS = np.array([[LEFT, RIGHT], [LEFT, RIGHT], [UP, DOWN], [UP, DOWN]], np.int32)
 
 WALL, FREE, START, GOAL = "#", ".", "S", "G"
@@ -38,8 +38,10 @@ def move(walls: Array, cell: Array, action: Array) -> Array:
 
 def neighbour(height: int, width: int, cell: Array, action: Array) -> Array:
     """Return the cell that lies in a direction, walls or not; at the border, the cell itself."""
-    row = jnp.clip(cell // width + jnp.asarray(ROW_STEP)[action], 0, height - 1)
-    column = jnp.clip(cell % width + jnp.asarray(COLUMN_STEP)[action], 0, width - 1)
+    # At once: XLA draws anew for every lookup what the action comes of.
+    step = jnp.asarray(STEP)[action]
+    row = jnp.clip(cell // width + step[..., 0], 0, height - 1)
+    column = jnp.clip(cell % width + step[..., 1], 0, width - 1)
     return row * width + column
 
 
