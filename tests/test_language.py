@@ -569,6 +569,8 @@ def test_settings_round_trip_through_toml():
         ({"heads": 3}, ["width (8)", "multiple of heads (3)", "use 9"]),
         ({"learning_rate": -1.0}, ["learning_rate (-1.0)", "change it"]),
         ({"learning_rate": jnp.ones(2)}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
+        ({"learning_rate": [0.1, 0.2]}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
+        ({"walks": []}, ["walks (an array of shape (0,))", "give one number"]),
         ({"walks": 0.0, "solutions": 0.0, "alone": 0.0}, ["are all 0", "raise one"]),
         ({"warmup_updates": 8}, ["warmup_updates (8) must be below finetune_updates (8)", "raise"]),
         (
@@ -576,6 +578,8 @@ def test_settings_round_trip_through_toml():
             ["warmup_updates (20) must be below updates (20)", "set it to 2"],
         ),
         ({"updates": 2**30}, ["updates (1073741824) × batch_size (8)", "lower one"]),
+        ({"updates": 2**28 - 1}, ["updates (268435456) × batch_size (8)", "lower one"]),
+        ({"finetune_updates": 2**30}, ["finetune_updates (1073741824) × batch_size (8)", "lower"]),
         ({"starts": 3, "causal": False}, ["starts (3) needs causal = true", "or starts = 1"]),
         ({"finetune_starts": 26}, ["finetune_starts (26)", "25 cells", "lower it"]),
         ({"precision": "float8"}, ["precision", "float8"]),
@@ -614,6 +618,11 @@ def test_other_states_keys_and_words_are_refused():
         language.run(little(width=16), pretrained()[0])
     with pytest.raises(ConfigError, match=r"evaluations \(-1\) must be a whole number, 0 or more"):
         language.run(little(), {}, -1)
+    for wrong in (language.pretrain, lambda config, key: language.finetune(config, {}, key)):
+        with pytest.raises(ConfigError, match=r"config \('language'\) must be a LanguageConfig: "):
+            wrong("language", KEY)
+    with pytest.raises(ConfigError, match=r"state \(None\) must be a LanguageState: give what"):
+        language.finetune(little(), None, KEY)
 
 
 AGENT = {

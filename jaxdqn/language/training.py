@@ -13,7 +13,7 @@ from flax import struct
 
 from jaxdqn import pytrees
 from jaxdqn.config import chosen_length
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, brief
 from jaxdqn.language import corpus, exact, losses, optimizers
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
 from jaxdqn.maze import Levels, text
@@ -124,9 +124,14 @@ def finetune(
         key: consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or weights of another model, or not finite.
+        ConfigError: a setting that can't be honoured, what is no state, or weights of another
+            model, or not finite.
     """
     config = for_finetuning(config)
+    if not isinstance(state, LanguageState):
+        raise ConfigError(
+            f"state ({brief(state)}) must be a LanguageState: give what pretrain returned first."
+        )
     return run(config, begin(config, state.params, key))
 
 
