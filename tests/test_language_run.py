@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, assert_same_bits, small
 from PIL import Image
 from test_cli import INTERRUPTED, run_here
-from test_language import AGENT, KEY, little, pretrained
+from test_language import AGENT, KEY, deep, little, pretrained
 
 import jaxdqn
 from jaxdqn import ConfigError, config, maze, pytrees
@@ -189,6 +189,18 @@ def test_agents_are_no_language_model_to_begin_with(agent):
     code, _, err = run_here("train", "agent.toml", "--pretrained", "begun", cwd=agent.parent)
     assert code == 1
     assert "pretrained ('begun') is the run folder of agents, and a network begins with" in err
+
+
+@pytest.mark.parametrize("changes", [{"layers": 2}, {"width": 16}, {"heads": 4}, {}])
+def test_weights_that_are_not_of_their_settings_teach_nothing(chain, tmp_path, changes):
+    """Whichever of the two is another's; of deeper ones not the first layers."""
+    model = shutil.copytree(chain / "lm", tmp_path / "lm")
+    (model / "config.toml").write_text(configs.to_toml(little(**changes)))
+    if not changes:
+        (model / "summary.json").unlink()
+        language_run.write_weights(model, deep()[1])
+    with pytest.raises(ConfigError, match=r"^pretrained\.\S+ .* put config.toml and .*lm' back as"):
+        jaxdqn.train(small(**AGENT | changes, pretrained=str(model)), KEY)
 
 
 def test_a_trained_agent_needs_no_model_any_more(agent, tmp_path):
