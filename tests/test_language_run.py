@@ -25,7 +25,7 @@ from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
 from jaxdqn.plots import language as pictures
-from jaxdqn.runs import language_console, language_run, place
+from jaxdqn.runs import files, language_console, language_run, place
 
 PICTURES = ("attention.png", "losses.png", "paths.png")
 
@@ -239,6 +239,23 @@ def test_a_refusal_that_is_no_fault_of_the_file_is_passed_on(chain, monkeypatch)
     monkeypatch.setattr(language, "outline", refuse)
     with pytest.raises(ConfigError, match=r"^heads \(2\) is refused: change it.$"):
         language_run.restore(chain / "lm")
+
+
+@pytest.mark.parametrize("change", [lambda _: {}, lambda rows: {"metrics.loss": rows[1:]}])
+def test_a_checkpoint_of_other_rows_than_are_measured_here_is_refused(chain, tmp_path, change):
+    path = shutil.copytree(chain / "lm", tmp_path / "lm") / place.LANGUAGE
+    about, arrays = files.read_arrays(path, "checkpoint")
+    files.write_arrays(path, about, arrays | change(arrays.pop("metrics.loss")), "checkpoint")
+    with pytest.raises(ConfigError, match=r"holds another kind of state than this jaxdqn makes"):
+        language_run.restore(tmp_path / "lm")
+
+
+def test_a_folder_without_its_checkpoint_is_still_a_language_models(chain, tmp_path):
+    (shutil.copytree(chain / "lm", tmp_path / "lm") / place.LANGUAGE).unlink()
+    for command in ("resume", "evaluate", "plot", "finetune"):
+        code, _, err = run_here(command, "lm", cwd=tmp_path)
+        assert code == 1
+        assert "'lm/language.npz' doesn't exist: check the path, or pretrain first." in err
 
 
 @pytest.mark.slow
