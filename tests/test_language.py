@@ -437,6 +437,19 @@ def test_what_is_learned_from_a_batch_is_the_sum_over_its_parts(monkeypatch, cau
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("other", [jax.enable_x64(True), jax.numpy_dtype_promotion("strict")])
+def test_what_the_callers_program_computes_in_makes_no_other_model(other):
+    state, rows = pretrained()
+    with other:
+        again = language.pretrain(little(), KEY)
+        tuned, _ = language.finetune(little(), state, KEY)
+        paths = generation.judge(little(), state.params, corpus.banks(little())[0],
+                                 jnp.arange(2, dtype=jnp.int32), 0.0, KEY)  # fmt: skip
+    assert_same_bits(again, (state, rows))
+    assert_same_bits(tuned, language.finetune(little(), state, KEY)[0])
+    assert paths.tokens.dtype == jnp.int32
+
+
 def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
     config = little()
     state, metrics = pretrained()
