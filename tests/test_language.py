@@ -437,6 +437,19 @@ def test_what_is_learned_from_a_batch_is_the_sum_over_its_parts(monkeypatch, cau
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("other", [jax.enable_x64(True), jax.numpy_dtype_promotion("strict")])
+def test_what_the_callers_program_computes_in_makes_no_other_model(other):
+    state, rows = pretrained()
+    with other:
+        again = language.pretrain(little(), KEY)
+        tuned, _ = language.finetune(little(), state, KEY)
+        paths = generation.judge(little(), state.params, corpus.banks(little())[0],
+                                 jnp.arange(2, dtype=jnp.int32), 0.0, KEY)  # fmt: skip
+    assert_same_bits(again, (state, rows))
+    assert_same_bits(tuned, language.finetune(little(), state, KEY)[0])
+    assert paths.tokens.dtype == jnp.int32
+
+
 def test_the_same_key_gives_the_same_bits_and_time_can_be_cut_anywhere():
     config = little()
     state, metrics = pretrained()
@@ -569,6 +582,8 @@ def test_settings_round_trip_through_toml():
         ({"heads": 3}, ["width (8)", "multiple of heads (3)", "use 9"]),
         ({"learning_rate": -1.0}, ["learning_rate (-1.0)", "change it"]),
         ({"learning_rate": jnp.ones(2)}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
+        ({"learning_rate": [0.1, 0.2]}, ["learning_rate (an array of shape (2,))", "jax.vmap"]),
+        ({"walks": []}, ["walks (an array of shape (0,))", "give one number"]),
         ({"walks": 0.0, "solutions": 0.0, "alone": 0.0}, ["are all 0", "raise one"]),
         ({"warmup_updates": 8}, ["warmup_updates (8) must be below finetune_updates (8)", "raise"]),
         (
@@ -576,6 +591,8 @@ def test_settings_round_trip_through_toml():
             ["warmup_updates (20) must be below updates (20)", "set it to 2"],
         ),
         ({"updates": 2**30}, ["updates (1073741824) × batch_size (8)", "lower one"]),
+        ({"updates": 2**28 - 1}, ["updates (268435456) × batch_size (8)", "lower one"]),
+        ({"finetune_updates": 2**30}, ["finetune_updates (1073741824) × batch_size (8)", "lower"]),
         ({"starts": 3, "causal": False}, ["starts (3) needs causal = true", "or starts = 1"]),
         ({"finetune_starts": 26}, ["finetune_starts (26)", "25 cells", "lower it"]),
         ({"precision": "float8"}, ["precision", "float8"]),
@@ -614,6 +631,11 @@ def test_other_states_keys_and_words_are_refused():
         language.run(little(width=16), pretrained()[0])
     with pytest.raises(ConfigError, match=r"evaluations \(-1\) must be a whole number, 0 or more"):
         language.run(little(), {}, -1)
+    for wrong in (language.pretrain, lambda config, key: language.finetune(config, {}, key)):
+        with pytest.raises(ConfigError, match=r"config \('language'\) must be a LanguageConfig: "):
+            wrong("language", KEY)
+    with pytest.raises(ConfigError, match=r"state \(None\) must be a LanguageState: give what"):
+        language.finetune(little(), None, KEY)
 
 
 AGENT = {

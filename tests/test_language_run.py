@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, assert_same_bits, small
 from PIL import Image
 from test_cli import INTERRUPTED, run_here
-from test_language import AGENT, KEY, little, pretrained
+from test_language import AGENT, KEY, deep, little, pretrained
 
 import jaxdqn
 from jaxdqn import ConfigError, config, maze, pytrees
@@ -25,7 +25,7 @@ from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
 from jaxdqn.plots import language as pictures
-from jaxdqn.runs import language_console, language_run, place
+from jaxdqn.runs import files, language_console, language_run, place
 
 PICTURES = ("attention.png", "losses.png", "paths.png")
 
@@ -191,6 +191,18 @@ def test_agents_are_no_language_model_to_begin_with(agent):
     assert "pretrained ('begun') is the run folder of agents, and a network begins with" in err
 
 
+@pytest.mark.parametrize("changes", [{"layers": 2}, {"width": 16}, {"heads": 4}, {}])
+def test_weights_that_are_not_of_their_settings_teach_nothing(chain, tmp_path, changes):
+    """Whichever of the two is another's; of deeper ones not the first layers."""
+    model = shutil.copytree(chain / "lm", tmp_path / "lm")
+    (model / "config.toml").write_text(configs.to_toml(little(**changes)))
+    if not changes:
+        (model / "summary.json").unlink()
+        language_run.write_weights(model, deep()[1])
+    with pytest.raises(ConfigError, match=r"^pretrained\.\S+ .* put config.toml and .*lm' back as"):
+        jaxdqn.train(small(**AGENT | changes, pretrained=str(model)), KEY)
+
+
 def test_a_trained_agent_needs_no_model_any_more(agent, tmp_path):
     shutil.copytree(agent, tmp_path / "begun")
     shutil.copy(agent.parent / "agent.toml", tmp_path)
@@ -227,6 +239,23 @@ def test_a_refusal_that_is_no_fault_of_the_file_is_passed_on(chain, monkeypatch)
     monkeypatch.setattr(language, "outline", refuse)
     with pytest.raises(ConfigError, match=r"^heads \(2\) is refused: change it.$"):
         language_run.restore(chain / "lm")
+
+
+@pytest.mark.parametrize("change", [lambda _: {}, lambda rows: {"metrics.loss": rows[1:]}])
+def test_a_checkpoint_of_other_rows_than_are_measured_here_is_refused(chain, tmp_path, change):
+    path = shutil.copytree(chain / "lm", tmp_path / "lm") / place.LANGUAGE
+    about, arrays = files.read_arrays(path, "checkpoint")
+    files.write_arrays(path, about, arrays | change(arrays.pop("metrics.loss")), "checkpoint")
+    with pytest.raises(ConfigError, match=r"holds another kind of state than this jaxdqn makes"):
+        language_run.restore(tmp_path / "lm")
+
+
+def test_a_folder_without_its_checkpoint_is_still_a_language_models(chain, tmp_path):
+    (shutil.copytree(chain / "lm", tmp_path / "lm") / place.LANGUAGE).unlink()
+    for command in ("resume", "evaluate", "plot", "finetune"):
+        code, _, err = run_here(command, "lm", cwd=tmp_path)
+        assert code == 1
+        assert "'lm/language.npz' doesn't exist: check the path, or pretrain first." in err
 
 
 @pytest.mark.slow

@@ -12,14 +12,13 @@ from jaxdqn import settings
 from jaxdqn.config.check import check_words
 from jaxdqn.config.config import frozen
 from jaxdqn.config.toml import as_value, dump, parse, read
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import text
 from jaxdqn.maze.check import LONGEST, whole
 from jaxdqn.networks import pretrained
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
 from jaxdqn.settings.elsewhere import unknown_setting
-from jaxdqn.types import Array
 
 UNREAD = ("start", "goal", "observation", "view_size")
 """Arguments of a maze's constructor that are of agents: texts are about the mazes alone."""
@@ -127,7 +126,12 @@ class LanguageConfig(TrunkSettings):
 
 
 def for_finetuning(config: LanguageConfig) -> LanguageConfig:
-    """Return the settings of fine-tuning: shortest paths only, learned for themselves."""
+    """Return the settings of fine-tuning: shortest paths only, learned for themselves.
+
+    Raises:
+        ConfigError: what is no ``LanguageConfig``.
+    """
+    _check_kind(config)
     return config.replace(
         stage="finetune",
         updates=config.finetune_updates,
@@ -170,14 +174,15 @@ def check(config: LanguageConfig) -> None:
     """Check every word by itself, then together; traced numbers are let through.
 
     Raises:
-        ConfigError: at the first setting that can't be honoured.
+        ConfigError: at the first setting that can't be honoured, or where this is no
+            ``LanguageConfig``.
     """
+    _check_kind(config)
     check_words(config)
-    for name in settings.words(LanguageConfig):
-        value = getattr(config, name)
-        if isinstance(value, Array | np.ndarray) and value.ndim:
+    for name, word in settings.words(LanguageConfig).items():
+        if word.is_number and (shape := np.shape(getattr(config, name))):
             raise ConfigError(
-                f"{name} (an array of shape {value.shape}) is a sweep, and this trains one "
+                f"{name} (an array of shape {shape}) is a sweep, and this trains one "
                 "setting: give one number, or map over the array with jax.vmap."
             )
     for name in ("height", "width"):
@@ -203,16 +208,32 @@ def check(config: LanguageConfig) -> None:
             )
     for name in ("finetune_updates", "updates"):
         _check_warmup(config.warmup_updates, name, getattr(config, name))
-    if config.updates * config.batch_size >= 2**31:
-        raise ConfigError(
-            f"updates ({config.updates}) × batch_size ({config.batch_size}) must stay below "
-            "2147483648: lower one."
-        )
+    _check_texts(config)
     traced = any(isinstance(share, jax.core.Tracer) for share in config.shares)
     if not traced and not sum(config.shares):
         raise ConfigError(
             "alone, walks and solutions are all 0, which leaves no kind of text to read: raise one."
         )
+
+
+def _check_kind(config: LanguageConfig) -> None:
+    if not isinstance(config, LanguageConfig):
+        raise ConfigError(
+            f"config ({brief(config)}) must be a LanguageConfig: write "
+            "jaxdqn.language.config.load('configs/language.toml') or LanguageConfig(...)."
+        )
+
+
+def _check_texts(config: LanguageConfig) -> None:
+    """Refuse more texts than 32 bits count, by the updates that there will be of either stage."""
+    for name in ("updates", "finetune_updates"):
+        asked = getattr(config, name)
+        rows = min(config.evaluations, asked)
+        if (done := -(-asked // rows) * rows) * config.batch_size >= 2**31:
+            raise ConfigError(
+                f"{name} ({done}) × batch_size ({config.batch_size}) must stay below "
+                "2147483648: lower one."
+            )
 
 
 def _check_warmup(warmup: Int, name: str, updates: int) -> None:

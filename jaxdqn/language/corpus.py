@@ -16,6 +16,7 @@ from jaxdqn import interface, maze
 from jaxdqn.errors import ConfigError
 from jaxdqn.language.config import LanguageConfig
 from jaxdqn.maze import Levels, levels, solve, text
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, PRNGKey
 
@@ -56,6 +57,7 @@ def _banks(env_kwargs: Mapping[str, Any], mazes: int) -> tuple[Levels, Levels]:
     return judged.default_params.held_out, levels.split(everything, judged.num_levels)[1]
 
 
+@in_usual_numbers
 def banks(config: LanguageConfig) -> tuple[Levels, Levels]:
     """Return the held-out mazes, and those of the corpus.
 

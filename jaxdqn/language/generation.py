@@ -11,6 +11,7 @@ from jaxdqn.errors import ConfigError
 from jaxdqn.language import corpus
 from jaxdqn.language.config import LanguageConfig, for_finetuning
 from jaxdqn.maze import Levels, solve, text
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
@@ -112,6 +113,7 @@ def _cached(
     return jnp.concatenate([prompt[:1], written])
 
 
+@in_usual_numbers
 @jax.jit
 def judge(
     config: LanguageConfig,

@@ -16,6 +16,7 @@ from jaxdqn.language import corpus
 from jaxdqn.language.config import LanguageConfig, for_finetuning
 from jaxdqn.language.training import HELD_OUT_AT_ONCE, at_once
 from jaxdqn.maze import Levels, solve, text
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.types import Array, Params, PRNGKey
 
 COUNT = 2_048
@@ -38,6 +39,7 @@ class Prompts(NamedTuple):
     said: Any
 
 
+@in_usual_numbers
 def probe(
     config: LanguageConfig, params: Params, key: PRNGKey, count: int = COUNT
 ) -> dict[str, dict[str, float]]:

@@ -13,10 +13,11 @@ from flax import struct
 
 from jaxdqn import pytrees
 from jaxdqn.config import chosen_length
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, brief
 from jaxdqn.language import corpus, exact, losses, optimizers
 from jaxdqn.language.config import LanguageConfig, check, for_finetuning
 from jaxdqn.maze import Levels, text
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.random import check_key, unrolled
 from jaxdqn.types import Array, Params, PRNGKey
 
@@ -97,6 +98,7 @@ class LanguageMetrics(struct.PyTreeNode):
     board_floor: Array
 
 
+@in_usual_numbers
 def pretrain(config: LanguageConfig, key: PRNGKey) -> tuple[LanguageState, LanguageMetrics]:
     """Train a new model on whole texts: ``init``, then ``run``.
 
@@ -112,6 +114,7 @@ def pretrain(config: LanguageConfig, key: PRNGKey) -> tuple[LanguageState, Langu
     return run(config, init(config, key))
 
 
+@in_usual_numbers
 def finetune(
     config: LanguageConfig, state: LanguageState, key: PRNGKey
 ) -> tuple[LanguageState, LanguageMetrics]:
@@ -124,12 +127,18 @@ def finetune(
         key: consumed.
 
     Raises:
-        ConfigError: a setting that can't be honoured, or weights of another model, or not finite.
+        ConfigError: a setting that can't be honoured, what is no state, or weights of another
+            model, or not finite.
     """
     config = for_finetuning(config)
+    if not isinstance(state, LanguageState):
+        raise ConfigError(
+            f"state ({brief(state)}) must be a LanguageState: give what pretrain returned first."
+        )
     return run(config, begin(config, state.params, key))
 
 
+@in_usual_numbers
 def init(config: LanguageConfig, key: PRNGKey) -> LanguageState:
     """Make a new model; the key is consumed.
 
@@ -147,6 +156,7 @@ def _weights(config: LanguageConfig, key: PRNGKey) -> Params:
     return config.model().init(unrolled(key), jnp.zeros(config.context, jnp.int32))
 
 
+@in_usual_numbers
 def begin(config: LanguageConfig, params: Params, key: PRNGKey) -> LanguageState:
     """Return a state in which nothing was learned beyond the weights given; the key is consumed.
 
@@ -173,12 +183,14 @@ def _moments(config: LanguageConfig, params: Params) -> Any:
     return optimizers.direction(config).init(params)
 
 
+@in_usual_numbers
 def outline(config: LanguageConfig) -> LanguageState:
     """Return the shapes and dtypes of a state, as ``jax.ShapeDtypeStruct``."""
     check(config)
     return jax.eval_shape(init, config, jax.random.key(0))
 
 
+@in_usual_numbers
 def run(
     config: LanguageConfig, state: LanguageState, evaluations: int | None = None
 ) -> tuple[LanguageState, LanguageMetrics]:

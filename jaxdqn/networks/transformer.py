@@ -276,6 +276,16 @@ class TransformerSettings(TrunkSettings, DenseSettings):
         # Arrays, even while a caller is being traced.
         with jax.ensure_compile_time_eval():
             read = pretrained.weights(self.pretrained, length)
+        vocabulary = len(read["trunk"]["tokens"]["embedding"])
+        trunk = Trunk(vocabulary, length, self.layers, self.heads, self.width, self.causal)
+        made: Any = jax.eval_shape(
+            LanguageModel(trunk).init, jax.random.key(0), jnp.zeros(length, jnp.int32)
+        )
+        remedy = (
+            f"put config.toml and params.msgpack in {self.pretrained!r} back as one training left "
+            "them"
+        )
+        pytrees.leading_axes(read, made["params"], "pretrained", remedy)
         if pytrees.nonfinite(read):
             raise ConfigError(
                 f"pretrained ({self.pretrained!r}) holds weights that aren't finite: pre-train or "

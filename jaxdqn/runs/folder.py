@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -273,8 +274,12 @@ def load(path: str | Path) -> Run:
 
 
 def is_language(run: Path) -> bool:
-    """Whether a run folder is a language model's."""
-    return (run / place.LANGUAGE).exists()
+    """Whether a run folder is a language model's, also where its checkpoint is gone."""
+    if (run / place.LANGUAGE).exists():
+        return True
+    with contextlib.suppress(OSError, ValueError):  # what can't be read says nothing
+        return "stage" in tomllib.loads((run / place.SETTINGS).read_text(encoding="utf-8"))
+    return False
 
 
 def check_is_of_agents(run: Path) -> None:

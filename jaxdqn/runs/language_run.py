@@ -145,19 +145,38 @@ def restore(run: Path) -> LanguageRun:
     about = checkpoint.understood(path, said)
     config = configs.from_toml(about.config, f"the settings in checkpoint '{path}'")
     like = training.outline(config)  # whose refusals are no fault of the file
+    row = jax.eval_shape(lambda state: training.run(config, state, 1)[1], like)  # likewise
     try:
         state = checkpoint.assemble(arrays, about.keys, like)
-    except (ValueError, TypeError):
+        rows = _rows(arrays, row)
+    except (KeyError, ValueError, TypeError):
         raise ConfigError(
             f"checkpoint '{path}' holds another kind of state than this jaxdqn makes: "
             f"restore it with jaxdqn {about.versions['jaxdqn']}, which wrote it."
         ) from None
-    rows = None
-    if "metrics.updates" in arrays:
-        like = jax.eval_shape(lambda state: training.run(config, state, 1)[1], state)
-        names = [f"metrics.{name}" for name in pytrees.named_leaves(like)]
-        rows = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in names])
     return LanguageRun(config, jax.tree.map(jnp.asarray, state), rows, about.seconds)
+
+
+def _rows(arrays: Mapping[str, Any], row: LanguageMetrics) -> LanguageMetrics | None:
+    """Return the rows of a checkpoint, leaves ``[T]``; None where there are none yet.
+
+    Args:
+        arrays: of the file.
+        row: shapes and dtypes of one row, leaves ``[1]``.
+
+    Raises:
+        KeyError: one of its measures is missing.
+        ValueError: they are not as many of each.
+    """
+    if not any(name.startswith("metrics.") for name in arrays):
+        return None
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), x.dtype), row)
+    names = [f"metrics.{name}" for name in pytrees.named_leaves(one)]
+    rows: LanguageMetrics = jax.tree.unflatten(
+        jax.tree.structure(one), [arrays[name] for name in names]
+    )
+    pytrees.leading_axes(rows, one, "metrics")
+    return rows
 
 
 def judge(run: LanguageRun) -> tuple[dict[str, Any], Verdicts]:
