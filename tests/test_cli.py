@@ -589,6 +589,30 @@ def test_settings_that_were_changed_since_do_not_draw_the_network_of_others(fini
     assert run_here("plot", "run", cwd=tmp_path)[0] == 0
 
 
+def test_a_run_whose_settings_were_changed_since_is_not_carried_on(finished, tmp_path):
+    shutil.copytree(finished[0] / "run", tmp_path / "run")
+    settings = tmp_path / "run" / "config.toml"
+    text = settings.read_text(encoding="utf-8")
+    for old, new, words in [
+        ("discount = 0.9", "discount = 0.5", "discount (0.5) in 'run/config.toml' was 0.9"),
+        ("height = 4", "height = 5", "env_kwargs ({'height': 5, 'width': 4, 'gen"),
+        ("total_steps = 224", "total_steps = 384", "total_steps (384) in 'run/conf"),
+        ("double = false", "double = 3", "double (3) must be true or false"),
+    ]:
+        changed = text.replace(old, new, 1)
+        settings.write_text(changed, encoding="utf-8")
+        code, _, err = run_here("resume", "run", cwd=tmp_path)
+        assert (code, err.count("\n")) == (1, 1)
+        assert words in err
+        assert settings.read_text(encoding="utf-8") == changed, "nothing is undone"
+    settings.write_text(f"# as it was\n{text}", encoding="utf-8")
+    assert run_here("resume", "run", cwd=tmp_path)[0] == 0
+    longer = text.replace("total_steps = 224", "total_steps = 264")
+    longer = longer.replace("evaluations = 4", "evaluations = 5")
+    settings.write_text(longer, encoding="utf-8")  # as a crash leaves it before a checkpoint
+    assert run_here("resume", "run", "--total_steps", 264, cwd=tmp_path)[0] == 0
+
+
 OF_OTHERS = {
     "language.npz": "is a language model's and has no agents: train some with --pretrained",
     "comparison.json": "is a comparison: name the runs, sweeps or settings that it compared",

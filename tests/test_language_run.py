@@ -438,10 +438,16 @@ def test_the_shipped_settings_are_read_and_agree_with_one_another():
         ("resume lm --updates 0", ["updates (0) is less than the 8 done already", "raise it"]),
         ("evaluate lm --levels 3", ["levels (3) is of agents", "leave it out"]),
         ("evaluate lm --episodes 0", ["episodes (0) must be from 1 to 100,000", "change it"]),
+        ("resume edited", ["width (16) in 'edited/config.toml' was 8", "put config.toml back"]),
         ("resume lm --tensorboard", ["tensorboard (True) is of agents", "leave it out"]),
     ],
 )
 def test_wrong_commands_end_in_one_sentence(chain, command, fragments):
+    if "edited" in command:
+        (chain / "edited").mkdir()
+        shutil.copy(chain / "lm" / "language.npz", chain / "edited")
+        text = (chain / "lm" / "config.toml").read_text().replace("width = 8", "width = 16")
+        (chain / "edited" / "config.toml").write_text(text)
     code, _, err = run_here(*command.split(), cwd=chain)
     assert code in (1, 2)
     for fragment in fragments:

@@ -299,6 +299,7 @@ def test_tokens_are_the_maze_cell_by_cell():
 
 
 DRAWN = "S..\n#.G"
+KEYS = jax.random.split(jax.random.key(0), 2)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +324,14 @@ DRAWN = "S..\n#.G"
         (lambda: maze.text.encode(5, 4), r"text \(5\) must be words: give what text\.write ret"),
         (lambda: maze.text.encode("free", None), r"cells \(None\) must be a whole number from 1"),
         (lambda: maze.text.read(["free"], 2, 2), r"text \(of type list\) must be words"),
+        (lambda: maze.bank(np.zeros(3), 3, 4), r"generator \(array\(.*\) is not one of empty, sca"),
+        (lambda: maze.bank("braid", 3, 3, carver=np.zeros(3)), r"carver \(array\(.*\) is not one"),
+        (lambda: maze.Maze(start=np.array(["corner", "random"])), r"start \(array.* is not one of"),
+        (lambda: maze.text.write(DRAWN, kind=np.zeros(2)), r"kind \(array.* is not one of alone"),
+        (lambda: maze.text.write(DRAWN, [[1], []]), r"path \(of type list\) must be a list of ce"),
+        (lambda: maze.text.write(DRAWN, KEYS), r"path \(of type .*\) must be a list of cells"),
+        (lambda: maze.text.decode([[1], []], 12), r"tokens \(of type list\) must be a list of wh"),
+        (lambda: maze.text.decode(KEYS, 12), r"tokens \(of type .*\) must be a list of whole"),
         (lambda: maze.text.read("free", "2", 2), r"height \('2'\) must be a whole number from 1"),
         (lambda: maze.text.read("free", 2, -2), r"width \(-2\) must be a whole number from 1 to"),
     ],

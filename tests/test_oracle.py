@@ -177,6 +177,7 @@ S..#
 """
 RULES = {"goal_reward": 3.0, "step_cost": 0.25, "slip": 0.3}
 UP = np.zeros(12, int)
+KEY, SHUT_IN = jax.random.key(0), np.ones((3, 4), bool)
 
 
 def kinds_of_maze():
@@ -364,6 +365,19 @@ def test_a_text_may_stand_in_what_is_compiled():
         (lambda: maze.regret(DRAWN, np.full((12, 4), 0.5), 0.9), r"cell 0 \(\[0.5, .* sum 1"),
         (lambda: maze.policy_value(DRAWN, np.tile([2.0, -1, 0, 0], (12, 1)), 0.9), "0 or more"),
         (lambda: maze.policy_value(DRAWN, "up", 0.9), r"actions \('up'\) .* whole numbers"),
+        (lambda: maze.optimal_q(DRAWN, KEY), r"discount \(Array.*\) must be a number from 0 to 1"),
+        (lambda: maze.optimal_q(DRAWN, [[1], []]), r"discount \(\[\[1\], \[\]\]\) must be a num"),
+        (lambda: jax.jit(lambda key: maze.model(DRAWN, key))(KEY), r"discount .*must be a number"),
+        (lambda: maze.model(DRAWN, np.ma.masked), r"discount \(masked\) must be a number from 0"),
+        (lambda: maze.regret(DRAWN, UP, 0.9, cell_rewards=KEY), r"cell_rewards .* must be a num"),
+        (lambda: maze.regret(DRAWN, KEY, 0.9), r"actions \(key<fry>\) must be an array of whole"),
+        (lambda: maze.regret(DRAWN, np.ma.masked_equal(UP, 0), 0.9), r"\(of type Mask.* whole"),
+        (lambda: maze.distances(DRAWN, KEY), r"goal \(Array.*\) must be the number of one cell"),
+        (lambda: maze.distances(np.ma.masked_equal(UP == 1, 0)), "level .*MaskedArray.* no maze"),
+        (lambda: maze.shortest_path(SHUT_IN), r"goal \(11\) is a wall: choose a free cell"),
+        (lambda: jax.jit(maze.shortest_path)(~SHUT_IN), r"level \(traced\) .* maze\.distances"),
+        (lambda: maze.Maze().check_params(maze.MazeParams(None, slip=KEY)), r"ams.slip .* 0 to 1"),
+        (lambda: maze.TMaze().check_params(maze.TMazeParams(KEY)), r"params.length .* whole"),
     ],
 )  # fmt: skip
 def test_what_makes_no_maze_no_number_or_no_table_is_refused_in_one_sentence(ask, said):

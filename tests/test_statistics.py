@@ -29,6 +29,7 @@ with mock.patch("pandas.util._decorators.deprecate_kwarg", _undecorated):
     from rliable import library, metrics
 
 KEY = jax.random.key(0)
+HIDDEN = np.ma.masked_equal([1.0, 2.0, 1e9], 1e9)
 THRESHOLDS = np.array([0.0, 0.3, 0.5, 0.8, 2.0])
 IQM = jax.jit(statistics.iqm)
 profile = partial(statistics.performance_profile, thresholds=THRESHOLDS)
@@ -576,6 +577,30 @@ def two_measures(scores):
             r"^confidence .* must lie between 0 and 1",
         ),
         (lambda: statistics.mean("abc"), r"scores \('abc'\) must be numbers in lists of equal"),
+        (lambda: statistics.mean("12"), r"scores \('12'\) must be numbers in lists of equal"),
+        (lambda: statistics.mean([b"1", b"2"]), r"scores \(\[b'1', b'2'\]\) must be numbers"),
+        (lambda: statistics.iqm(np.zeros(2, [("a", float)])), r"^scores .* must be numbers"),
+        (lambda: statistics.iqm(np.zeros(2, "datetime64[s]")), r"^scores .* must be numbers"),
+        (
+            lambda: statistics.summarise(np.zeros(2, "timedelta64[s]")),
+            r"^values .* must be numbers",
+        ),
+        (
+            lambda: statistics.student_interval(HIDDEN),
+            r"scores \(of type MaskedArray\) .*filled\(n",
+        ),
+        (lambda: statistics.median([HIDDEN, HIDDEN]), r"scores \(of type list\) .* by a mask: wri"),
+        (lambda: statistics.mean([1.0, np.ma.masked]), r"scores \(of type list\) .* by a mask"),
+        (lambda: statistics.mean([1e39, 1.0]), r"scores \(\[1e\+39, 1\.0\]\) .* 3\.4e\+38: divide"),
+        (
+            lambda: statistics.improvement(KEY, [1.0], [-(10**39)]),
+            r"^y .* beyond 3\.4e\+38: divide",
+        ),
+        (lambda: statistics.mean(np.array([1.0, 1e39])), r"^scores .* beyond 3\.4e\+38: divide"),
+        (
+            lambda: statistics.student_interval([1.0, 2.0], confidence=b"0.9"),
+            r"confidence \(b'0\.9'\) must lie between 0 and 1",
+        ),
         (lambda: statistics.iqm(None), r"scores \(None\) must be numbers"),
         (
             lambda: statistics.median([[1.0, 2.0], [3.0]]),

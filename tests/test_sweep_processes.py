@@ -156,6 +156,9 @@ def test_a_line_that_several_processes_have_no_use_for_is_refused(line, words, c
         (["--heartbeat", "0.5"], "--heartbeat (0.5) must be a whole number: change it."),
         (["--heartbeat", "0"], "--heartbeat (0) must be at least 1 second: change it."),
         ([], "distributed (nothing else given) can't start (coordinator_address should be defi"),
+        (["--coordinator", "x"], "--coordinator (x) must be HOST:PORT: name a port from 1"),
+        (["--coordinator", "x:99999"], "--coordinator (x:99999) must be HOST:PORT: name a port"),
+        (["--coordinator", ""], "--coordinator () must be HOST:PORT: name a port"),
         (["--process", "2", "--processes", "2", "--coordinator", "x:1"], "can't start (process_id"),
     ],
 )

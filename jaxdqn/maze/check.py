@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn.errors import ConfigError, nearest, shown
@@ -27,7 +28,7 @@ LONGEST = 128
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a name that isn't one of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         meant = nearest(value, choices)
         remedy = "choose one." if meant is None else f"choose {meant!r} or another."
         raise ConfigError(f"{name} ({shown(value)}) is not one of {', '.join(choices)}: {remedy}")
@@ -55,10 +56,11 @@ def share(name: str, value: Any, high: float) -> None:
 
 def number(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a number out of range; a traced one is let through."""
-    if isinstance(value, jax.core.Tracer):
+    numbers = as_array(value)
+    if isinstance(numbers, jax.core.Tracer):
         return
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in "iuf" or not np.all((numbers >= low) & (numbers <= high)):
+    real = numbers is not None and numbers.dtype.kind in "iuf"
+    if not real or not np.all((numbers >= low) & (numbers <= high)):
         raise ConfigError(
             f"{name} ({shown(value)}) must be a number from {low:g} to {high:g}: change it."
         )
@@ -66,11 +68,31 @@ def number(name: str, value: Any, low: float, high: float) -> None:
 
 def count(name: str, value: Any) -> None:
     """Refuse what isn't a whole number of 1 or more; of a traced one only its type is known."""
+    numbers = as_array(value)
     traced = isinstance(value, jax.core.Tracer)
-    numbers = value if traced else np.asarray(value)
-    if numbers.dtype.kind not in "iu" or not (traced or np.all(numbers >= 1)):
-        said = f"traced {numbers.dtype}" if traced else shown(value)
+    if not is_whole(numbers) or not (traced or np.all(numbers >= 1)):
+        said = f"traced {value.dtype}" if traced else shown(value)
         raise ConfigError(f"{name} ({said}) must be a whole number, 1 or more: change it.")
+
+
+def as_array(value: Any) -> Any:
+    """Return what is given as NumPy's array, or as it is where it is traced; None where it can't
+    be read as one: random keys, lists of many lengths, numbers that a mask hides.
+    """
+    key = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.extended)
+    if key or np.ma.is_masked(value):
+        return None
+    if isinstance(value, jax.core.Tracer):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def is_whole(array: Any) -> bool:
+    """Whether what ``as_array`` returned holds whole numbers."""
+    return array is not None and array.dtype.kind in "iu"
 
 
 def levels(where: str, longest: int, options: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ def model(
         "cell_rewards": cell_rewards, "slip": slip,
     }  # fmt: skip
     for name, value in numbers.items():
-        shape = np.shape(value)
+        shape = np.shape(check.as_array(value))
         if name == "cell_rewards" and shape not in ((), walls.shape):
             raise ConfigError(
                 f"cell_rewards has shape {shape}: "
@@ -109,9 +109,15 @@ def shortest_path(level: Drawn) -> int:
     It is ``H * W``, as in ``distances``, where there is no way, which walls as an array may lack.
 
     Raises:
-        ConfigError: what is no maze.
+        ConfigError: what is no maze, walls that are traced, or a goal that is no free cell.
     """
     walls, start, goal = _read(level)
+    if isinstance(walls, jax.core.Tracer):
+        raise ConfigError(
+            "level (traced) has walls that aren't known yet: write maze.distances(level)[0], which "
+            "is compiled."
+        )
+    _check_goal(walls, goal)
     return int(moves_to(np.asarray(walls)[None], goal)[0, start])
 
 
@@ -196,7 +202,7 @@ def _read(level: Any) -> tuple[Array, int, int]:
             f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "
             "or map over bank.walls with jax.vmap."
         )
-    if not isinstance(level, jax.Array | np.ndarray):
+    if not isinstance(level, jax.Array | np.ndarray) or np.ma.is_masked(level):
         raise ConfigError(
             f"level ({brief(level)}) is no maze: give a text, a level of a bank, or walls as an "
             "array."
@@ -210,14 +216,13 @@ def _read(level: Any) -> tuple[Array, int, int]:
 
 
 def _check_goal(walls: Array, goal: Number) -> None:
-    traced = isinstance(goal, jax.core.Tracer)
-    number: Any = goal if traced else np.asarray(goal)
-    if number.dtype.kind not in "iu" or number.shape:
+    number = check.as_array(goal)
+    if not check.is_whole(number) or number.shape:
         raise ConfigError(
             f"goal ({shown(goal)}) must be the number of one cell: "
             f"choose one from 0 to {walls.size - 1}."
         )
-    if traced:
+    if isinstance(number, jax.core.Tracer):
         return
     cell = int(number)
     if not 0 <= cell < walls.size:
@@ -228,7 +233,8 @@ def _check_goal(walls: Array, goal: Number) -> None:
 
 def _worth(problem: solve.Model, actions: Any, discount: Number) -> Any:
     """Return the value of a policy ``[H * W]``, refusing what is none."""
-    chances = getattr(actions, "ndim", 0) == 2 and actions.dtype.kind == "f"
+    known = check.as_array(actions) if hasattr(actions, "dtype") else None
+    chances = known is not None and known.ndim == 2 and known.dtype.kind == "f"
     cells = problem.successors.shape[0]
     (_check_probabilities if chances else _check_actions)(actions, cells)
     if not _is_traced(problem, actions):
@@ -277,8 +283,9 @@ def _check_probabilities(chances: Any, cells: int) -> None:
 
 
 def _check_actions(actions: Any, cells: int) -> None:
-    if not isinstance(actions, jax.Array | np.ndarray) or actions.dtype.kind not in "iu":
-        said = str(actions.dtype) if hasattr(actions, "dtype") else brief(actions)
+    given = isinstance(actions, jax.Array | np.ndarray) and not np.ma.is_masked(actions)
+    if not given or not check.is_whole(check.as_array(actions)):
+        said = str(actions.dtype) if given else brief(actions)
         raise ConfigError(
             f"actions ({said}) must be an array of whole numbers: "
             "give one action for each cell, such as q.argmax(axis=1)."
@@ -290,8 +297,8 @@ def _check_actions(actions: Any, cells: int) -> None:
         )
     if isinstance(actions, jax.core.Tracer):
         return
-    given = np.asarray(actions)
-    wrong = given[(given < 0) | (given >= grid.NUM_ACTIONS)]
+    table = np.asarray(actions)
+    wrong = table[(table < 0) | (table >= grid.NUM_ACTIONS)]
     if wrong.size:
         raise ConfigError(
             f"actions contains {wrong[0]}: use 0 up, 1 down, 2 left, 3 right "

@@ -101,9 +101,10 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
         raise ConfigError(
             f"level ({brief(level)}) is no maze: give a text, or a level of a bank by maze.level."
         )
-    if np.ndim(path) != 1:
+    found = check.as_array(path)
+    if np.ndim(found) != 1:
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
-    cells = [grid.as_cell("path", cell, level.walls.size) for cell in np.asarray(path).tolist()]
+    cells = [grid.as_cell("path", cell, level.walls.size) for cell in found.tolist()]
     check.choice("kind", kind, KINDS)
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
@@ -138,8 +139,8 @@ def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
         ConfigError: a token that no text about mazes of so many cells has, or what is no number of
             cells.
     """
-    known, found = vocabulary(cells), np.asarray(tokens)
-    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+    known, found = vocabulary(cells), check.as_array(tokens)
+    if np.ndim(found) != 1 or (found.size and not check.is_whole(found)):
         raise ConfigError(
             f"tokens ({brief(tokens)}) must be a list of whole numbers: give those of one text."
         )

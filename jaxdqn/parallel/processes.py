@@ -31,8 +31,15 @@ def start(given: Mapping[str, str]) -> None:
             seconds after which one that says nothing counts as dead; or some of them.
 
     Raises:
-        ConfigError: no cluster was found, or the others can't be reached.
+        ConfigError: no cluster was found, the others can't be reached, or one of these is none.
     """
+    if (address := given.get("--coordinator")) is not None:
+        port = address.rpartition(":")[2]
+        if ":" not in address or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ConfigError(
+                f"--coordinator ({address}) must be HOST:PORT: name a port from 1 to 65535 that is "
+                "free on the machine of process 0."
+            )
     numbers = ("--processes", "--process", "--heartbeat")
     for name in numbers:
         if name in given and not given[name].isdecimal():
@@ -43,7 +50,7 @@ def start(given: Mapping[str, str]) -> None:
     heartbeat = heartbeat or HEARTBEAT
     try:
         jax.distributed.initialize(
-            given.get("--coordinator"),
+            address,
             count,
             index,
             heartbeat_timeout_seconds=heartbeat,

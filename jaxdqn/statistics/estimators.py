@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.types import Array
 
 Numbers = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]
@@ -87,14 +87,52 @@ def probability_of_improvement(x: Numbers, y: Numbers) -> Array:
 
 
 def as_numbers(name: str, values: Numbers) -> Array:
-    """Return an array of floats; ConfigError where they are none, or lists of many lengths."""
+    """Return an array of floats.
+
+    Raises:
+        ConfigError: they are none, lists of many lengths, hidden by a mask or too large for floats.
+    """
     try:
+        if not isinstance(values, jax.Array):
+            _check_given(name, values)
         return jnp.asarray(values, float)
+    except ConfigError:
+        raise
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(
             f"{name} ({shown(values)}) must be numbers in lists of equal length: write "
             "[0.1, 0.4, 0.2] or the like."
         ) from None
+
+
+def _check_given(name: str, values: Numbers) -> None:
+    """Refuse what JAX would read as other numbers than are meant.
+
+    Raises:
+        ConfigError: some are hidden by a mask, or too large.
+        TypeError: they are words, dates or records.
+    """
+    parts = jax.tree.leaves(values)
+    if any(map(np.ma.is_masked, parts)):
+        raise ConfigError(
+            f"{name} ({brief(values)}) hides some numbers by a mask: write array.filled(np.nan), "
+            "of which NaN isn't counted."
+        )
+    if any(isinstance(part, jax.core.Tracer) for part in parts):
+        return
+    given = np.asarray(values)
+    if given.dtype.kind in "mMSTU" or given.dtype.names:
+        raise TypeError
+    if given.dtype.kind in "fiuO":
+        size, most = (
+            np.abs(given.astype(float)),
+            jnp.finfo(jax.dtypes.canonicalize_dtype(float)).max,
+        )
+        if np.any(np.isfinite(size) & (size > most)):
+            raise ConfigError(
+                f"{name} ({shown(values)}) has a number beyond {most:.2g}: divide all of them, or "
+                "write infinity as such."
+            )
 
 
 def as_scores(name: str, scores: Numbers) -> Array:

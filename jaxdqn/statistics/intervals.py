@@ -187,7 +187,8 @@ def as_request(key: Any, estimator: Any, confidence: Any, resamples: Any) -> tup
 def as_share(name: str, value: Any, usual: float) -> float:
     """Return a number between 0 and 1 as Python's; ConfigError where it is none, or traced."""
     try:
-        number = math.nan if isinstance(value, str) or np.ndim(value) else float(value)
+        other = isinstance(value, str | bytes) or np.ma.is_masked(value) or np.ndim(value)
+        number = math.nan if other else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, jax.core.Tracer):
