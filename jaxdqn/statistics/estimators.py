@@ -124,10 +124,8 @@ def _check_given(name: str, values: Numbers) -> None:
     if given.dtype.kind in "mMSTU" or given.dtype.names:
         raise TypeError
     if given.dtype.kind in "fiuO":
-        size, most = (
-            np.abs(given.astype(float)),
-            jnp.finfo(jax.dtypes.canonicalize_dtype(float)).max,
-        )
+        size = np.abs(given.astype(float))
+        most = jnp.finfo(jax.dtypes.canonicalize_dtype(float)).max
         if np.any(np.isfinite(size) & (size > most)):
             raise ConfigError(
                 f"{name} ({shown(values)}) has a number beyond {most:.2g}: divide all of them, or "
