@@ -24,6 +24,7 @@ from jaxdqn.maze import solve, text
 from jaxdqn.networks import transformer
 from jaxdqn.networks.network import Seen
 from jaxdqn.networks.transformer import TransformerSettings
+from jaxdqn.runs import language_run
 
 KEY = jax.random.key(0)
 MAZES = {"generator": "corridors", "height": 5, "width": 5, "num_levels": 20, "num_held_out": 20}
@@ -445,6 +446,8 @@ def test_what_the_callers_program_computes_in_makes_no_other_model(other):
         tuned, _ = language.finetune(little(), state, KEY)
         paths = generation.judge(little(), state.params, corpus.banks(little())[0],
                                  jnp.arange(2, dtype=jnp.int32), 0.0, KEY)  # fmt: skip
+        written, _ = language_run.write_paths(little(), state.params, KEY)
+    assert written == language_run.write_paths(little(), state.params, KEY)[0]
     assert_same_bits(again, (state, rows))
     assert_same_bits(tuned, language.finetune(little(), state, KEY)[0])
     assert paths.tokens.dtype == jnp.int32

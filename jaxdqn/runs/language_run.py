@@ -20,6 +20,7 @@ from jaxdqn.language.generation import Verdicts
 from jaxdqn.language.training import LanguageMetrics, LanguageState
 from jaxdqn.maze import text
 from jaxdqn.networks.pretrained import WEIGHTS
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import checkpoint, files, folder, place
 from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.provenance import provenance
@@ -200,6 +201,7 @@ def judge(run: LanguageRun) -> tuple[dict[str, Any], Verdicts]:
     return summary, greedy
 
 
+@in_usual_numbers
 def write_paths(
     config: LanguageConfig, params: Params, key: PRNGKey, paths: int | None = None
 ) -> tuple[dict[str, Any], Verdicts]:
