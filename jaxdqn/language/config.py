@@ -227,9 +227,9 @@ def _check_kind(config: LanguageConfig) -> None:
 def _check_texts(config: LanguageConfig) -> None:
     """Refuse more texts than 32 bits count, by the updates that there will be of either stage."""
     for name in ("updates", "finetune_updates"):
-        asked = getattr(config, name)
-        rows = min(config.evaluations, asked)
-        if (done := -(-asked // rows) * rows) * config.batch_size >= 2**31:
+        stage = config.replace(updates=getattr(config, name))
+        done = stage.rows * stage.updates_per_evaluation
+        if done * config.batch_size >= 2**31:
             raise ConfigError(
                 f"{name} ({done}) × batch_size ({config.batch_size}) must stay below "
                 "2147483648: lower one."
