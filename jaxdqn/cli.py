@@ -1,5 +1,6 @@
 """The command line; it says something before the heavy imports start."""
 
+import contextlib
 import gc
 import importlib
 import itertools
@@ -217,6 +218,7 @@ def run(
     with signals.ending():
         from jaxdqn.parallel import devices, processes
 
+    heartbeat = 0
     try:
         # So that --env module:Class finds a module beside the configuration, as python -m would.
         sys.path.append(_working_directory())
@@ -231,7 +233,7 @@ def run(
                 "on a machine of so many"
             )
         if distributed is not None:
-            processes.start(distributed)
+            heartbeat = processes.start(distributed)
         if chosen.get("--cache") != "off":
             devices.keep_programs(chosen.get("--cache"))
         with signals.ending():
@@ -244,6 +246,9 @@ def run(
         return status
     except ConfigError as error:
         print(f"jaxdqn: {error}", file=sys.stderr)
+        # Others may be where those wait that weren't refused: to leave before them would end them.
+        with contextlib.suppress(ConfigError):
+            processes.wait_for_all(heartbeat)
         return 1
     finally:
         # JAX may end a process that waits for the others here, before a traceback is printed.

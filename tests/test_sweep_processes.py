@@ -28,13 +28,16 @@ def start(*words, cwd, cores=1, **environment):
     )  # fmt: skip
 
 
-def together(words, count, cwd):
-    """Start a command in several processes that find each other here."""
+def together(words, count, *folders):
+    """Start a command in several processes that find each other, in one folder or in several."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     flags = ["--distributed", "--coordinator", address, "--processes", count, "--heartbeat", 8]
-    return [start(*words, *flags, "--process", index, cwd=cwd) for index in range(count)]
+    return [
+        start(*words, *flags, "--process", index, cwd=folders[index % len(folders)])
+        for index in range(count)
+    ]
 
 
 def as_slurm_would(words, count, cwd):
@@ -113,6 +116,23 @@ def test_after_kills_at_random_moments_it_ends_in_the_same_bits(whole, count, pa
     ended(*(as_slurm_would(["resume", out], 2, whole) if finishing > 1 else
             [start("resume", out, cwd=whole)]))  # fmt: skip
     assert_same_bits(arrays(whole / out), arrays(whole / "whole"))
+
+
+@pytest.mark.slow
+def test_one_that_finds_no_folder_is_refused_and_the_others_end_as_they_would(tmp_path):
+    """A folder that processes don't share: JAX would end all of them, after a heartbeat."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tiny.toml").write_text(to_toml(small()))
+    words = ["sweep", "tiny.toml", "--learning_rate", "1e-3", "1e-2", "--seeds", "4", "--out", "s"]
+    first, second = together(words, 2, tmp_path / "here", tmp_path / "there")
+    said, err = first.communicate(timeout=90)
+    assert (first.returncode, err) == (130, "")
+    assert said.splitlines()[-1] == "stopped after 4 of 8 agents; go on with: jaxdqn resume s"
+    _, err = second.communicate(timeout=90)
+    assert second.returncode == 1
+    assert "can't be written (no such file or directory)" in err
+    assert err.count("\n") == 1
 
 
 def test_jax_still_has_the_store_that_chunks_are_handed_out_by():

@@ -20,7 +20,7 @@ _NONE_LEFT = 2**20
 """More than there are chunks; JAX counts up to ``2**31``, and every process may add this once."""
 
 
-def start(given: Mapping[str, str]) -> None:
+def start(given: Mapping[str, str]) -> int:
     """Join the other processes; JAX asks the cluster for what isn't given.
 
     Call this before anything that starts JAX, gymnax among it.
@@ -29,6 +29,9 @@ def start(given: Mapping[str, str]) -> None:
         given: ``--coordinator``, the address of process 0 and a free port there, ``--processes``,
             how many, ``--process``, the number of this one, from 0 on, and ``--heartbeat``, the
             seconds after which one that says nothing counts as dead; or some of them.
+
+    Returns:
+        Those seconds.
 
     Raises:
         ConfigError: no cluster was found, the others can't be reached, or one of these is none.
@@ -63,6 +66,7 @@ def start(given: Mapping[str, str]) -> None:
             f"distributed ({said}) can't start ({reason}): give --coordinator HOST:PORT, "
             "--processes N and --process I, or start it by Slurm or Open MPI."
         ) from None
+    return heartbeat
 
 
 def joined() -> bool:
@@ -76,11 +80,19 @@ def stop() -> None:
         jax.distributed.shutdown()
 
 
-def wait_for_all() -> None:
-    """Wait until all processes are as far; JAX waits for a heartbeat's time and no longer."""
-    if jax.process_count() > 1:
+def wait_for_all(seconds: int | None = None) -> None:
+    """Wait until all processes are as far; JAX waits for a heartbeat's time and no longer.
+
+    Args:
+        seconds: after which this one goes on alone; None: never.
+
+    Raises:
+        ConfigError: another process ended, or wasn't as far in time.
+    """
+    if joined() and jax.process_count() > 1:
         with _together():
-            _client().wait_at_barrier("jaxdqn/end", _FOREVER_MS)
+            most = _FOREVER_MS if seconds is None else 1000 * seconds
+            _client().wait_at_barrier("jaxdqn/end", most)
 
 
 def is_first() -> bool:
