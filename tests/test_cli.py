@@ -589,7 +589,7 @@ def test_settings_that_were_changed_since_do_not_draw_the_network_of_others(fini
     assert run_here("plot", "run", cwd=tmp_path)[0] == 0
 
 
-def test_a_run_whose_settings_were_changed_since_is_not_carried_on(finished, tmp_path):
+def test_a_run_whose_settings_were_changed_since_is_not_carried_on_or_measured(finished, tmp_path):
     shutil.copytree(finished[0] / "run", tmp_path / "run")
     settings = tmp_path / "run" / "config.toml"
     text = settings.read_text(encoding="utf-8")
@@ -605,6 +605,9 @@ def test_a_run_whose_settings_were_changed_since_is_not_carried_on(finished, tmp
         assert (code, err.count("\n")) == (1, 1)
         assert words in err
         assert settings.read_text(encoding="utf-8") == changed, "nothing is undone"
+        if "total_steps" not in words:  # how long it was has no part in what is measured
+            code, _, err = run_here("evaluate", "run", cwd=tmp_path)
+            assert (code, err.count("\n"), words in err) == (1, 1, True)
     settings.write_text(f"# as it was\n{text}", encoding="utf-8")
     assert run_here("resume", "run", cwd=tmp_path)[0] == 0
     longer = text.replace("total_steps = 224", "total_steps = 264")

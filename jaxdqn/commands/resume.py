@@ -1,7 +1,6 @@
 """``jaxdqn resume``: carry on a training from its last checkpoint."""
 
 import dataclasses
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +10,11 @@ import tyro
 from jaxdqn.commands import flags, pretrain, sweep
 from jaxdqn.commands.train import watch
 from jaxdqn.config import load_config, to_toml
-from jaxdqn.errors import ConfigError, shown
+from jaxdqn.errors import ConfigError
 from jaxdqn.language import config as language
 from jaxdqn.runs import console, folder, language_run, place, session, sweep_folder
 from jaxdqn.runs.session import Options
-from jaxdqn.runs.trained import of_run
+from jaxdqn.runs.trained import of_run, refuse_changed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> int:
             config = session.extended(begin, chosen.total_steps)
         if (chosen.run / place.SETTINGS).exists():
             there = to_toml(load_config(chosen.run / place.SETTINGS))
-            _refuse_changed(chosen.run, there, to_toml(begin.config), to_toml(config))
+            refuse_changed(chosen.run, there, to_toml(begin.config), to_toml(config))
         console.announce(config, numbers, chosen.run)
         return watch(chosen.run, config, numbers, chosen.keeping, begin)
 
@@ -73,29 +72,6 @@ def _refuse_updates(chosen: Arguments) -> None:
         )
 
 
-def _refuse_changed(run: Path, there: str, left: str, asked: str) -> None:
-    """Refuse settings that were changed since: a training goes on with those of its checkpoint.
-
-    Args:
-        run: the run folder.
-        there: what its file says now, as TOML text.
-        left: what the checkpoint says.
-        asked: what is to be trained, whose file a crash may have left before its checkpoint.
-
-    Raises:
-        ConfigError: the file says neither.
-    """
-    if there in (left, asked):
-        return
-    now, before = tomllib.loads(there), tomllib.loads(left)
-    name = next(name for name in {**before, **now} if repr(now.get(name)) != repr(before.get(name)))
-    raise ConfigError(
-        f"{name} ({shown(now.get(name))}) in '{run / place.SETTINGS}' was "
-        f"{shown(before.get(name))} in training, which goes on as it began: put {place.SETTINGS} "
-        "back as the training left it, and say by --total_steps, or --updates, how far to go on."
-    )
-
-
 def _resume_language_run(chosen: Arguments) -> int:
     of_agents = {"total_steps": chosen.total_steps} if chosen.total_steps is not None else {}
     language_run.refuse_of_agents(chosen.run, {**of_agents, **chosen.keeping.of_all_seeds()})
@@ -107,7 +83,7 @@ def _resume_language_run(chosen: Arguments) -> int:
             begun = language_run.extend(begun, chosen.updates)
         if (chosen.run / place.SETTINGS).exists():
             there = language.to_toml(language.load(chosen.run / place.SETTINGS))
-            _refuse_changed(chosen.run, there, left, language.to_toml(begun.config))
+            refuse_changed(chosen.run, there, left, language.to_toml(begun.config))
         folder.clear(chosen.run, language.to_toml(begun.config))
         return pretrain.watch(chosen.run, begun, chosen.keeping.save_every)
 

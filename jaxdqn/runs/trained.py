@@ -1,11 +1,12 @@
 """The networks that a run has left, however it kept them."""
 
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxdqn import checksums
-from jaxdqn.config import Config
-from jaxdqn.errors import ConfigError, typed
+from jaxdqn.config import Config, load_config, to_toml
+from jaxdqn.errors import ConfigError, shown, typed
 from jaxdqn.runs import checkpoint, folder, place, sweep_folder
 from jaxdqn.runs.checkpoint import Checkpoint
 from jaxdqn.types import Params
@@ -45,6 +46,11 @@ def trained(run: str | Path) -> Trained:
             ended = folder.load(run)
             return Trained(ended.config, ended.params, ended.seeds)
         found, numbers = of_run(run)
+        if (run / place.SETTINGS).exists():
+            there = load_config(run / place.SETTINGS)
+            length = {"total_steps": there.total_steps, "evaluations": there.evaluations}
+            asked = to_toml(found.config.replace(**length))
+            refuse_changed(run, to_toml(there), to_toml(found.config), asked)
         return Trained(found.config, found.state.agent.params, numbers)
     grid, _ = sweep_folder.read_grid(run)
     if grid.run is None:
@@ -56,6 +62,30 @@ def trained(run: str | Path) -> Trained:
     if not results.done[0].all():
         raise ConfigError(f"run '{run}' isn't finished: go on with jaxdqn resume {typed(run)}.")
     return Trained(grid.config, results.sweep().params[0], grid.run)
+
+
+def refuse_changed(run: Path, there: str, left: str, asked: str) -> None:
+    """Refuse settings that were changed since: what was trained has those of its checkpoint.
+
+    Args:
+        run: the run folder.
+        there: what its file says now, as TOML text.
+        left: what the checkpoint says.
+        asked: what it says carried on, whose file a crash may have left before its checkpoint.
+
+    Raises:
+        ConfigError: the file says neither.
+    """
+    if there in (left, asked):
+        return
+    now, before = tomllib.loads(there), tomllib.loads(left)
+    name = next(name for name in {**before, **now} if repr(now.get(name)) != repr(before.get(name)))
+    raise ConfigError(
+        f"{name} ({shown(now.get(name))}) in '{run / place.SETTINGS}' was "
+        f"{shown(before.get(name))} in training, which nothing changes any more: put "
+        f"{place.SETTINGS} back as the training left it, and ask for what is to be other by "
+        "options of resume or evaluate."
+    )
 
 
 def of_run(run: Path) -> tuple[Checkpoint, range]:
