@@ -369,3 +369,12 @@ def test_where_nobody_says_what_is_free_something_is_taken_to_be(monkeypatch):
     assert host.free() > 0  # half of what there is
     monkeypatch.delattr(os, "sysconf")
     assert host.free() == host.UNKNOWN
+
+
+def test_what_a_folder_holds_is_seen_after_the_mark_of_such_an_editor(tmp_path):
+    (tmp_path / "params.msgpack").touch()
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfmethod = 'dqn'\r\n")
+    with pytest.raises(ConfigError, match="is the run folder of agents"):
+        pretrained.read(str(tmp_path))
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfstage = 'pretraining'\r\n")
+    assert folder.is_language(tmp_path)

@@ -109,7 +109,7 @@ def read(folder: str) -> Run:
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> Run:
     del changed  # a part of the key
-    settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    settings = tomllib.loads((path / SETTINGS).read_text(encoding="utf-8-sig"))
     if "method" in settings:
         raise ConfigError(
             f"pretrained ({str(path)!r}) is the run folder of agents, and a network begins with a "

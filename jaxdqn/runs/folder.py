@@ -278,7 +278,7 @@ def is_language(run: Path) -> bool:
     if (run / place.LANGUAGE).exists():
         return True
     with contextlib.suppress(OSError, ValueError):  # what can't be read says nothing
-        return "stage" in tomllib.loads((run / place.SETTINGS).read_text(encoding="utf-8"))
+        return "stage" in tomllib.loads((run / place.SETTINGS).read_text(encoding="utf-8-sig"))
     return False
 
 
