@@ -23,7 +23,8 @@ def planner(num_actions=4, width=1, **changes):
     """Return the network of four actions."""
     settings = planning.PlanningSettings(**{"plans": 1, "rounds": 100, **changes})
     network = settings.make(num_actions, width, None)
-    return lambda params, obs: network.apply(params, (), obs, False, None)[0][:, 0], network.init
+    apply = jax.jit(lambda params, obs: network.apply(params, (), obs, False, None)[0][:, 0])
+    return apply, jax.jit(network.init)
 
 
 def planes(walls, agent):
