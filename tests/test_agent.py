@@ -63,9 +63,14 @@ def test_an_update_is_a_clipped_adam_step():
     norm = optax.tree.norm(grads)
     assert norm > config.max_grad_norm, "clipping must bite here"
     optimizer = optax.adam(1.0, eps=0.01)
-    clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
-    step, _ = optimizer.update(clipped, optimizer.init(state.params))
-    expected = optax.apply_updates(state.params, step)
+
+    @jax.jit
+    def stepped(params, grads):
+        clipped = jax.tree.map(lambda g: g * config.max_grad_norm / norm, grads)
+        step, _ = optimizer.update(clipped, optimizer.init(params))
+        return optax.apply_updates(params, step)
+
+    expected = stepped(state.params, grads)
     new, info, _ = jax.jit(agent.learn)(state, batch, ONES, KEY)
     assert float(info.grad_norm) == pytest.approx(float(norm), rel=1e-4)
     for one, other in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
@@ -107,8 +112,9 @@ def test_weights_count_in_the_loss_as_often_as_they_say():
     _, agent, state, batch = situation()
     weights = jnp.where(jnp.arange(64) < 32, 2.0, 0.0)
     twice = jax.tree.map(lambda x: jnp.concatenate([x[:32], x[:32]]), batch)
-    weighted, _, _ = agent.learn(state, batch, weights, KEY)
-    doubled, _, _ = agent.learn(state, twice, ONES, KEY)
+    learn = jax.jit(agent.learn)
+    weighted, _, _ = learn(state, batch, weights, KEY)
+    doubled, _, _ = learn(state, twice, ONES, KEY)
     for one, other in zip(
         jax.tree.leaves(weighted.params), jax.tree.leaves(doubled.params), strict=True
     ):
@@ -118,6 +124,6 @@ def test_weights_count_in_the_loss_as_often_as_they_say():
 def test_the_surprise_is_the_size_of_the_error():
     """Half its square is the loss."""
     _, agent, state, batch = situation()
-    _, info, surprise = agent.learn(state, batch, ONES, KEY)
+    _, info, surprise = jax.jit(agent.learn)(state, batch, ONES, KEY)
     assert surprise.shape == (64,)
     assert float(jnp.mean(0.5 * surprise**2)) == pytest.approx(float(info.loss), rel=1e-5)

@@ -35,7 +35,7 @@ def test_an_mlp_reads_any_shape_and_dtype(dtype, layer_norm):
 
 def test_discrete_observations_are_one_hot_encoded():
     network = layers.MLP(dense(widths=()), categories=5)
-    params = network.init(KEY, jnp.int32(0))
+    params = jax.jit(network.init)(KEY, jnp.int32(0))
     kernel = params["params"]["dense"]["output"]["kernel"]
     assert kernel.shape == (12, 5)
     for value in range(5):
@@ -59,7 +59,7 @@ def test_names_are_read_and_learned_as_their_one_hot_encodings_would_be(body, sh
     """A batch of them, and the gradient of all its outputs."""
     obs = jax.random.randint(KEY, (6, *shape), 0, 5)
     network = layers.MLP(body, categories=5)
-    params = network.init(KEY, obs[0])
+    params = jax.jit(network.init)(KEY, obs[0])
     weights = jax.random.normal(KEY, jax.eval_shape(network.apply, params, obs[0], KEY).shape)
 
     def by_names(params, obs):
@@ -98,10 +98,10 @@ def test_a_convolution_equals_the_one_of_flax(monkeypatch, convolve):
     monkeypatch.setattr(residual, "of_shifts", convolve)
     grid = jax.random.normal(KEY, (5, 7, 2))
     ours, theirs = residual.Conv3x3(4), nn.Conv(4, (3, 3))
-    params = ours.init(KEY, grid)["params"]["Einsum_0"]
+    params = jax.jit(ours.init)(KEY, grid)["params"]["Einsum_0"]
     same = {"params": {"kernel": params["kernel"].T.reshape(3, 3, 2, 4), "bias": params["bias"]}}
-    expected = theirs.apply(same, grid)
-    found = ours.apply({"params": {"Einsum_0": params}}, grid)
+    expected = jax.jit(theirs.apply)(same, grid)
+    found = jax.jit(ours.apply)({"params": {"Einsum_0": params}}, grid)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -123,10 +123,10 @@ def test_products_of_16_bits_give_nearly_the_same_numbers():
     grid = jax.random.normal(KEY, (5, 7, 3))
     exact = residual.Residual(dense(layer_norm=True), channels=8, blocks=2)
     rounded = exact.copy(dtype=jnp.dtype("bfloat16"))
-    params = exact.init(KEY, grid)
-    found = rounded.apply(params, grid)
+    params = jax.jit(exact.init)(KEY, grid)
+    found = jax.jit(rounded.apply)(params, grid)
     assert found.dtype == jnp.float32
-    assert 0.0 < jnp.abs(found - exact.apply(params, grid)).max() < 2.0**-6
+    assert 0.0 < jnp.abs(found - jax.jit(exact.apply)(params, grid)).max() < 2.0**-6
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_products_of_16_bits_give_nearly_the_same_numbers():
 )
 def test_kernels_by_output_start_as_wide_as_their_inputs_ask(network, obs):
     """Variance one over the number of inputs (LeCun et al., 1998): 90 of them here."""
-    (layer,) = network.init(KEY, obs)["params"].values()
+    (layer,) = jax.jit(network.init)(KEY, obs)["params"].values()
     assert layer["kernel"].shape[1] == 90
     assert float(jnp.std(layer["kernel"])) == pytest.approx(90**-0.5, rel=0.02)
 
@@ -155,20 +155,21 @@ def test_residual_blocks_add_to_what_they_are_given():
     network = residual.Residual(dense(), channels=4, blocks=2)
     shallow = residual.Residual(dense(), channels=4, blocks=0)
     obs = jax.random.normal(KEY, (5, 5, 2))
-    params = network.init(KEY, obs)["params"]
+    params = jax.jit(network.init)(KEY, obs)["params"]
     for name in ("Conv3x3_2", "Conv3x3_4"):
         params[name] = jax.tree.map(jnp.zeros_like, params[name])
     kept = {"dense": params["dense"], "Conv3x3_0": params["Conv3x3_0"]}
-    expected = shallow.apply({"params": kept}, obs)
-    np.testing.assert_allclose(network.apply({"params": params}, obs), expected, rtol=1e-5)
+    expected = jax.jit(shallow.apply)({"params": kept}, obs)
+    found = jax.jit(network.apply)({"params": params}, obs)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_residual_network_sees_where_things_are():
     network = residual.Residual(dense(), channels=4, blocks=1)
     grid = jnp.zeros((6, 6, 1)).at[1, 1, 0].set(1.0)
-    params = network.init(KEY, grid)
+    params, apply = jax.jit(network.init)(KEY, grid), jax.jit(network.apply)
     moved = jnp.roll(grid, 2, axis=1)
-    assert jnp.abs(network.apply(params, grid) - network.apply(params, moved)).max() > 1e-3
+    assert jnp.abs(apply(params, grid) - apply(params, moved)).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", sorted(layers.ACTIVATIONS))
