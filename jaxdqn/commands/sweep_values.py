@@ -5,9 +5,11 @@ import tomllib
 import typing
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn import environment
@@ -147,8 +149,11 @@ def draw(
     usual = _usual(config)
     tries = count
     while len(found) < count and tries <= _TRIES * count:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(key), np.arange(tries))
-        columns = [_drawn(name, values, keys, usual) for name, values in lists.items()]
+        columns = []
+        for name, values in lists.items():
+            stream = np.uint32(zlib.crc32(name.encode()))
+            shares = np.asarray(_shares(jax.random.key(key), stream, tries), np.float64)
+            columns.append(_drawn(name, values, shares, usual))
         found = {repr(row): list(row) for row in zip(*columns, strict=True)}
         tries *= 2
     chosen = list(found.values())[:count]
@@ -168,10 +173,20 @@ def _usual(config: Config) -> dict[str, Any]:
     }
 
 
-def _drawn(name: str, values: list[Any], keys: jax.Array, usual: Mapping[str, Any]) -> list[Any]:
-    # Each setting has a stream of its own, so that one more changes no other.
-    of_name = jax.vmap(jax.random.fold_in, (0, None))(keys, zlib.crc32(name.encode()))
-    shares = np.asarray(jax.vmap(jax.random.uniform)(of_name), np.float64)
+@partial(jax.jit, static_argnums=2)
+def _shares(key: jax.Array, stream: np.uint32, count: int) -> jax.Array:
+    """Draw a number of [0, 1) for each of so many settings.
+
+    Each has a stream of its own, and in it each name, so that one more changes no other.
+    """
+
+    def one(setting: jax.Array) -> jax.Array:
+        return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, setting), stream))
+
+    return jax.vmap(one)(jnp.arange(count))
+
+
+def _drawn(name: str, values: list[Any], shares: np.ndarray, usual: Mapping[str, Any]) -> list[Any]:
     span = range_of(values)
     if span is None:
         return [values[int(share * len(values))] for share in shares]
