@@ -202,9 +202,10 @@ def replay() -> str:
         for kind, rows in kinds.items()
     ]
     ends = [f"{least:,}", f"{most:,}"]
-    columns = ["observation", "buffer", "bytes", f"add {result['num_envs']} to {ends[0]}, µs",
-               f"to {ends[1]}", f"sample {result['batch_size']} of {ends[0]}, µs",
-               f"of {ends[1]}"]  # fmt: skip
+    columns = ["observation", "buffer", "bytes of a transition",
+               f"add {result['num_envs']} to {ends[0]}, µs", f"to {ends[1]}, µs",
+               f"sample {result['batch_size']} of {ends[0]}, µs",
+               f"of {ends[1]}, µs"]  # fmt: skip
     lead = (
         "The replay buffer beside flashbax's (the flat one stores no next observation). Nothing in "
         "the uniform one depends on the capacity but the memory it reaches into; a sample of "
