@@ -56,6 +56,21 @@ def design(name: str) -> str:
     return lead + picture + markdown(columns, lines, 1) + measured(result)
 
 
+def machines() -> str:
+    """Return how far machines that call themselves alike differ."""
+    results = [result_of(name) for name in ("compare_designs_cpu", "throughput")]
+    rates = {found["ceilings"]["matmul_flops"]: found["machine"]["date"] for found in results}
+    least, most = min(rates), max(rates)
+    ((where, days),) = harness.places_and_days(results).items()
+    commands = " and ".join(f"`python {found['command']}`" for found in results)
+    return (
+        "Machines that call themselves alike differ from day to day: the fastest matrix products "
+        f"of two cores made {least / 1e9:.0f} GFLOP/s on {rates[least]} and {most / 1e9:.0f} on "
+        f"{rates[most]}, {most / least:.1f} times as many. Compare speeds within a table, not "
+        f"between tables.\n\nMeasured on {days}: {where}. Regenerate with {commands}."
+    )
+
+
 def rainbow_design(where: str) -> str:
     """Return Rainbow against the same written plainly."""
     result = result_of(f"compare_designs_rainbow_{where}")
