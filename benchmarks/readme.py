@@ -32,7 +32,8 @@ RUNS = {
 }  # fmt: skip
 FAMILY = {"c51": 8, "qr_dqn": 8, "iqn": 8, "munchausen": 8, "rainbow": 8}
 ZOO = {
-    "acrobot": 8, "mountain_car": 8, "catch": 8, "deep_sea": 16, "frozen_lake": 8, "freeway": 2,
+    "acrobot": 8, "acrobot updates": "8 --num_envs 16 --updates_per_step 1", "mountain_car": 8,
+    "catch": 8, "deep_sea": 16, "frozen_lake": 8, "freeway": 2,
     "breakout": 4, "rainbow_breakout": 4, "pqn_breakout": 4,
     "pqn_breakout invaders": "4 --env SpaceInvaders-MinAtar",
     "pqn_breakout memory": "4 --memory gru --total_steps 491520",
