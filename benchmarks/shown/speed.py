@@ -45,7 +45,8 @@ def design(name: str) -> str:
         if name.endswith("wide_gpu")
         else "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
         "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
-        "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Steps are those that are "
+        "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Networks are called by the "
+        "widths of their hidden layers. Steps are those that are "
         "learned from: random ones before them are in the time alone. Spread, too: the standard "
         "design with its seeds divided among the devices, as ours are. Of the matmul ceiling: the "
         "share that the products of learning have of the fastest matrix products of this "
