@@ -78,6 +78,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "Munchausen": {"bootstrap": "munchausen", "double": False},
 }
 """Steps that Rainbow doesn't take."""
+ONE_NOISE = "Rainbow, one noise"
+"""Rainbow with one draw of noise for all environments that act: trained only where it is named."""
 MEASURES = {"score": "score", "regret": "regret", "q_bias": "bias of values"}
 BETTER = {"score": " (better →)", "regret": " (← better)"}
 BLOCK = 8
@@ -95,6 +97,7 @@ def methods() -> dict[str, tuple[dict[str, Any], str]]:
     for name, words in ADDITIONS.items():
         rest = {word: value for word, value in rainbow.items() if word not in words}
         found[f"− {name}"] = (rest, "Rainbow")
+    found[ONE_NOISE] = ({**rainbow, "shared_noise": True}, "Rainbow")
     return found
 
 
@@ -318,16 +321,18 @@ def show(task: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Print the tables; write ``rainbow.json`` and ``rainbow.png``."""
+    """Print the tables; write ``rainbow.json`` and ``rainbow.png``, or another JSON file alone."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, default=devices.usable_cores(), help="CPU processes")
     parser.add_argument("--seeds", type=int, default=32)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--methods", nargs="+", default=list(methods()), choices=list(methods()))
+    steps = [name for name in methods() if name != ONE_NOISE]
+    parser.add_argument("--methods", nargs="+", default=steps, choices=list(methods()))
     parser.add_argument("--scale", type=float, default=0.5, help="of the mazes' 100,000 steps")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then begin no more")
     parser.add_argument("--quick", action="store_true", help="a short training, for tests")
     parser.add_argument("--raw", type=Path, help="folder of what is trained, runs/rainbow")
+    parser.add_argument("--name", default="rainbow", help="of the JSON file")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     usual = options.out / "raw" if options.quick else harness.ROOT / "runs" / "rainbow"
@@ -344,8 +349,9 @@ def main() -> None:
         "seeds": options.seeds, "scale": options.scale, "seconds": seconds, "missing": missing,
         "tasks": tasks,
     }  # fmt: skip
-    path = harness.save("rainbow", result, options.out)
-    draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=110)
+    path = harness.save(options.name, result, options.out)
+    if options.name == "rainbow":
+        draw(tasks, options.seeds).savefig(path.with_suffix(".png"), dpi=110)
     print(path)
 
 

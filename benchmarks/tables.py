@@ -34,6 +34,8 @@ TABLES = {
     "compare_designs_rainbow_one_core": lambda: speed.rainbow_design("one_core"),
     "prices": speed.prices,
     "rainbow": agents.rainbow,
+    "rainbow_noise": agents.rainbow_noise,
+    "machines": speed.machines,
     "compare_designs_gpu": lambda: speed.design("compare_designs_gpu"),
     "compare_designs_wide_gpu": lambda: speed.design("compare_designs_wide_gpu"),
     "laws_plain_gpu": lambda: gpu.laws("laws_plain_gpu"),

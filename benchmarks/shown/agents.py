@@ -273,6 +273,20 @@ def rainbow() -> str:
     return lead + markdown(columns, lines, 1) + measured(result) + took
 
 
+def rainbow_noise() -> str:
+    """Return what one draw of noise for all environments that act costs Rainbow."""
+    result = result_of("rainbow_noise")
+    (task,) = result["tasks"]
+    each, one = task["methods"].values()
+    return (
+        f"On the {task['task']} of `rainbow.py` Rainbow succeeds, along training, "
+        f"{difference(each['along']['score'])} of the time with a draw for each environment, "
+        f"{difference(one['along']['score'])} with one for all: "
+        f"{difference(one['difference']['score'])} ({result['seeds']} paired seeds)."
+        f"{measured(result)}"
+    )
+
+
 def residual_13() -> str:
     """Return what a residual network came to in the larger mazes, which takes a GPU."""
     result = result_of("residual_13")

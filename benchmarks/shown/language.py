@@ -46,7 +46,8 @@ def language() -> str:
         shares = [difference(found["greedy"][share])
                   for share in ("shortest", "solved", "wrong_end", "invalid_token")]  # fmt: skip
         lines.append([OF_READING[name], str(found["seeds"]), walls, *shares,
-                      difference(found["sampled"]["shortest"])])  # fmt: skip
+                      difference(found["sampled"]["shortest"]),
+                      " + ".join(f"{part / 60:.0f}" for part in _slowest(found))])  # fmt: skip
         by_moves.append([OF_READING[name], *_by_moves(found["by_moves"].values())])
     columns = [
         "what is learned",
@@ -57,6 +58,7 @@ def language() -> str:
         "wrong end",
         "invalid token",
         "shortest, sampled",
+        "minutes of a core",
     ]
     asked: dict[int, list[str]] = {}
     for name, found in result["arms"].items():
@@ -77,11 +79,15 @@ def language() -> str:
     )
 
 
+def _slowest(found: dict[str, Any]) -> tuple[float, ...]:
+    """Return the seconds of reading and of fine-tuning, of the seed that took longest."""
+    return max(zip(*found["seconds"].values(), strict=True), key=sum)
+
+
 def of_reading() -> str:
     found = result_of("language")["arms"]["causal"]
     above = found["divergence"]["mean"] / found["losses"]["board_floor"]["mean"]
-    # Of the slowest seed; each had a core of its own.
-    minutes = max(map(sum, zip(*found["seconds"].values(), strict=True))) / 60
+    minutes = sum(_slowest(found)) / 60
     shortest = found["greedy"]["shortest"]["mean"]
     return (
         f"A language model predicts walls of mazes within {above:.1%} of their entropy; tuned, "

@@ -45,7 +45,8 @@ def design(name: str) -> str:
         if name.endswith("wide_gpu")
         else "The same training of MetaMaze-misc by ours and by the standard design of DQN in JAX, "
         "written by us after purejaxrl (`benchmarks/standard_design.py`: flashbax's flat buffer, "
-        "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Steps are those that are "
+        "`lax.cond`, metrics of every step, `jax.vmap` over seeds). Networks are called by the "
+        "widths of their hidden layers. Steps are those that are "
         "learned from: random ones before them are in the time alone. Spread, too: the standard "
         "design with its seeds divided among the devices, as ours are. Of the matmul ceiling: the "
         "share that the products of learning have of the fastest matrix products of this "
@@ -54,6 +55,21 @@ def design(name: str) -> str:
     figure = f"![Speed by the number of seeds](results/{name}.png)\n\n"
     picture = figure if (harness.RESULTS / f"{name}.png").exists() else ""
     return lead + picture + markdown(columns, lines, 1) + measured(result)
+
+
+def machines() -> str:
+    """Return how far machines that call themselves alike differ."""
+    results = [result_of(name) for name in ("compare_designs_cpu", "throughput")]
+    rates = {found["ceilings"]["matmul_flops"]: found["machine"]["date"] for found in results}
+    least, most = min(rates), max(rates)
+    ((where, days),) = harness.places_and_days(results).items()
+    commands = " and ".join(f"`python {found['command']}`" for found in results)
+    return (
+        "Machines that call themselves alike differ from day to day: the fastest matrix products "
+        f"of two cores made {least / 1e9:.0f} GFLOP/s on {rates[least]} and {most / 1e9:.0f} on "
+        f"{rates[most]}, {most / least:.1f} times as many. Compare speeds within a table, not "
+        f"between tables.\n\nMeasured on {days}: {where}. Regenerate with {commands}."
+    )
 
 
 def rainbow_design(where: str) -> str:
@@ -202,9 +218,10 @@ def replay() -> str:
         for kind, rows in kinds.items()
     ]
     ends = [f"{least:,}", f"{most:,}"]
-    columns = ["observation", "buffer", "bytes", f"add {result['num_envs']} to {ends[0]}, µs",
-               f"to {ends[1]}", f"sample {result['batch_size']} of {ends[0]}, µs",
-               f"of {ends[1]}"]  # fmt: skip
+    columns = ["observation", "buffer", "bytes of a transition",
+               f"add {result['num_envs']} to {ends[0]}, µs", f"to {ends[1]}, µs",
+               f"sample {result['batch_size']} of {ends[0]}, µs",
+               f"of {ends[1]}, µs"]  # fmt: skip
     lead = (
         "The replay buffer beside flashbax's (the flat one stores no next observation). Nothing in "
         "the uniform one depends on the capacity but the memory it reaches into; a sample of "
