@@ -132,6 +132,7 @@ def test_projection_keeps_the_mean_of_what_lies_within():
     """The gradient of a cross-entropy is prediction less target, so the target can be read off."""
     logits = jax.random.normal(KEY, (WIDTH,))
 
+    @jax.jit
     def projected(r_t, discount_t):
         zero = jnp.zeros(WIDTH)
         grad = jax.grad(lambda x: CATEGORICAL.loss(x, logits, r_t, discount_t)[0])(zero)
@@ -156,7 +157,8 @@ def test_projection_loses_nothing_far_from_zero(v_min):
     """Of 51 atoms on one unit, whose places float32 rounds to a twentieth of their spacing."""
     head = distributions.categorical(51, v_min, v_min + 1.0)
     logits = jnp.zeros(51).at[::3].set(2.0)
-    grad = jax.grad(lambda x: head.loss(x, logits, 0.1 * (v_min + 1.0), 0.9)[0])(jnp.zeros(51))
+    slope = jax.jit(jax.grad(lambda x: head.loss(x, logits, 0.1 * (v_min + 1.0), 0.9)[0]))
+    grad = slope(jnp.zeros(51))
     target = 1 / 51 - grad
     assert float(target.sum()) == pytest.approx(1.0, abs=1e-5)
     assert float(target.min()) > -1e-6
@@ -164,8 +166,9 @@ def test_projection_loses_nothing_far_from_zero(v_min):
 
 def test_surprise_is_nothing_where_nothing_can_be_learned():
     logits = jax.random.normal(KEY, (WIDTH,))
-    assert float(CATEGORICAL.loss(logits, logits, 0.0, 1.0)[1]) == pytest.approx(0.0, abs=1e-5)
-    assert float(CATEGORICAL.loss(logits, logits, 1.0, 1.0)[1]) > 0.1
+    loss = jax.jit(CATEGORICAL.loss)
+    assert float(loss(logits, logits, 0.0, 1.0)[1]) == pytest.approx(0.0, abs=1e-5)
+    assert float(loss(logits, logits, 1.0, 1.0)[1]) > 0.1
     head = distributions.quantile(WIDTH)
     assert float(head.loss(logits, logits, 0.0, 1.0)[1]) == 0.0
     assert float(head.loss(logits, logits, 0.5, 1.0)[1]) == pytest.approx(0.5, rel=1e-5)
@@ -174,7 +177,7 @@ def test_surprise_is_nothing_where_nothing_can_be_learned():
 def test_the_quantile_loss_is_least_at_the_quantiles_themselves():
     values = jnp.sort(jax.random.uniform(KEY, (64,)))
     loss = distributions.quantile(64, 1e-4).loss
-    slope = jax.grad(lambda x: loss(x, values, 0.0, 1.0)[0])
+    slope = jax.jit(jax.grad(lambda x: loss(x, values, 0.0, 1.0)[0]))
     assert jnp.abs(slope(values)).max() < 1 / 64
     assert jnp.abs(slope(values + 0.1)).max() > 3 / 64
 
@@ -215,10 +218,8 @@ def test_an_update_draws_fractions_for_each_transition_and_a_greedy_choice_none(
     """Midpoints stand for them where there is no key."""
     config = small(head="implicit_quantile", fractions=4, widths=(8,))
     agent, *_ = dqn.learner_of(config, environments.make(config)[0])
-    state = agent.init(KEY)
-    outputs = agent.outputs(state.params, jnp.int32(3), jax.random.key(1))
+    params, given = jax.jit(agent.init)(KEY).params, jax.jit(agent.outputs)
+    outputs = given(params, jnp.int32(3), jax.random.key(1))
     assert outputs.shape == (4, 8)
     assert len(np.unique(outputs[:, 4:])) == 4, "one set of fractions for all actions"
-    np.testing.assert_allclose(
-        agent.outputs(state.params, jnp.int32(3))[0, 4:], distributions.midpoints(4)
-    )
+    np.testing.assert_allclose(given(params, jnp.int32(3))[0, 4:], distributions.midpoints(4))

@@ -36,7 +36,8 @@ def case(maze: bool):
     environment, _ = environments.make(config)
     plain, _, _ = dqn.learner_of(config, environment)
     key, key_target, *keys = jax.random.split(jax.random.key(0), 8)
-    agent = plain.init(key).replace(target_params=plain.init(key_target).params)
+    init = jax.jit(plain.init)
+    agent = init(key).replace(target_params=init(key_target).params)
     count = config.batch_size
 
     def observe(key):

@@ -35,7 +35,7 @@ from jaxdqn.training import init
 KEY = jax.random.key(0)
 SMALL_GRU = GRUSettings(memory_width=5, memory_span=20.0)
 NETWORK = SMALL_GRU.make(DenseSettings(widths=(7, 6)), 3, 1, None)
-PARAMS = NETWORK.init(KEY, jnp.zeros(2))
+PARAMS = jax.jit(NETWORK.init)(KEY, jnp.zeros(2))
 STEP = jax.jit(NETWORK.apply)
 ALONG = jax.jit(partial(unroll, NETWORK))
 

@@ -50,7 +50,7 @@ def test_the_exported_policy_gives_values_or_log_probabilities_of_the_network(tm
     for count in (1, 7):
         shape = (count, *seen.shape[1:])
         obs = jax.random.randint(jax.random.key(1), shape, 0, 2).astype(seen.dtype)
-        expected = jax.vmap(q_values, (None, 0))(params, obs)
+        expected = jax.jit(jax.vmap(q_values, (None, 0)))(params, obs)
         np.testing.assert_allclose(policy.call(obs), expected, rtol=1e-5, atol=1e-6)
     if config.method == "ppo":
         np.testing.assert_allclose(jnp.exp(policy.call(obs)).sum(axis=1), 1.0, rtol=1e-5)

@@ -30,17 +30,15 @@ def filled(buffer, blocks: int):
     """A buffer to which so many blocks were added; rewards number the transitions."""
     add, state = jax.jit(buffer.add), buffer.init()
     for block in range(blocks):
-        numbers = jnp.arange(ENVS) + block * ENVS
-        state = add(
-            state,
-            Transition(None, numbers, numbers.astype(jnp.float32), jnp.ones(ENVS), None),
-        )
+        numbers, ones = np.int32(np.arange(ENVS) + block * ENVS), np.ones(ENVS, np.float32)
+        state = add(state, Transition(None, numbers, np.float32(numbers), ones, None))
     return state
 
 
 def surprised(buffer, state, surprises):
     """Learn these surprises of the first slots, a batch at a time."""
-    return buffer.update(state, jnp.arange(len(surprises)), jnp.asarray(surprises, jnp.float32))
+    update = jax.jit(buffer.update)
+    return update(state, np.arange(len(surprises)), np.asarray(surprises, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +74,9 @@ def test_weights_undo_the_unequal_draws_as_far_as_importance_says():
     state = surprised(buffer_of(batch_size=520), state, surprises)
     chance = (surprises + 0.01) ** 0.7
     chance /= chance.sum()
+    sample = jax.jit(buffer.sample)
     for drawn, beta in ((0, 0.4), (5, 0.7), (10, 1.0), (99, 1.0)):
-        found = buffer.sample(state.replace(drawn=jnp.int32(drawn)), KEY)
+        found = sample(state.replace(drawn=jnp.int32(drawn)), KEY)
         weights = (520 * chance[found.index]) ** -beta
         np.testing.assert_allclose(found.weight, weights / weights.max(), rtol=1e-4)
     np.testing.assert_array_equal(found.items.a_tm1[:, 0], found.index)
@@ -87,10 +86,12 @@ def test_new_transitions_have_the_greatest_priority_so_far_and_old_ones_are_forg
     buffer = buffer_of(capacity=16, batch_size=8)
     state = filled(buffer, 2)
     np.testing.assert_array_equal(state.priorities[0][:16], 1.0)
-    state = buffer.update(state, jnp.arange(8), jnp.full(8, 4.99))
-    state = buffer.update(state, jnp.arange(8), jnp.zeros(8))
+    update = jax.jit(buffer.update)
+    state = update(state, jnp.arange(8), jnp.full(8, 4.99))
+    state = update(state, jnp.arange(8), jnp.zeros(8))
     assert float(state.largest) == pytest.approx(5.0)
-    state = buffer.add(state, Transition(None, jnp.arange(8), jnp.zeros(8), jnp.ones(8), None))
+    more = Transition(None, jnp.arange(8), jnp.zeros(8), jnp.ones(8), None)
+    state = jax.jit(buffer.add)(state, more)
     np.testing.assert_allclose(state.priorities[0][:8], 5.0**0.7, rtol=1e-5)
     np.testing.assert_allclose(state.priorities[0][8:16], 1.0)
     assert int(state.drawn) == 2

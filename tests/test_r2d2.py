@@ -20,7 +20,8 @@ from jaxdqn.networks.memory import unroll
 from jaxdqn.types import Transition
 
 KEY = jax.random.key(5)
-ONLINE, TARGET = (NETWORK.init(jax.random.key(seed), jnp.zeros(2)) for seed in (1, 2))
+INIT = jax.jit(NETWORK.init)
+ONLINE, TARGET = (INIT(jax.random.key(seed), jnp.zeros(2)) for seed in (1, 2))
 HEAD, DOUBLE = heads.expected("squared"), bootstrap.greedy(double=True)
 
 

@@ -1,7 +1,6 @@
 """What is stored of a transition gives it back exactly."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import assert_same_bits, small
@@ -37,22 +36,18 @@ def test_a_stored_transition_comes_back_as_it_was(stored, observation):
     config = small(env_kwargs={**CORRIDORS, "observation": observation}, stored=stored)
     environment, params = environments.make(config)
     how = codec.make(config, environment, params)
-    obs, state = environment.reset(KEY, params)
+    obs, state = jax.jit(environment.reset)(KEY, params)
+    move, narrow, widen = jax.jit(environment.step), jax.jit(how.narrow), jax.jit(how.widen)
     for step in range(30):
-        key = jax.random.fold_in(KEY, step)
-        next_obs, next_state, r_t, ended, _, info = environment.step(key, state, step % 4, params)
-        transition = Transition(
-            obs,
-            jnp.int32(step % 4),
-            r_t,
-            1.0 - ended.astype(jnp.float32),
-            info["final_observation"],
-        )
-        stored = how.narrow(transition, state, info["final_state"])
+        key, action = jax.random.fold_in(KEY, step), np.int32(step % 4)
+        next_obs, next_state, r_t, ended, _, info = move(key, state, action, params)
+        over = 1.0 - np.asarray(ended, np.float32)
+        transition = Transition(obs, action, r_t, over, info["final_observation"])
+        stored = narrow(transition, state, info["final_state"])
         assert jax.tree.map(lambda x: (x.shape, x.dtype), stored) == jax.tree.map(
             lambda x: (x.shape, x.dtype), how.example
         )
-        assert_same_bits(how.widen(stored, params), transition)
+        assert_same_bits(widen(stored, params), transition)
         obs, state = next_obs, next_state
 
 
