@@ -349,3 +349,9 @@ def test_a_text_is_a_level_and_walls_without_a_way_are_as_far_as_distances_say()
     )
     shut = np.array([[False, True, False]])
     assert maze.shortest_path(shut) == maze.distances(shut)[0] == shut.size
+
+
+def test_the_path_that_is_read_ends_with_the_text():
+    solved = maze.text.write(DRAWN, [1, 2, 5])
+    for more in ("", " padding padding", " 4 free 1 end"):
+        assert maze.text.read(solved + more, 2, 3)[1] == [1, 2, 5]

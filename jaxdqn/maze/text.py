@@ -11,6 +11,7 @@ are also what an agent sees in the middle of a walk, and up to the agent they ar
 places it may be in.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -153,6 +154,8 @@ def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
 def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
     """Return the maze that a text describes, and the cells of its path after the start.
 
+    The path ends with the first ``end``; other words in it that name no cell are passed over.
+
     Raises:
         ConfigError: a word that isn't one, words that describe no maze that can be solved, or no
             size of mazes.
@@ -169,7 +172,8 @@ def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
         )
     walls = (known[1 : cells + 1] == TOKENS.index("wall")).reshape(height, width)
     goal, start = (int(known[place]) - len(WORDS) for place in (GOAL_AT, AGENT_AT))
-    path = [int(token) - len(WORDS) for token in tokens[len(known) :] if token >= len(WORDS)]
+    walked = itertools.takewhile(END.__ne__, tokens[len(known) :].tolist())
+    path = [token - len(WORDS) for token in walked if token >= len(WORDS)]
     return draw(grid.to_text(walls, start, goal)), path
 
 

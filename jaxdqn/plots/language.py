@@ -148,9 +148,7 @@ def divergence(found: dict[str, Any], title: str) -> Figure:
 
 def _written(config: LanguageConfig, tokens: np.ndarray) -> tuple[Level, list[int]]:
     """Return the maze of a text and the cells walked before its end."""
-    ends = np.flatnonzero(tokens == text.END)
-    said = text.decode(tokens[: ends[0] if len(ends) else None], config.cells)
-    return text.read(said, *pretrained.size(config.env_kwargs))
+    return text.read(text.decode(tokens, config.cells), *pretrained.size(config.env_kwargs))
 
 
 @jax.jit
