@@ -299,6 +299,7 @@ def test_tokens_are_the_maze_cell_by_cell():
 
 
 DRAWN = "S..\n#.G"
+SHUT = np.array([[False, False], [False, True]])
 KEYS = jax.random.split(jax.random.key(0), 2)
 
 
@@ -309,6 +310,11 @@ KEYS = jax.random.split(jax.random.key(0), 2)
         (lambda: maze.to_text(maze.draw(DRAWN)), r"walls \(of type Level\) must be booleans"),
         (lambda: maze.to_text(np.zeros((2, 2))), r"walls \(of type ndarray\) must be booleans"),
         (lambda: maze.to_text(np.zeros((2, 2), bool), 4), r"start \(4\) is no cell: .* 0 to 3"),
+        (lambda: maze.to_text(SHUT, 0, 3), r"goal \(3\) must be a free cell of its own: choose an"),
+        (lambda: maze.to_text(SHUT, 1, 1), r"goal \(1\) must be a free cell of its own: choose an"),
+        (lambda: maze.to_text(SHUT, 3), r"start \(3\) must be a free cell of its own"),
+        (lambda: maze.to_text(np.ma.array(SHUT, mask=SHUT)), r"walls \(of type MaskedArray\) "),
+        (lambda: maze.text.write(DRAWN, [1], "alone"), r"kind \('alone'\) has no path: leave "),
         (lambda: maze.level(maze.draw(DRAWN), 0), r"levels \(of type Level\) must be a bank"),
         (lambda: maze.level(maze.bank("empty", 2, 2), 1), r"index \(1\) must .* 0 to 0, of 1 maze"),
         (lambda: maze.level(maze.bank("empty", 2, 2), "a"), r"index \('a'\) must be a whole"),

@@ -93,9 +93,11 @@ def dtype(cells: int) -> np.dtype:
 def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = "solution") -> str:
     """Write a maze and a path after its start, a list of cells; with ``end`` where it arrives.
 
+    A maze that is ``"alone"`` has no path, and ends at once.
+
     Raises:
         ConfigError: what is no level nor a text that ``levels.draw`` reads, a cell that isn't
-            there, or a kind that isn't one.
+            there, a kind that isn't one, or has no path and is given one.
     """
     level = draw(level) if isinstance(level, str) else level
     if not isinstance(level, Level):
@@ -107,6 +109,8 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
     cells = [grid.as_cell("path", cell, level.walls.size) for cell in found.tolist()]
     check.choice("kind", kind, KINDS)
+    if kind == "alone" and cells:
+        raise ConfigError("kind ('alone') has no path: leave path out, or write a 'walk'.")
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
     with jax.ensure_compile_time_eval():
