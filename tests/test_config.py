@@ -241,7 +241,12 @@ def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, fac
         assert other.epsilon_steps == pytest.approx(factor * config.epsilon_steps, rel=0.01)
 
 
-@pytest.mark.parametrize("factor", [0, -1.0, math.nan, math.inf, "2"])
+def test_a_factor_is_any_number():
+    for half in (np.float32(0.5), np.float64(0.5)):
+        assert scaled(small(), half).total_steps == scaled(small(), 0.5).total_steps == 112
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, math.nan, math.inf, "2", True])
 def test_a_factor_that_scales_nothing_is_refused(factor):
     with pytest.raises(ConfigError, match=r"scale \(.*\) must be a number above 0: change it"):
         scaled(small(), factor)
