@@ -566,6 +566,16 @@ def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
         refuse(lambda thing=thing: ENTRIES[entry](thing, KEY), "must be a Config", "load_config(")
 
 
+def test_only_settings_that_can_be_honoured_are_exported(state, tmp_path):
+    params = state.agent.params
+    for thing, *words in (
+        ("maze", "must be a Config", "load_config('maze')"),
+        (small(num_envs=0), "num_envs (0) must be a whole number, 1 or more"),
+        (small(learning_rate=np.ones(2)), "learning_rate (an array of shape (2,)) is a sweep"),
+    ):
+        refuse(lambda thing=thing: export_policy(tmp_path / "policy", thing, params), *words)
+
+
 @pytest.fixture(scope="module")
 def state():
     """The shapes of a state of ``small``."""
