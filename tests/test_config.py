@@ -731,6 +731,8 @@ def test_a_configuration_is_a_value():
     with pytest.raises(AttributeError, match=r"write config.replace\(discount=...\)"):
         config.discount = 0.5
     assert config.part("network").channels == config.channels == 4
+    refuse(lambda: config.part("mlp"), "part 'mlp' is not known: use one of bootstrap, head, ")
+    refuse(lambda: config.part("memory"), "part 'memory' is not known: did you mean 'method'?")
     assert "channels=4" in repr(config)
     assert {"learning_rate", "channels", "network"} <= set(dir(config))
 
