@@ -66,7 +66,9 @@ def losses(run: LanguageRun, title: str) -> Figure:
 
 
 def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
-    """Draw paths that the model wrote: up to half of the sheet wrong ones, then right ones."""
+    """Draw paths that the model wrote: wrong ones in half of the sheet, or in all that right ones
+    leave.
+    """
     right = np.asarray(verdicts.shortest)
     wrong, good = np.flatnonzero(~right), np.flatnonzero(right)
     room = SHEET[0] * SHEET[1]
