@@ -53,7 +53,10 @@ def train(config: Config, key: PRNGKey) -> tuple[State, Metrics]:
 
 @in_usual_numbers
 def init(config: Config, key: PRNGKey) -> State:
-    """Make a new agent and warm it up: its replay holds ``warmup_steps`` of random actions.
+    """Make a new agent and warm it up.
+
+    Its replay, if it has one, then holds ``warmup_steps`` of random actions, rounded up to steps of
+    all environments.
 
     Args:
         config: the settings.

@@ -728,6 +728,9 @@ def test_programs_are_kept_in_the_users_cache_where_it_can_be_written(monkeypatc
         monkeypatch.setenv("PJRT_NPROC", "77")
         assert devices.keep_programs()
         assert jax.config.jax_compilation_cache_dir != one
+        for wrong in (7, "a\0b"):
+            with pytest.raises(ConfigError, match=r"cache \(.*\) can't be written .*: choose anot"):
+                devices.keep_programs(wrong)
     finally:
         for name, value in before.items():
             jax.config.update(name, value)

@@ -241,7 +241,12 @@ def test_one_number_scales_the_schedule_of_every_shipped_configuration(path, fac
         assert other.epsilon_steps == pytest.approx(factor * config.epsilon_steps, rel=0.01)
 
 
-@pytest.mark.parametrize("factor", [0, -1.0, math.nan, math.inf, "2"])
+def test_a_factor_is_any_number():
+    for half in (np.float32(0.5), np.float64(0.5)):
+        assert scaled(small(), half).total_steps == scaled(small(), 0.5).total_steps == 112
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, math.nan, math.inf, "2", True])
 def test_a_factor_that_scales_nothing_is_refused(factor):
     with pytest.raises(ConfigError, match=r"scale \(.*\) must be a number above 0: change it"):
         scaled(small(), factor)
@@ -561,6 +566,16 @@ def test_what_is_no_config_is_refused_with_the_way_to_make_one(entry):
         refuse(lambda thing=thing: ENTRIES[entry](thing, KEY), "must be a Config", "load_config(")
 
 
+def test_only_settings_that_can_be_honoured_are_exported(state, tmp_path):
+    params = state.agent.params
+    for thing, *words in (
+        ("maze", "must be a Config", "load_config('maze')"),
+        (small(num_envs=0), "num_envs (0) must be a whole number, 1 or more"),
+        (small(learning_rate=np.ones(2)), "learning_rate (an array of shape (2,)) is a sweep"),
+    ):
+        refuse(lambda thing=thing: export_policy(tmp_path / "policy", thing, params), *words)
+
+
 @pytest.fixture(scope="module")
 def state():
     """The shapes of a state of ``small``."""
@@ -716,6 +731,8 @@ def test_a_configuration_is_a_value():
     with pytest.raises(AttributeError, match=r"write config.replace\(discount=...\)"):
         config.discount = 0.5
     assert config.part("network").channels == config.channels == 4
+    refuse(lambda: config.part("mlp"), "part 'mlp' is not known: use one of bootstrap, head, ")
+    refuse(lambda: config.part("memory"), "part 'memory' is not known: did you mean 'method'?")
     assert "channels=4" in repr(config)
     assert {"learning_rate", "channels", "network"} <= set(dir(config))
 

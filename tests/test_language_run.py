@@ -20,7 +20,7 @@ import jaxdqn
 from jaxdqn import ConfigError, config, maze, pytrees
 from jaxdqn.commands import finetune, pretrain
 from jaxdqn.language import config as configs
-from jaxdqn.language import corpus, exact, losses, measures
+from jaxdqn.language import corpus, exact, generation, losses, measures
 from jaxdqn.language import training as language
 from jaxdqn.language.config import for_finetuning
 from jaxdqn.maze import text
@@ -508,3 +508,15 @@ def test_a_training_that_has_not_ended_is_not_fine_tuned(tmp_path):
     (tmp_path / "lm" / place.LANGUAGE).write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="damaged"):
         language_run.restore(tmp_path / "lm")
+
+
+def test_of_lengths_that_no_path_has_no_share_is_known_and_no_interval():
+    right, wrong = np.ones(2, bool), np.zeros(2, bool)
+    verdicts = generation.Verdicts(
+        tokens=np.zeros((2, 1)), moves=np.array([1, 20]), valid=right, solved=right,
+        shortest=right, wrong_end=wrong, invalid_token=wrong,
+    )  # fmt: skip
+    found = measures.summarise(verdicts, (8, 16))["by_moves"]
+    assert [found[lengths]["paths"] for lengths in ("1 to 8", "9 to 16", "17 to 20")] == [1, 0, 1]
+    for name in measures.SHARES:
+        assert np.isnan([*found["9 to 16"][name].values()]).all()

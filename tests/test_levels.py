@@ -299,6 +299,7 @@ def test_tokens_are_the_maze_cell_by_cell():
 
 
 DRAWN = "S..\n#.G"
+SHUT = np.array([[False, False], [False, True]])
 KEYS = jax.random.split(jax.random.key(0), 2)
 
 
@@ -309,6 +310,11 @@ KEYS = jax.random.split(jax.random.key(0), 2)
         (lambda: maze.to_text(maze.draw(DRAWN)), r"walls \(of type Level\) must be booleans"),
         (lambda: maze.to_text(np.zeros((2, 2))), r"walls \(of type ndarray\) must be booleans"),
         (lambda: maze.to_text(np.zeros((2, 2), bool), 4), r"start \(4\) is no cell: .* 0 to 3"),
+        (lambda: maze.to_text(SHUT, 0, 3), r"goal \(3\) must be a free cell of its own: choose an"),
+        (lambda: maze.to_text(SHUT, 1, 1), r"goal \(1\) must be a free cell of its own: choose an"),
+        (lambda: maze.to_text(SHUT, 3), r"start \(3\) must be a free cell of its own"),
+        (lambda: maze.to_text(np.ma.array(SHUT, mask=SHUT)), r"walls \(of type MaskedArray\) "),
+        (lambda: maze.text.write(DRAWN, [1], "alone"), r"kind \('alone'\) has no path: leave "),
         (lambda: maze.level(maze.draw(DRAWN), 0), r"levels \(of type Level\) must be a bank"),
         (lambda: maze.level(maze.bank("empty", 2, 2), 1), r"index \(1\) must .* 0 to 0, of 1 maze"),
         (lambda: maze.level(maze.bank("empty", 2, 2), "a"), r"index \('a'\) must be a whole"),
@@ -349,3 +355,9 @@ def test_a_text_is_a_level_and_walls_without_a_way_are_as_far_as_distances_say()
     )
     shut = np.array([[False, True, False]])
     assert maze.shortest_path(shut) == maze.distances(shut)[0] == shut.size
+
+
+def test_the_path_that_is_read_ends_with_the_text():
+    solved = maze.text.write(DRAWN, [1, 2, 5])
+    for more in ("", " padding padding", " 4 free 1 end"):
+        assert maze.text.read(solved + more, 2, 3)[1] == [1, 2, 5]

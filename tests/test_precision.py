@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_same_bits, compiles_nothing, small
 
 import jaxdqn
-from jaxdqn import cli
+from jaxdqn import cli, maze
 from jaxdqn.config import check, to_toml
 
 KEY = jax.random.key(3)
@@ -35,6 +35,21 @@ def test_where_whole_numbers_may_not_meet_fractions_the_same_agent_is_trained():
     with jax.numpy_dtype_promotion("strict"):
         check(small(head="categorical"))
         assert_same_bits(jaxdqn.train(small(), KEY), expected)
+
+
+@pytest.mark.parametrize("other", [jax.enable_x64(True), jax.numpy_dtype_promotion("strict")])
+def test_exact_values_have_the_types_and_bits_they_are_said_to_have(other):
+    level, actions = maze.draw("S..#\n.#..\n...G"), np.full(12, 3)
+
+    def values():
+        return (
+            maze.model(level, 0.9), maze.distances(level), maze.optimal_q(level, 0.9),
+            maze.policy_value(level, actions, 0.9), maze.regret(level, actions, 1.0),
+        )  # fmt: skip
+
+    expected = values()
+    with other:
+        assert_same_bits(values(), expected)
 
 
 def test_a_command_does_not_look_for_nans(capsys):

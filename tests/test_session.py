@@ -162,6 +162,7 @@ def test_a_finished_training_goes_on_to_a_later_end(half, whole, tmp_path):
     out, begin = copied(half, tmp_path)
     longer = session.extended(begin, np.int64(225))
     assert longer == small(total_steps=64 + 5 * 40, evaluations=5)
+    assert longer == session.extended(begin, jnp.int32(225))
     outcome = session.train(out, longer, EIGHT, begin=begin)
     assert outcome.metrics.loss.shape == (8, 5)
     assert_same_bits(jax.tree.map(lambda x: x[:, :4], outcome.metrics), whole.metrics)

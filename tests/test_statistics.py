@@ -772,3 +772,18 @@ def test_an_estimator_is_compiled_once(caplog):
     first, again = (compilations(key) for key in jax.random.split(KEY))
     assert first >= 3
     assert again == 0
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        statistics.summarise,
+        statistics.student_interval,
+        lambda x: statistics.student_difference(x, np.ones(3), paired=True),
+        lambda x: statistics.student_difference(np.ones(3), x, paired=False),
+    ],
+)
+def test_what_is_made_on_the_host_is_not_made_of_what_is_traced(ask):
+    said = r"^(scores|values|x|y) \(traced\) must be known, .*: call it outside of jax\.jit"
+    with pytest.raises(jaxdqn.ConfigError, match=said):
+        jax.jit(ask)(jnp.arange(3.0))

@@ -10,7 +10,7 @@ from flax.core import freeze
 
 from jaxdqn import settings
 from jaxdqn.config import parts
-from jaxdqn.errors import ConfigError
+from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.settings import Schedule, Word
 
 
@@ -70,7 +70,13 @@ class Config:
         )
 
     def part(self, word: str) -> Any:
-        """Return the struct of one part: ``"run"``, or the one that ``word`` chooses."""
+        """Return the struct of one part: ``"run"``, or the one that ``word`` chooses.
+
+        Raises:
+            ConfigError: a word that chooses none here.
+        """
+        if word not in self._held:
+            raise unknown("part", word, self._held)
         return self._parts[word]
 
     @property

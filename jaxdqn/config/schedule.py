@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def scaled(config: Config, factor: float) -> Config:
     Raises:
         ConfigError: a factor that isn't a number above 0, or makes more steps than are counted.
     """
-    if not (isinstance(factor, int | float) and 0 < factor < math.inf):
+    known = isinstance(factor, Real) and not isinstance(factor, bool)
+    if not (known and 0 < factor < math.inf):
         raise ConfigError(f"scale ({shown(factor)}) must be a number above 0: change it.")
     if factor == 1:
         return config  # whose words may yet have to be looked at

@@ -73,7 +73,7 @@ def _shares(verdicts: Verdicts, which: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {"paths": int(which.sum())}
     for name in SHARES:
         count = int(np.asarray(getattr(verdicts, name))[which].sum())
-        low, high = statistics.wilson_interval(count, max(int(which.sum()), 1))
+        low, high = statistics.wilson_interval(count, int(which.sum()))
         share = count / which.sum() if which.any() else float("nan")
         found[name] = {"mean": float(share), "low": float(low), "high": float(high)}
     return found

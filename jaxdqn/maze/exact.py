@@ -15,6 +15,7 @@ import numpy as np
 from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import check, direct, grid, solve
 from jaxdqn.maze.levels import Level, Levels, draw, moves_to, placed
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.types import Array
 
 Drawn = Level | str | np.ndarray | Array
@@ -37,6 +38,7 @@ class Rules(TypedDict, total=False):
     slip: Number
 
 
+@in_usual_numbers
 def model(
     level: Drawn,
     discount: Number,
@@ -85,6 +87,7 @@ def model(
     return solve.model(walls, goal, **{k: jnp.asarray(v, jnp.float32) for k, v in numbers.items()})
 
 
+@in_usual_numbers
 def distances(level: Drawn, goal: Number | None = None) -> Array:
     """Return the fewest moves from every cell to the goal, int32 ``[H * W]``.
 
@@ -121,6 +124,7 @@ def shortest_path(level: Drawn) -> int:
     return int(moves_to(np.asarray(walls)[None], goal)[0, start])
 
 
+@in_usual_numbers
 def optimal_q(level: Drawn, discount: Number, **rules: Unpack[Rules]) -> Array:
     """Return Q*, float32 ``[H * W, A]``; actions are 0 up, 1 down, 2 left, 3 right.
 
@@ -142,6 +146,7 @@ def optimal_q(level: Drawn, discount: Number, **rules: Unpack[Rules]) -> Array:
     return jnp.asarray(_optimum(level, problem, discount)[1], jnp.float32)
 
 
+@in_usual_numbers
 def policy_value(
     level: Drawn, actions: np.ndarray | Array, discount: Number, **rules: Unpack[Rules]
 ) -> Array:
@@ -165,6 +170,7 @@ def policy_value(
     return jnp.asarray(_worth(model(level, discount, **rules), actions, discount), jnp.float32)
 
 
+@in_usual_numbers
 def regret(
     level: Drawn, actions: np.ndarray | Array, discount: Number, **rules: Unpack[Rules]
 ) -> Array:

@@ -135,13 +135,14 @@ def to_text(
 
     Args:
         walls: booleans ``[H, W]``.
-        start: cell, if it is to be marked.
-        goal: and this one.
+        start: cell, if it is to be marked, as it must where the first corner is a wall.
+        goal: likewise, with the last corner.
 
     Raises:
-        ConfigError: walls that are none, or cells that aren't there.
+        ConfigError: walls that are none, or cells that aren't there, are walls, or are one.
     """
-    if not isinstance(walls, np.ndarray | Array) or walls.dtype != bool or walls.ndim != 2:
+    known = isinstance(walls, np.ndarray | Array) and not np.ma.is_masked(walls)
+    if not known or walls.dtype != bool or walls.ndim != 2:
         raise ConfigError(
             f"walls ({brief(walls)}) must be booleans [H, W]: of a level write "
             "maze.to_text(level.walls, level.start, level.goal)."
@@ -149,5 +150,10 @@ def to_text(
     grid = np.where(walls, WALL, FREE)
     for name, cell, symbol in (("start", start, START), ("goal", goal, GOAL)):
         if cell is not None:
-            grid.flat[as_cell(name, cell, grid.size)] = symbol
+            place = as_cell(name, cell, grid.size)
+            if grid.flat[place] != FREE:
+                raise ConfigError(
+                    f"{name} ({place}) must be a free cell of its own: choose another."
+                )
+            grid.flat[place] = symbol
     return "\n".join("".join(row) for row in grid)

@@ -18,6 +18,7 @@ from jaxdqn.maze import check, generate, grid
 from jaxdqn.types import Array
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
+Share = float | np.floating | np.integer
 
 LEAST_DRAWS = 20_000
 """Before which, and before as many as levels were asked for, it isn't said that there are fewer."""
@@ -127,12 +128,12 @@ def bank(
     *,
     count: int = 1,
     seed: int = 0,
-    density: ArrayLike = 0.3,
+    density: Share = 0.3,
     carver: str = "uniform",
-    loops: ArrayLike = 0.5,
+    loops: Share = 0.5,
     room_size: int = 3,
     layout: str | None = None,
-    difficulty: Sequence[int] | None = None,
+    difficulty: tuple[int, int] | list[int] | None = None,
 ) -> Levels:
     """Make ``count`` distinct levels from the top left to the bottom right corner.
 

@@ -187,7 +187,7 @@ def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> 
         level: the maze.
         path: cells in their order, the first frame's first.
         goal: cell of the goal.
-        pixels: of the longer side, about.
+        pixels: of the longer side, about; a cell has at least four.
     """
     from PIL import Image, ImageDraw
 

@@ -11,6 +11,7 @@ are also what an agent sees in the middle of a walk, and up to the agent they ar
 places it may be in.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,9 +93,11 @@ def dtype(cells: int) -> np.dtype:
 def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = "solution") -> str:
     """Write a maze and a path after its start, a list of cells; with ``end`` where it arrives.
 
+    A maze that is ``"alone"`` has no path, and ends at once.
+
     Raises:
         ConfigError: what is no level nor a text that ``levels.draw`` reads, a cell that isn't
-            there, or a kind that isn't one.
+            there, a kind that isn't one, or has no path and is given one.
     """
     level = draw(level) if isinstance(level, str) else level
     if not isinstance(level, Level):
@@ -106,6 +109,8 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
         raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
     cells = [grid.as_cell("path", cell, level.walls.size) for cell in found.tolist()]
     check.choice("kind", kind, KINDS)
+    if kind == "alone" and cells:
+        raise ConfigError("kind ('alone') has no path: leave path out, or write a 'walk'.")
     walls, start, goal = level.walls, level.start, level.goal
     known = vocabulary(walls.size)
     with jax.ensure_compile_time_eval():
@@ -153,6 +158,8 @@ def decode(tokens: ArrayLike | Sequence[int], cells: int) -> str:
 def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
     """Return the maze that a text describes, and the cells of its path after the start.
 
+    The path ends with the first ``end``; other words in it that name no cell are passed over.
+
     Raises:
         ConfigError: a word that isn't one, words that describe no maze that can be solved, or no
             size of mazes.
@@ -169,7 +176,8 @@ def read(text: str, height: int, width: int) -> tuple[Level, list[int]]:
         )
     walls = (known[1 : cells + 1] == TOKENS.index("wall")).reshape(height, width)
     goal, start = (int(known[place]) - len(WORDS) for place in (GOAL_AT, AGENT_AT))
-    path = [int(token) - len(WORDS) for token in tokens[len(known) :] if token >= len(WORDS)]
+    walked = itertools.takewhile(END.__ne__, tokens[len(known) :].tolist())
+    path = [token - len(WORDS) for token in walked if token >= len(WORDS)]
     return draw(grid.to_text(walls, start, goal)), path
 
 

@@ -111,7 +111,7 @@ def keep_programs(folder: str | Path | None = None) -> bool:
         within.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=within):
             pass
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         if folder is None:
             return False
         reason = reason_of(error) if isinstance(error, OSError) else str(error)

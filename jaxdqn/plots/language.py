@@ -66,7 +66,9 @@ def losses(run: LanguageRun, title: str) -> Figure:
 
 
 def paths(config: LanguageConfig, verdicts: Verdicts, title: str) -> Figure:
-    """Draw paths that the model wrote: up to half of the sheet wrong ones, then right ones."""
+    """Draw paths that the model wrote: wrong ones in half of the sheet, or in all that right ones
+    leave.
+    """
     right = np.asarray(verdicts.shortest)
     wrong, good = np.flatnonzero(~right), np.flatnonzero(right)
     room = SHEET[0] * SHEET[1]
@@ -148,9 +150,7 @@ def divergence(found: dict[str, Any], title: str) -> Figure:
 
 def _written(config: LanguageConfig, tokens: np.ndarray) -> tuple[Level, list[int]]:
     """Return the maze of a text and the cells walked before its end."""
-    ends = np.flatnonzero(tokens == text.END)
-    said = text.decode(tokens[: ends[0] if len(ends) else None], config.cells)
-    return text.read(said, *pretrained.size(config.env_kwargs))
+    return text.read(text.decode(tokens, config.cells), *pretrained.size(config.env_kwargs))
 
 
 @jax.jit

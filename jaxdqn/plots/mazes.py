@@ -141,7 +141,7 @@ def _walk(
 
 
 def sheet(unseen: Unseen, title: str) -> Figure:
-    """Draw a contact sheet of levels: up to half of it failed ones, then solved ones.
+    """Draw a contact sheet of levels: failed ones in half of it, or in all that solved ones leave.
 
     Args:
         unseen: greedy walks, from ``walk_unseen``.

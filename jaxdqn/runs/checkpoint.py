@@ -46,8 +46,8 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         state: arrays in the host's memory, to be put on any devices.
-        config: the settings; their numbers are Python's, or float64, the same as those given once
-            training takes them in 32 bits.
+        config: the settings; their numbers are Python's, or arrays of 64 bits, the same as those
+            given once training takes them in 32 bits.
         metrics: rows so far, or None.
         seeds: numbers of the seeds, or None.
         seconds: of training so far.

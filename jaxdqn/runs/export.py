@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdqn import pytrees
 from jaxdqn.assembly import assemble
-from jaxdqn.config import Config
+from jaxdqn.config import Config, check, check_single
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.evaluation import NETWORK
 from jaxdqn.method import Method
@@ -39,10 +39,12 @@ def export_policy(path: str | Path, config: Config, params: Params) -> int:
         Size of the file in bytes.
 
     Raises:
-        ConfigError: the network isn't one of these settings or remembers, the file can't be
-            written, or flatbuffers is not installed.
+        ConfigError: a setting that can't be honoured, a network that isn't one of these settings
+            or remembers, a file that can't be written, or flatbuffers is not installed.
     """
     file = place.as_path(path, "path")
+    check(config)
+    check_single(config)
     environment, _, method = assemble(config)[1:]
     if jax.tree.leaves(method.memory()):
         raise ConfigError(

@@ -16,7 +16,7 @@ import tyro
 
 from jaxdqn import settings
 from jaxdqn.config import Config, check, check_single, to_toml
-from jaxdqn.errors import ConfigError, counted, shown, unknown
+from jaxdqn.errors import ConfigError, as_whole, counted, shown, unknown
 from jaxdqn.method import State
 from jaxdqn.metrics import Metrics
 from jaxdqn.parallel import seeds
@@ -180,18 +180,18 @@ def extended(begin: Checkpoint, total_steps: int) -> Config:
     Raises:
         ConfigError: fewer steps than were trained, or too many to count.
     """
-    if isinstance(total_steps, bool) or not isinstance(total_steps, int | np.integer):
+    if (wanted := as_whole(total_steps)) is None:
         raise ConfigError(f"total_steps ({shown(total_steps)}) must be a whole number: change it.")
     plan, done = begin.config.schedule, _counter(begin.state.evaluations)
     apart = plan.env_steps_per_evaluation
-    evaluations = -(-(int(total_steps) - plan.warmup_env_steps) // apart)
+    evaluations = -(-(wanted - plan.warmup_env_steps) // apart)
     if evaluations < max(done, 1):
         raise ConfigError(
-            f"total_steps ({total_steps}) is less than the {plan.warmup_env_steps + done * apart} "
+            f"total_steps ({wanted}) is less than the {plan.warmup_env_steps + done * apart} "
             "steps trained already: raise it, or leave it out to finish what was asked for."
         )
     made = plan.warmup_env_steps + evaluations * apart
-    settings.check_steps(int(total_steps), made)
+    settings.check_steps(wanted, made)
     longer = begin.config.replace(total_steps=made, evaluations=evaluations)
     check(longer)
     return longer

@@ -1,5 +1,7 @@
 """Statistics over seeds: the seed is the unit, functions are pure, keyed, and can be compiled.
 
+Only ``summarise`` and Student's intervals can't: they are Python's floats, made on the host.
+
 Scores are ``[S]``, one number per seed, or ``[S, M]``, seeds on M tasks of equal weight, each of
 them a training of its own. One agent's scores on many mazes are no such tasks: what the seed does
 to all of them alike would be taken for chance in each, so average them first.

@@ -116,7 +116,7 @@ def seeds_needed(
 
     Returns:
         A whole number, at least 3, as a float; infinity where nothing differs; NaN where a task
-        has fewer than two measured seeds.
+        has fewer than two measured seeds, or a score is infinite.
     """
     confidence, power = as_share("confidence", confidence, 0.95), as_share("power", power, 0.8)
     x, y = as_pair(x, y, paired=paired)

@@ -145,7 +145,12 @@ def as_scores(name: str, scores: Numbers) -> Array:
 
 
 def check_one_task(name: str, scores: Numbers) -> None:
-    """Refuse, with a ``ConfigError``, scores that aren't ``[S]``."""
+    """Refuse, with a ``ConfigError``, scores that aren't ``[S]``, or not known on the host."""
+    if any(isinstance(part, jax.core.Tracer) for part in jax.tree.leaves(scores)):
+        raise ConfigError(
+            f"{name} (traced) must be known, since Python's floats are made of it: call it outside "
+            "of jax.jit, or write bootstrap_interval or difference."
+        )
     shape = as_scores(name, scores).shape
     if len(shape) > 1:
         raise ConfigError(

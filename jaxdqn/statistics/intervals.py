@@ -109,7 +109,7 @@ def wilson_interval(
 
     Args:
         successes: how many succeeded, ``[...]``.
-        trials: out of how many, of the same shape, or one number for all.
+        trials: out of how many, of the same shape; either may be one number for all of the other.
         confidence: probability that the interval should cover.
 
     Returns:

@@ -87,7 +87,8 @@ def student_difference(
     """
     confidence = as_share("confidence", confidence, 0.95)
     as_pair(x, y, paired=paired)  # refuses what is no pair
-    check_one_task("x", x)
+    for name, scores in (("x", x), ("y", y)):
+        check_one_task(name, scores)
     return _difference(x, y, paired, confidence)
 
 
