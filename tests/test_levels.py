@@ -282,7 +282,7 @@ def test_a_view_is_the_surroundings_of_the_agent():
     layout = "S.#.\n..#.\n...G"
     env, params = maze_env(generator="layout", layout=layout, observation="view", view_size=3)
     state = maze.MazeState(*map(jnp.int32, (0, 6 + 4, 11, 0)))  # agent (2, 2)
-    walls, goal = np.moveaxis(np.asarray(env.get_obs(state, params)), -1, 0)
+    walls, goal = np.moveaxis(np.asarray(jax.jit(env.get_obs)(state, params)), -1, 0)
     np.testing.assert_array_equal(walls, [[0, 1, 0], [0, 0, 0], [1, 1, 1]])
     np.testing.assert_array_equal(goal, [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
     corner = state.replace(agent=jnp.int32(0))

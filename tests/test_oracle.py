@@ -115,8 +115,9 @@ def test_the_value_of_a_policy_solves_its_linear_system(slip):
     rewards = rng.normal(size=36).astype(np.float32)
     actions = rng.integers(4, size=36)
     model = model_of(walls, 35, jnp.asarray(rewards), slip, 0.9)
-    basis = jax.vmap(lambda values: solve.backup(model, values), out_axes=-1)(jnp.eye(36))
-    constant = solve.backup(model, jnp.zeros(36))
+    backup = jax.jit(solve.backup)
+    basis = jax.vmap(lambda values: backup(model, values), out_axes=-1)(jnp.eye(36))
+    constant = backup(model, jnp.zeros(36))
     rows = np.arange(36)
     matrix = np.asarray(basis - constant[..., None])[rows, actions]
     expected = np.linalg.solve(np.eye(36) - matrix, np.asarray(constant)[rows, actions])
@@ -156,9 +157,8 @@ def test_the_value_of_a_policy_by_chance_and_its_gradient_solve_the_linear_syste
     table = np.asarray(logits).argmax(axis=1)
     sure = jax.nn.one_hot(table, 4)
     model = model_of(walls, 35, jnp.asarray(rewards, jnp.float32), slip, 0.9)
-    np.testing.assert_allclose(
-        solve.stochastic_value(model, sure), solve.policy_value(model, table), atol=1e-4
-    )
+    by_chance = jax.jit(solve.stochastic_value)(model, sure)
+    np.testing.assert_allclose(by_chance, jax.jit(solve.policy_value)(model, table), atol=1e-4)
 
 
 def test_the_optimal_policy_is_worth_the_optimal_values():
@@ -276,7 +276,7 @@ def test_without_a_discount_a_policy_that_never_ends_is_worth_an_infinity():
     assert float(maze.regret(level, UP, 1.0)) == pytest.approx(10.0), "no cost, and no goal"
     walk = np.full((12, 4), 0.25)
     problem = maze.model(level, 1.0, step_cost=0.1)
-    swept = solve.stochastic_value(problem, jnp.asarray(walk, jnp.float32))
+    swept = jax.jit(solve.stochastic_value)(problem, jnp.asarray(walk, jnp.float32))
     np.testing.assert_allclose(
         maze.policy_value(level, walk, 1.0, step_cost=0.1), swept, rtol=1e-4, atol=1e-3
     )
@@ -291,12 +291,13 @@ def test_the_oracle_of_a_training_says_nan_where_values_have_not_converged():
     env, params = maze_env(height=3, width=4, generator="empty")
     model = env.model(params.replace(step_cost=0.1), 0, 11, 1.0)
     right = np.full(12, 3)
-    values = solve.policy_value(model, right)
+    values = jax.jit(solve.policy_value)(model, right)
     assert np.isnan(values[:8]).all(), "along the upper rows for ever"
     np.testing.assert_allclose(values[8:11], [9.7, 9.8, 9.9], rtol=1e-5)
     assert not np.isnan(solve.optimal_q(model)).any()
     corridor = maze.model(f"S{118 * '.'}G", 1.0, step_cost=0.01)
-    assert np.isnan(solve.stochastic_value(corridor, jnp.full((120, 4), 0.25))[0]), "a slow walk"
+    slow = jax.jit(solve.stochastic_value)(corridor, jnp.full((120, 4), 0.25))
+    assert np.isnan(slow[0]), "a slow walk"
 
 
 def test_exact_values_are_mapped_over_numbers_actions_and_walls():

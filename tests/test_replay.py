@@ -65,7 +65,7 @@ def test_the_ring_holds_what_a_deque_holds(capacity, count):
 def test_samples_keep_shape_and_dtype():
     batch = transitions(np.random.default_rng(0), 4)
     buffer = ring.uniform(8, 3, example_of(batch))
-    drawn = buffer.sample(buffer.add(buffer.init(), batch), KEY)
+    drawn = jax.jit(lambda: buffer.sample(buffer.add(buffer.init(), batch), KEY))()
     expected = jax.tree.map(lambda x: ((3, 1, *x.shape[1:]), x.dtype), batch)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn.items) == expected
 
@@ -73,8 +73,8 @@ def test_samples_keep_shape_and_dtype():
 def test_uniform_draws_weigh_the_same_know_their_slots_and_learn_nothing_from_surprise():
     batch = transitions(np.random.default_rng(0), 8).replace(a_tm1=jnp.arange(8))
     buffer = ring.uniform(16, 64, example_of(batch))
-    state = buffer.add(buffer.init(), batch)
-    drawn = buffer.sample(state, KEY)
+    state = jax.jit(buffer.add)(buffer.init(), batch)
+    drawn = jax.jit(buffer.sample)(state, KEY)
     np.testing.assert_array_equal(single(drawn.items).a_tm1, drawn.index)
     assert (drawn.weight == 1.0).all()
     assert buffer.update(state, drawn.index, jnp.arange(64.0)) is state

@@ -82,8 +82,7 @@ def probability_of_improvement(x: Numbers, y: Numbers) -> Array:
     have different numbers of seeds.
     """
     x, y = as_pair(x, y)
-    wins = jax.vmap(jax.vmap(_win, (None, 0)), (0, None))(x, y)
-    return jnp.nanmean(jnp.nanmean(wins, axis=(0, 1)))
+    return _won(x, y)
 
 
 def as_numbers(name: str, values: Numbers) -> Array:
@@ -184,9 +183,16 @@ def as_pair(x: Numbers, y: Numbers, *, paired: bool = False) -> tuple[Array, Arr
     return _where_measured(y, x), _where_measured(x, y)
 
 
+@jax.jit
+def _won(x: Array, y: Array) -> Array:
+    wins = jax.vmap(jax.vmap(_win, (None, 0)), (0, None))(x, y)
+    return jnp.nanmean(jnp.nanmean(wins, axis=(0, 1)))
+
+
 def _win(x: Array, y: Array) -> Array:
     return _where_measured(x, _where_measured(y, (x > y) + 0.5 * (x == y)))
 
 
+@jax.jit
 def _where_measured(scores: Array, values: Array) -> Array:
     return jnp.where(jnp.isnan(scores), jnp.nan, values)
