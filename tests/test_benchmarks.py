@@ -27,6 +27,7 @@ import hlo
 import kernels
 import laws
 import limits
+import readme
 import tables
 from shown import gpu, speed
 
@@ -116,6 +117,17 @@ def test_a_part_of_what_is_timed_in_turn_replaces_no_published_whole(tmp_path, c
     assert harness.parse(parser, "only").only == ["ours"]
     monkeypatch.setattr(harness.sys, "argv", ["some.py"])
     assert harness.parse(parser, "only").out == harness.RESULTS
+
+
+def test_everything_is_regenerated_by_the_commands_that_made_it():
+    """Those of the scripts; of one made in parts only the last command is known."""
+    results = [
+        json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")
+    ]
+    made = {found["command"].removeprefix("benchmarks/") for found in results}
+    whole = {line for line in readme.OTHERS if line.split()[0] not in ("readme.py", "tables.py")}
+    assert len(whole) > 10
+    assert whole <= made
 
 
 def test_no_table_of_figures_is_written_by_hand():

@@ -611,6 +611,7 @@ def two_measures(scores):
         (lambda: statistics.improvement(KEY, [1.0], [None]), r"y \(\[None\]\) must be numbers"),
         (lambda: statistics.wilson_interval(5, 3), r"successes \(5\.0\) must be from 0 to trials"),
         (lambda: statistics.wilson_interval(-1, 3), r"successes \(-1\.0\) must be from 0"),
+        (lambda: statistics.wilson_interval(1, np.inf), r"to trials \(inf\), which are finite"),
         (lambda: statistics.wilson_interval("x", 3), r"successes \('x'\) must be numbers"),
         (
             lambda: statistics.seeds_needed(jnp.zeros(5), jnp.ones(5), paired=True, power=80),

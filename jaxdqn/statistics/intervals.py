@@ -116,8 +116,8 @@ def wilson_interval(
         Lower and upper bound of the rate, ``[...]`` each; NaN of no trials.
 
     Raises:
-        ConfigError: more successes than trials, fewer than none, shapes that don't match, or a
-            confidence that is none.
+        ConfigError: more successes than trials, fewer than none, trials without end, shapes that
+            don't match, or a confidence that is none.
     """
     confidence = as_share("confidence", confidence, 0.95)
     successes = estimators.as_numbers("successes", successes)
@@ -129,10 +129,11 @@ def wilson_interval(
         )
     # What is traced has no values to look at yet.
     traced = isinstance(successes, jax.core.Tracer) or isinstance(trials, jax.core.Tracer)
-    if not traced and not bool(((successes >= 0) & (successes <= trials)).all()):
+    inside = (successes >= 0) & (successes <= trials) & (trials < jnp.inf)
+    if not traced and not bool(inside.all()):
         raise ConfigError(
             f"successes ({shown(successes.tolist())}) must be from 0 to trials "
-            f"({shown(trials.tolist())}): change one of them."
+            f"({shown(trials.tolist())}), which are finite: change one of them."
         )
     return _wilson(successes, trials, confidence)
 
