@@ -332,6 +332,15 @@ def test_settings_are_read_as_editors_on_windows_write_them(tmp_path):
     assert flags.file_of("train", ["--double", str(path)]) == path
 
 
+def test_what_a_folder_holds_is_seen_after_the_mark_of_such_an_editor(tmp_path):
+    (tmp_path / "params.msgpack").touch()
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfmethod = 'dqn'\r\n")
+    with pytest.raises(ConfigError, match="is the run folder of agents"):
+        pretrained.read(str(tmp_path))
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfstage = 'pretraining'\r\n")
+    assert folder.is_language(tmp_path)
+
+
 def test_memory_is_the_least_of_what_machine_containers_and_limits_leave(tmp_path, monkeypatch):
     job = tmp_path / "slurm" / "job"
     step = job / "step"
@@ -369,12 +378,3 @@ def test_where_nobody_says_what_is_free_something_is_taken_to_be(monkeypatch):
     assert host.free() > 0  # half of what there is
     monkeypatch.delattr(os, "sysconf")
     assert host.free() == host.UNKNOWN
-
-
-def test_what_a_folder_holds_is_seen_after_the_mark_of_such_an_editor(tmp_path):
-    (tmp_path / "params.msgpack").touch()
-    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfmethod = 'dqn'\r\n")
-    with pytest.raises(ConfigError, match="is the run folder of agents"):
-        pretrained.read(str(tmp_path))
-    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbfstage = 'pretraining'\r\n")
-    assert folder.is_language(tmp_path)

@@ -374,23 +374,19 @@ def test_a_model_that_is_carried_on_further_is_one_that_went_so_far_at_once(tmp_
     whole = steady.replace(**{length: 10}, evaluations=5)
     if stage == "finetune":
         steady, whole = for_finetuning(steady), for_finetuning(whole)
-
-    def trained(name, config):
-        begun = language_run.begin(tmp_path / name, config, language.init(config, KEY))
-        return language_run.carry_on(tmp_path / name, begun, 60.0, lambda _: False)
-
-    trained("lm", steady)
+    begun = language_run.begin(tmp_path / "lm", steady, language.init(steady, KEY))
+    language_run.carry_on(tmp_path / "lm", begun, 60.0, lambda _: False)
     code, out, err = run_here("resume", "lm", "--updates", 9, cwd=tmp_path)
     assert (code, err) == (0, "")
     assert "10 updates of" in out
     found = language_run.restore(tmp_path / "lm")
     kept = configs.from_toml((tmp_path / "lm" / "config.toml").read_text(), "config.toml")
     assert found.config == kept
+    assert (found.rows, kept.updates, kept.evaluations) == (5, 10, 5)
     assert kept == whole
-    once = trained("once", whole)
-    assert found.rows == once.rows == 5
-    assert_same_bits(found.state, once.state)
-    np.testing.assert_array_equal(found.metrics.loss, once.metrics.loss)
+    state, rows = language.run(whole, language.init(whole, KEY))
+    assert_same_bits(found.state, state)
+    np.testing.assert_array_equal(found.metrics.loss, rows.loss)
 
 
 def test_the_divergence_is_the_expected_distance_from_the_floor():

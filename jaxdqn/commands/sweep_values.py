@@ -146,13 +146,13 @@ def draw(
             "from: write --random 64 --learning_rate 1e-5:1e-2 or the like."
         )
     found: dict[str, list[Any]] = {}
-    usual = _usual(config)
+    root, usual = jax.random.key(key), _usual(config)
     tries = count
     while len(found) < count and tries <= _TRIES * count:
         columns = []
         for name, values in lists.items():
             stream = np.uint32(zlib.crc32(name.encode()))
-            shares = np.asarray(_shares(jax.random.key(key), stream, tries), np.float64)
+            shares = np.asarray(_shares(root, stream, tries), np.float64)
             columns.append(_drawn(name, values, shares, usual))
         found = {repr(row): list(row) for row in zip(*columns, strict=True)}
         tries *= 2

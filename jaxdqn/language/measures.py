@@ -73,9 +73,9 @@ def _shares(verdicts: Verdicts, which: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {"paths": int(which.sum())}
     for name in SHARES:
         count = int(np.asarray(getattr(verdicts, name))[which].sum())
-        low, high = statistics.wilson_interval(count, int(which.sum()))
-        share = count / which.sum() if which.any() else float("nan")
-        found[name] = {"mean": float(share), "low": float(low), "high": float(high)}
+        low, high = statistics.wilson_interval(count, found["paths"])
+        share = count / found["paths"] if found["paths"] else float("nan")
+        found[name] = {"mean": share, "low": float(low), "high": float(high)}
     return found
 
 
