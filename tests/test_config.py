@@ -176,6 +176,21 @@ def test_the_schedule_is_exact_and_never_short(changes):
     assert plan.warmup_env_steps >= config.warmup_steps
 
 
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        ({"num_envs": 0}, "num_envs (0) must be a whole number, 1 or more"),
+        ({"num_envs": -1}, "num_envs (-1) must be a whole number, 1 or more"),
+        ({"evaluations": 0}, "evaluations (0) must be a whole number, 1 or more"),
+        ({"train_every": 0}, "train_every (0) must be a whole number, 1 or more"),
+        ({"method": "ppo", "rollout_steps": 0}, "rollout_steps (0) must be a whole number, 1"),
+        ({"total_steps": "many"}, "total_steps ('many') must be a whole number, 1 or more"),
+    ],
+)
+def test_a_schedule_of_what_cannot_be_counted_with_is_refused(words, fragment):
+    refuse(lambda: Config(**words).schedule, fragment)
+
+
 def test_single_numbers_of_numpy_are_those_of_python():
     given = {"total_steps": np.int64(224), "widths": (np.int32(16),), "double": np.bool_(True),
              "env_kwargs": {**small().env_kwargs, "height": np.int8(4)}}  # fmt: skip

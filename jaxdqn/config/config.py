@@ -10,6 +10,7 @@ from flax.core import freeze
 
 from jaxdqn import settings
 from jaxdqn.config import parts
+from jaxdqn.config.values import check_words
 from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.settings import Schedule, Word
 
@@ -91,8 +92,15 @@ class Config:
 
     @property
     def schedule(self) -> Schedule:
-        """Exact counts: warm-up, iterations per evaluation, environment steps, updates."""
-        return self.part("method").schedule(self.part(parts.RUN))
+        """Exact counts: warm-up, iterations per evaluation, environment steps, updates.
+
+        Raises:
+            ConfigError: a word, of the method or of every run, that can't be counted with.
+        """
+        run, method = self.part(parts.RUN), self.part("method")
+        for part in (run, method):
+            check_words(part)
+        return method.schedule(run)
 
     def __getattr__(self, name: str) -> Any:
         for values in (
