@@ -315,6 +315,8 @@ KEYS = jax.random.split(jax.random.key(0), 2)
         (lambda: maze.to_text(SHUT, 3), r"start \(3\) must be a free cell of its own"),
         (lambda: maze.to_text(np.ma.array(SHUT, mask=SHUT)), r"walls \(of type MaskedArray\) "),
         (lambda: maze.text.write(DRAWN, [1], "alone"), r"kind \('alone'\) has no path: leave "),
+        (lambda: jax.jit(maze.to_text)(SHUT), r"walls \(traced\) aren't known yet: write the"),
+        (lambda: jax.jit(maze.level)(maze.bank("empty", 2, 2), 0), r"levels \(traced\) has walls "),
         (lambda: maze.level(maze.draw(DRAWN), 0), r"levels \(of type Level\) must be a bank"),
         (lambda: maze.level(maze.bank("empty", 2, 2), 1), r"index \(1\) must .* 0 to 0, of 1 maze"),
         (lambda: maze.level(maze.bank("empty", 2, 2), "a"), r"index \('a'\) must be a whole"),

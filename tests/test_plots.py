@@ -3,12 +3,14 @@
 import functools
 import io
 
+import chex
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
 from conftest import compiles_at_most, small
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image, ImageColor
@@ -28,6 +30,7 @@ from jaxdqn.plots.style import TITLES
 from jaxdqn.runs import folder
 
 KEY = jax.random.key(0)
+TABLE = np.zeros((4, 4))
 LEVELS = {
     "height": 5, "width": 5, "generator": "corridors", "num_levels": 4, "num_held_out": 6,
     "start": "random",
@@ -140,6 +143,60 @@ def test_learned_and_exact_values_share_one_colour_scale():
 def test_what_diverged_leaves_the_colour_scale_to_the_exact_values():
     level = maze.level(maze.bank("empty", 3, 3), 0)
     assert render.value_limits(level, np.full((9, 4), np.nan), np.ones((9, 4))) == (1.0, 1.0)
+
+
+def test_where_all_diverged_the_colour_scale_is_still_one():
+    level, nothing = maze.draw("S.\n.G"), np.full((4, 4), np.nan)
+    assert render.value_limits(level, nothing) == (0.0, 1.0)
+    assert render.value_limits(level, nothing, np.full((4, 4), np.inf)) == (0.0, 1.0)
+    render.draw_values(Figure().subplots(), level, nothing)
+
+
+def test_a_maze_as_text_is_drawn_as_its_level_is():
+    layout = "S.#\n...\n#.G"
+    level, q = maze.draw(layout), maze.optimal_q(layout, discount=0.9)
+
+    def drawn(given):
+        figure = Figure()
+        values, visits = figure.subplots(1, 2)
+        render.draw_values(
+            values, given, q, render.value_limits(given, q), render.best_moves(given, q)
+        )
+        render.draw_visits(visits, given, np.arange(9))
+        render.draw_path(visits, given, render.greedy_path(given, q), "red")
+        FigureCanvasAgg(figure).draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())
+        return [pixels, *(np.asarray(frame) for frame in render.animate(given, [0, 1], 8))]
+
+    chex.assert_trees_all_equal(drawn(layout), drawn(level))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (lambda axes: render.draw_values(axes, 3, TABLE), r"level \(3\) is no maze: give a text"),
+        (lambda axes: render.draw_values(axes, "S.\n#G", TABLE[:2]), r"q \(shape \(2, 4\)\) must "),
+        (lambda axes: render.draw_values(axes, "S.\n#G", None), r"q \(None\) must be known"),
+        (
+            lambda axes: render.draw_values(axes, "S.\n#G", TABLE, optimal=TABLE[0]),
+            r"optimal \(shape \(4,\)\) must be known numbers of shape \(4, 4\): give a row",
+        ),
+        (lambda axes: render.draw_visits(axes, "S.\n#G", TABLE), r"visits \(shape \(4, 4\)\) must"),
+        (lambda axes: render.draw_path(axes, "S.\n#G", [0, 4], "red"), r"path \(4\) is no cell"),
+        (lambda axes: render.draw_path(axes, "S.\n#G", 3, "red"), r"path \(3\) must be a list of"),
+        (lambda axes: render.draw_end(axes, "S.\n#G", 9, "S"), r"cell \(9\) is no cell: .* 0 to 3"),
+        (lambda _: render.animate("S.\n#G", [0, -1], 3), r"path \(-1\) is no cell: choose one"),
+        (lambda _: render.animate("S.\n#G", [0, 1], 4), r"goal \(4\) is no cell: choose one from"),
+        (lambda _: render.greedy_path("S#\n#G", TABLE), "layout has no way from start to goal"),
+        (
+            lambda _: jax.jit(render.best_moves, static_argnums=0)("S.\n#G", TABLE),
+            r"q \(shape \(4, 4\)\) must be known",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_sentence(attempt, said):
+    with pytest.raises(ConfigError, match=said):
+        attempt(Figure().subplots())
 
 
 def arrows(axes):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn import settings
-from jaxdqn.config.check import check_words
 from jaxdqn.config.config import frozen
 from jaxdqn.config.toml import as_value, dump, parse, read
+from jaxdqn.config.values import check_words
 from jaxdqn.errors import ConfigError, brief, shown
 from jaxdqn.maze import text
 from jaxdqn.maze.check import LONGEST, whole

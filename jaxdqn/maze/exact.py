@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdqn.errors import ConfigError, brief, shown
-from jaxdqn.maze import check, direct, grid, solve
-from jaxdqn.maze.levels import Level, Levels, draw, moves_to, placed
+from jaxdqn.maze import check, direct, given, grid, solve
+from jaxdqn.maze.given import Drawn
+from jaxdqn.maze.levels import moves_to
 from jaxdqn.precision import in_usual_numbers
 from jaxdqn.types import Array
 
-Drawn = Level | str | np.ndarray | Array
 Number = float | np.floating | np.integer | np.ndarray | Array
 """One number; it may be traced."""
 
@@ -64,7 +64,7 @@ def model(
     Raises:
         ConfigError: what is no maze, or a number that can't be.
     """
-    walls, _, goal = _read(level)
+    walls, _, goal = given.as_walls(level)
     _check_goal(walls, goal)
     numbers = {
         "discount": discount, "goal_reward": goal_reward, "step_cost": step_cost,
@@ -100,7 +100,7 @@ def distances(level: Drawn, goal: Number | None = None) -> Array:
     Raises:
         ConfigError: what is no maze, or a goal that is no free cell.
     """
-    walls, _, own = _read(level)
+    walls, _, own = given.as_walls(level)
     goal = own if goal is None else goal
     _check_goal(walls, goal)
     return solve.distances(walls, jnp.asarray(goal, jnp.int32))
@@ -114,7 +114,7 @@ def shortest_path(level: Drawn) -> int:
     Raises:
         ConfigError: what is no maze, walls that are traced, or a goal that is no free cell.
     """
-    walls, start, goal = _read(level)
+    walls, start, goal = given.as_walls(level)
     if isinstance(walls, jax.core.Tracer):
         raise ConfigError(
             "level (traced) has walls that aren't known yet: write maze.distances(level)[0], which "
@@ -189,36 +189,12 @@ def regret(
         ConfigError: as ``policy_value`` does.
     """
     problem = model(level, discount, **rules)
-    start = _read(level)[1]
+    start = given.as_walls(level)[1]
     worth = _worth(problem, actions, discount)
     if _is_traced(problem, actions) or float(discount) == 1.0:
         return (solve.optimal_q(problem).max(axis=1) - worth)[start]
     # Of the best policy's own linear system, so that no difference is rounding.
     return jnp.float32((_optimum(level, problem, discount)[0] - worth)[start])
-
-
-def _read(level: Any) -> tuple[Array, int, int]:
-    """Return walls ``[H, W]``, start cell and goal cell."""
-    if isinstance(level, str):
-        level = draw(level)
-    if isinstance(level, Level):
-        return placed(level.walls), level.start, level.goal
-    if isinstance(level, Levels):
-        raise ConfigError(
-            f"level (a bank of {len(level)}) must be one maze: take maze.level(bank, 0), "
-            "or map over bank.walls with jax.vmap."
-        )
-    if not isinstance(level, jax.Array | np.ndarray) or np.ma.is_masked(level):
-        raise ConfigError(
-            f"level ({brief(level)}) is no maze: give a text, a level of a bank, or walls as an "
-            "array."
-        )
-    if level.dtype != bool or level.ndim != 2 or level.size < 2:
-        raise ConfigError(
-            f"level (an array of {level.dtype}, shape {level.shape}) is no maze: "
-            "give walls as booleans [H, W], of two cells or more."
-        )
-    return jnp.asarray(level), 0, level.size - 1
 
 
 def _check_goal(walls: Array, goal: Number) -> None:
@@ -264,7 +240,8 @@ def _optimum(level: Drawn, problem: solve.Model, discount: Number) -> tuple[np.n
     """Return V* and Q* of a discount below 1, float64 ``[H * W]`` and ``[H * W, A]``."""
     if float(discount) > NEAR_ONE:
         # Sweeps would be many, and the shortest way is nearly best where little is discounted.
-        first = solve.distances(_read(level)[0], problem.goal)[problem.successors].argmin(axis=1)
+        moves = solve.distances(given.as_walls(level)[0], problem.goal)
+        first = moves[problem.successors].argmin(axis=1)
     else:
         first = solve.optimal_q(problem).argmax(axis=1)
     return direct.optimum(_precise(problem, discount), np.asarray(first))

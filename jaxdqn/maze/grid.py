@@ -6,6 +6,7 @@ border is closed: a move into a wall or off the grid leaves the agent where it i
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -139,7 +140,8 @@ def to_text(
         goal: likewise, with the last corner.
 
     Raises:
-        ConfigError: walls that are none, or cells that aren't there, are walls, or are one.
+        ConfigError: walls that are none or traced, or cells that aren't there, are walls, or are
+            one.
     """
     known = isinstance(walls, np.ndarray | Array) and not np.ma.is_masked(walls)
     if not known or walls.dtype != bool or walls.ndim != 2:
@@ -147,6 +149,8 @@ def to_text(
             f"walls ({brief(walls)}) must be booleans [H, W]: of a level write "
             "maze.to_text(level.walls, level.start, level.goal)."
         )
+    if isinstance(walls, jax.core.Tracer):
+        raise ConfigError("walls (traced) aren't known yet: write the text after the program ran.")
     grid = np.where(walls, WALL, FREE)
     for name, cell, symbol in (("start", start, START), ("goal", goal, GOAL)):
         if cell is not None:

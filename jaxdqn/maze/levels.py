@@ -82,10 +82,15 @@ def level(levels: Levels, index: ArrayLike) -> Level:
     """Take one maze out of a bank.
 
     Raises:
-        ConfigError: what is no bank, or a number that none of its mazes has.
+        ConfigError: what is no bank, one that is traced, or a number that none of its mazes has.
     """
     if not isinstance(levels, Levels):
         raise ConfigError(f"levels ({brief(levels)}) must be a bank: give what maze.bank returned.")
+    if isinstance(levels.walls, jax.core.Tracer):
+        raise ConfigError(
+            "levels (traced) has walls that aren't known yet: take the maze before compiling, or "
+            "walls by levels.walls[index]."
+        )
     place = as_whole(index)
     if place is None or not -len(levels) <= place < len(levels):
         raise ConfigError(

@@ -1,5 +1,8 @@
 """Pictures of mazes: values, visits, paths, and an animation.
 
+A maze is a ``Level`` of a bank, or a text that ``levels.draw`` reads; cells that aren't there and
+tables of other shapes are refused with a ``ConfigError``.
+
 Colours are those of Okabe and Ito (2008) and viridis, which colour-blind people can tell apart.
 """
 
@@ -8,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxdqn.maze import grid, solve
+from jaxdqn.maze import given, grid, solve
 from jaxdqn.maze.levels import Level
+from jaxdqn.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
     from PIL.Image import Image
+
+Table = np.ndarray | Array
 
 WALL_COLOUR = "#2b2b33"
 PATH_COLOUR = "#d55e00"
@@ -24,13 +30,14 @@ TIED = 1e-5
 """Share of a cell's values by which moves of one worth differ, as rounded in float32."""
 
 
-def greedy_path(level: Level, q: np.ndarray) -> list[int]:
+def greedy_path(level: Level | str, q: Table) -> list[int]:
     """Return the cells that the greedy policy visits, until the goal or its first return.
 
     Args:
         level: the maze.
         q: action values ``[H * W, A]``.
     """
+    level, q = _given(level, q)
     path, after = [level.start], np.asarray(solve.successors(level.walls))
     while path[-1] != level.goal:
         path.append(int(after[path[-1], np.argmax(q[path[-1]])]))
@@ -39,13 +46,14 @@ def greedy_path(level: Level, q: np.ndarray) -> list[int]:
     return path
 
 
-def best_moves(level: Level, q: np.ndarray) -> np.ndarray:
+def best_moves(level: Level | str, q: Table) -> np.ndarray:
     """Return which moves are best in each cell, all of those that are tied, ``[H * W, A]``.
 
     Args:
         level: the maze; cells from which its goal can't be reached have no best move.
         q: action values ``[H * W, A]``.
     """
+    level, q = _given(level, q)
     best = np.zeros(q.shape, bool)
     inner = level.cells[:-1]
     slack = TIED * np.abs(q[inner]).max(axis=1)
@@ -55,10 +63,10 @@ def best_moves(level: Level, q: np.ndarray) -> np.ndarray:
 
 def draw_values(
     axes: "Axes",
-    level: Level,
-    q: np.ndarray,
+    level: Level | str,
+    q: Table,
     limits: tuple[float, float] | None = None,
-    optimal: np.ndarray | None = None,
+    optimal: Table | None = None,
 ) -> "AxesImage":
     """Draw the best value of each cell as a colour and its best moves as arrows.
 
@@ -74,6 +82,7 @@ def draw_values(
     Returns:
         The image, for a colour bar.
     """
+    level, q = _given(level, q)
     inner = level.cells[:-1]
     values = np.full(level.walls.size, np.nan)
     values[inner] = q[inner].max(axis=1)
@@ -85,7 +94,7 @@ def draw_values(
         wrong = np.zeros(len(cells), bool)
     else:
         cells, actions = inner, q[inner].argmax(axis=1)
-        wrong = ~optimal[cells, actions]
+        wrong = ~given.as_table("optimal", optimal, q.shape).astype(bool)[cells, actions]
     # White on dark values, black on bright ones.
     bright = (values[cells] - low) / max(high - low, 1e-9) > 0.6
     inks = np.where(bright, "black", "white")
@@ -120,14 +129,18 @@ def _fitting(level: Level, size: float) -> float:
     return max(5.0, size * min(1.0, 10 / max(level.walls.shape)))
 
 
-def value_limits(level: Level, *tables: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest best value in tables of action values."""
-    values = [q[level.cells[:-1]].max(axis=1) for q in tables]
-    # What diverged has no values.
-    return float(np.nanmin(values)), float(np.nanmax(values))
+def value_limits(level: Level | str, *tables: Table) -> tuple[float, float]:
+    """Return the smallest and the largest best value in tables of action values.
+
+    What diverged has no values; where all of it did, the ends are 0 and 1.
+    """
+    level = given.as_level(level)
+    values = np.array([_given(level, q)[1][level.cells[:-1]].max(axis=1) for q in tables])
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
-def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
+def draw_visits(axes: "Axes", level: Level | str, visits: Table) -> "AxesImage":
     """Draw how often each cell was visited, in shares on a logarithmic scale.
 
     Args:
@@ -135,6 +148,8 @@ def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
         level: the maze.
         visits: counts ``[H * W]``.
     """
+    level = given.as_level(level)
+    visits = given.as_table("visits", visits, (level.walls.size,))
     shares = np.where(visits > 0, visits / max(visits.sum(), 1), np.nan)
     draw_walls(axes, level.walls)
     image = axes.imshow(shares.reshape(level.walls.shape), cmap="cividis", norm="log")
@@ -143,7 +158,7 @@ def draw_visits(axes: "Axes", level: Level, visits: np.ndarray) -> "AxesImage":
     return image
 
 
-def draw_path(axes: "Axes", level: Level, path: Sequence[int], colour: str) -> None:
+def draw_path(axes: "Axes", level: Level | str, path: Sequence[int], colour: str) -> None:
     """Draw a path over a maze; parts walked again are not drawn darker.
 
     Args:
@@ -152,8 +167,9 @@ def draw_path(axes: "Axes", level: Level, path: Sequence[int], colour: str) -> N
         path: cells in their order.
         colour: of the line.
     """
+    level = given.as_level(level)
     width = level.walls.shape[1]
-    cells = np.asarray(path)
+    cells = np.array(given.as_path(path, level.walls.size), np.int64)
     axes.plot(
         cells % width, cells // width, color=colour, linewidth=5, alpha=0.55, zorder=2,
         solid_capstyle="round", solid_joinstyle="round",
@@ -169,10 +185,11 @@ def draw_walls(axes: "Axes", walls: np.ndarray) -> None:
 
 
 def draw_end(
-    axes: "Axes", level: Level, cell: int, letter: str, size: float = 11, aside: float = 0.0
+    axes: "Axes", level: Level | str, cell: int, letter: str, size: float = 11, aside: float = 0.0
 ) -> None:
     """Mark a cell with a letter or two in a circle, in its middle or ``aside``, up to the left."""
-    width = level.walls.shape[1]
+    walls = given.as_level(level).walls
+    width, cell = walls.shape[1], grid.as_cell("cell", cell, walls.size)
     axes.text(
         cell % width - aside, cell // width - aside, letter, ha="center", va="center",
         fontsize=size, fontweight="bold", color="white", zorder=4,
@@ -180,7 +197,7 @@ def draw_end(
     )  # fmt: skip
 
 
-def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> "list[Image]":
+def animate(level: Level | str, path: Sequence[int], goal: int, pixels: int = 320) -> "list[Image]":
     """Return the frames of an agent that walks a path, for ``Image.save(save_all=True)``.
 
     Args:
@@ -191,7 +208,9 @@ def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> 
     """
     from PIL import Image, ImageDraw
 
+    level = given.as_level(level)
     height, width = level.walls.shape
+    path, goal = given.as_path(path, height * width), grid.as_cell("goal", goal, height * width)
     side = max(pixels // max(height, width), 4)
 
     def circle(pen: ImageDraw.ImageDraw, cell: int, radius: float, colour: str) -> None:
@@ -216,3 +235,9 @@ def animate(level: Level, path: Sequence[int], goal: int, pixels: int = 320) -> 
         pen.rectangle([0, 0, frame.width - 1, frame.height - 1], outline=WALL_COLOUR, width=2)
         frames.append(frame)
     return frames
+
+
+def _given(level: Level | str, q: Table) -> tuple[Level, np.ndarray]:
+    """Return a maze and the action values of its cells."""
+    level = given.as_level(level)
+    return level, given.as_table("q", q, (level.walls.size, grid.NUM_ACTIONS))

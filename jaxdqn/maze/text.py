@@ -21,7 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdqn.errors import ConfigError, brief, shown
-from jaxdqn.maze import check, grid
+from jaxdqn.maze import check, given, grid
 from jaxdqn.maze.levels import Level, draw
 from jaxdqn.types import Array
 
@@ -99,15 +99,8 @@ def write(level: Level | str, path: ArrayLike | Sequence[int] = (), kind: str = 
         ConfigError: what is no level nor a text that ``levels.draw`` reads, a cell that isn't
             there, a kind that isn't one, or has no path and is given one.
     """
-    level = draw(level) if isinstance(level, str) else level
-    if not isinstance(level, Level):
-        raise ConfigError(
-            f"level ({brief(level)}) is no maze: give a text, or a level of a bank by maze.level."
-        )
-    found = check.as_array(path)
-    if np.ndim(found) != 1:
-        raise ConfigError(f"path ({brief(path)}) must be a list of cells: write it as [1, 2].")
-    cells = [grid.as_cell("path", cell, level.walls.size) for cell in found.tolist()]
+    level = given.as_level(level)
+    cells = given.as_path(path, level.walls.size)
     check.choice("kind", kind, KINDS)
     if kind == "alone" and cells:
         raise ConfigError("kind ('alone') has no path: leave path out, or write a 'walk'.")
