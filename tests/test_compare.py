@@ -7,6 +7,7 @@ import runpy
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -19,9 +20,18 @@ import jaxdqn
 from jaxdqn import ConfigError, plots
 from jaxdqn.commands import compare, train
 from jaxdqn.config import to_toml
+from jaxdqn.metrics import to_arrays
 from jaxdqn.parallel import devices
-from jaxdqn.runs import comparison, comparison_console, comparison_notes, ranking
+from jaxdqn.runs import (
+    comparison,
+    comparison_console,
+    comparison_folder,
+    comparison_notes,
+    ranking,
+)
 from jaxdqn.runs.comparison import Contender
+from jaxdqn.runs.sweep_console import SweepProgress
+from jaxdqn.runs.sweeps import Moment
 
 
 def contender(name, values, measure="eval_return", seeds=None):
@@ -307,41 +317,81 @@ LINE += ["--seeds", "3", "--measure", "q_bias", "--out", "both"]
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """Two settings, compared by a command that is stopped in the second one and given again."""
-    folder, real, trained, said = tmp_path_factory.mktemp("work"), compare._train, [], []
+    folder, real, rows, said = tmp_path_factory.mktemp("work"), SweepProgress.show, [], []
     for name, double in (("double", True), ("single", False)):
         (folder / f"{name}.toml").write_text(to_toml(small(double=double)))
 
-    def stopped_in_the_second(path, *rest):
-        trained.append(path.name)
-        if len(trained) == 2:
+    def stopped_in_the_second(progress, moment):
+        rows.append((moment.chunk.config.double, moment.row is not None))
+        if rows.count((False, True)) == 2 and rows[-1][1]:
             signal.raise_signal(signal.SIGTERM)
-        return real(path, *rest)
+        return real(progress, moment)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "_train", stopped_in_the_second)
+        patch.setattr(SweepProgress, "show", stopped_in_the_second)
         for _ in range(2):
             said.append(run_here(*LINE, cwd=folder))
             others = run_here(*LINE, "--scale", 2, cwd=folder)
             assert others[0] == 1
             said.append(others[2])
-    return folder, trained, said
+    return folder, rows, said
 
 
 def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(compared):
-    folder, trained, [stopped, of_stopped, ended, of_ended] = compared
-    assert (stopped[0], stopped[2]) == (130, "jaxdqn: interrupted; what was saved is kept.\n")
+    folder, rows, [stopped, of_stopped, ended, of_ended] = compared
+    assert stopped[0] == 130
+    assert stopped[2].endswith("\njaxdqn: interrupted; what was saved is kept.\n")
     assert stopped[1].endswith(
-        "\nstopped after 1 of 2 settings, what was under way is lost; go on with: the same command "
-        "and --out both\n"
+        "\nstopped after 1 of 2 settings and a part of the next; go on with: the same command and "
+        "--out both\n"
     )
     assert of_stopped == (
         "jaxdqn: out ('both') holds 'double' with other settings or seeds: choose another folder.\n"
     )
     assert ended[0] == 0, ended[2]
-    assert trained == ["double.toml", "single.toml", "single.toml"]
+    evaluations = small().evaluations
+    assert [rows.count((double, True)) for double in (True, False)] == [evaluations] * 2
+    assert rows.count((False, False)) == 2, "each command begins with a pause after compiling"
     assert "out ('both') exists already and is not overwritten" in of_ended
-    content = json.loads((folder / "both" / "comparison.json").read_text())
-    assert content["settings"]["double"]["by_seconds"]["until"] > 0, "its seconds are kept, too"
+    content = json.loads((folder / "both" / "comparison.json").read_text())["settings"]
+    for name in ("double", "single"):
+        along = content[name]["by_seconds"]["along"]
+        assert len(along) == evaluations
+        assert np.all(np.diff(along, prepend=0) > 0)
+        assert content[name]["seconds"] > along[-1], "of both commands, compilation included"
+    assert not (folder / "both" / "under_way").exists()
+
+
+def test_what_was_stopped_and_carried_on_is_what_never_stopped(compared):
+    folder, _, _ = compared
+    whole = jaxdqn.sweep(small(double=False), seeds=3, say=None).metrics
+    with np.load(folder / "both" / "single.npz") as carried_on:
+        for name, expected in to_arrays(whole).items():
+            np.testing.assert_array_equal(carried_on[name], expected, err_msg=name)
+
+
+def test_seconds_of_agents_that_were_not_saved_are_taken_anew(tmp_path, monkeypatch):
+    ticks = SimpleNamespace(perf_counter=itertools.count().__next__)
+    monkeypatch.setattr(comparison_folder, "time", ticks)
+
+    def clock_after(*taken):
+        clock = comparison_folder.Clock(tmp_path)
+        for seeds, steps, seconds in taken:
+            row = None if steps is None else SimpleNamespace(env_steps=np.full(len(seeds), steps))
+            clock.take(Moment(None, SimpleNamespace(seeds=seeds), 0, 1, 1, row, seconds))
+        return clock.along.tolist(), clock.seconds
+
+    first = clock_after(([0, 1, 2], None, 0.0), ([0, 1, 2], 8, 1.0), ([0, 1, 2], 16, 2.0))
+    assert first[0] == [1.0, 2.0]
+    halves = clock_after(
+        ([0, 1], None, 0.0), ([0, 1], 8, 0.5), ([0, 1], 16, 1.0), ([2], None, 0.0), ([2], 8, 0.25),
+        ([2], 16, 0.5),
+    )  # fmt: skip
+    assert halves[0] == [0.75, 1.5], "each agent's once, though cut otherwise"
+    again = clock_after(([2], None, 0.25), ([2], 16, 0.75))
+    assert again[0] == [0.75, 1.75], "from the last checkpoint on"
+    # The last tick of each, when its seconds were asked for, is in none after it.
+    assert [first[1], halves[1], again[1]] == [3, 2 + 5, 6 + 2]
 
 
 def test_files_of_settings_are_not_taken_for_a_comparison_that_was_stopped(compared):

@@ -3,14 +3,11 @@
 import dataclasses
 import itertools
 import math
-import time
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from jaxdqn import plots, sweeping
@@ -66,7 +63,8 @@ class Arguments:
     score: Score = "mean"
     """What of it counts for a seed: its mean along training, or its final value."""
     out: Path | None = None
-    """Folder to create; by default runs/compare-<date>-<time>."""
+    """Folder to create; by default runs/compare-<date>-<time>. Where it holds this comparison, which
+    was stopped, what is missing is trained."""
 
 
 @signals.raising()
@@ -92,7 +90,10 @@ def main(arguments: list[str]) -> int:
         }
         contenders = []
         for path in chosen.settings:
-            for contender in read.get(path) or [there[path] or _train(path, configs[path], count)]:
+            found = read.get(path) or [
+                there[path] or _train(path, configs[path], count, out, plain[_name(path)])
+            ]
+            for contender in found:
                 comparison_folder.keep(out, plain[contender.name], contender)
                 contenders.append(contender)
         report = comparison.report(contenders, chosen.measure, chosen.score)
@@ -171,23 +172,31 @@ def _halted(contender: Contender) -> list[int]:
     return [contender.seeds[at] for at in ranking.halted(contender.config, contender.metrics)]
 
 
-def _train(path: Path, config: Config, seeds: int) -> Contender:
-    began, times = time.perf_counter(), defaultdict[int, list[float]](list)
+def _train(path: Path, config: Config, seeds: int, out: Path, plain: str) -> Contender:
+    """Train a setting, or what an earlier command has left of it to be trained.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped it; what was trained is in the folder.
+    """
     shows, named = console.is_terminal(errors=True), (sweeping.MEASURE, sweeping.SCORE)
-    with SweepProgress(*named, holds=False, shows=shows, errors=True) as progress:
+    with (
+        comparison_folder.held(out, plain) as (folder_of_its_own, clock),
+        SweepProgress(*named, shows=shows, errors=True) as progress,
+    ):
 
         def watch(moment: Moment) -> bool:
-            if moment.row is not None:
-                times[moment.done].append(moment.seconds)
+            clock.take(moment)
             return progress.show(moment)
 
         say = partial(console.say, _name(path))
         for note in console.notes_on([config]):
             say(note)
-        trained = sweeps.run(grid(config, seeds, {}, False), params=False, say=say, watch=watch)
-    metrics, along = trained.results.sweep().metrics, np.sum(list(times.values()), axis=0)
-    seconds = time.perf_counter() - began
-    return Contender(_name(path), metrics, range(seeds), seconds, along, config)
+        found = grid(config, seeds, {}, False)
+        trained = sweeps.run(found, folder_of_its_own, params=False, say=say, watch=watch)
+        if not trained.finished:
+            raise KeyboardInterrupt
+    metrics = trained.results.sweep().metrics
+    return Contender(_name(path), metrics, range(seeds), clock.seconds, clock.along, config)
 
 
 def _read(path: Path) -> list[Contender]:
