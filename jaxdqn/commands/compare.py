@@ -63,8 +63,8 @@ class Arguments:
     score: Score = "mean"
     """What of it counts for a seed: its mean along training, or its final value."""
     out: Path | None = None
-    """Folder to create; by default runs/compare-<date>-<time>. Where it holds this comparison, which
-    was stopped, what is missing is trained."""
+    """Folder to create; by default runs/compare-<date>-<time>. Where it holds this comparison,
+    stopped, what is missing is trained."""
 
 
 @signals.raising()
