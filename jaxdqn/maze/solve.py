@@ -188,11 +188,14 @@ def shortfall(model: Model, noise: float | Array, actions: Array, thresholds: Ar
     signs = jnp.where(noise == 0.0, 1, 2)
 
     def after(kept: Array, reward: Array) -> Array:
-        wanted = (thresholds - reward) / discount
-        place = jnp.clip((wanted - thresholds[0]) / spacing, 0.0, len(thresholds) - 1.0)
+        # Counted in thresholds, so that without a reward or a discount nothing moves: what rounding
+        # moves adds up over the sweeps.
+        moved = (reward - (1.0 - discount) * thresholds[0]) / spacing
+        wanted = (jnp.arange(len(thresholds)) - moved) / discount
+        place = jnp.clip(wanted, 0.0, len(thresholds) - 1.0)
         below = jnp.minimum(place.astype(jnp.int32), len(thresholds) - 2)
         part = place - below
-        beyond = jnp.maximum(wanted - thresholds[-1], 0.0)
+        beyond = spacing * jnp.maximum(wanted - (len(thresholds) - 1.0), 0.0)
         return discount * ((1 - part) * kept[below] + part * kept[below + 1] + beyond)
 
     def sweep(kept: Array) -> Array:
