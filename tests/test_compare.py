@@ -379,7 +379,7 @@ def test_seconds_of_agents_that_were_not_saved_are_taken_anew(tmp_path, monkeypa
         for seeds, steps, seconds in taken:
             row = None if steps is None else SimpleNamespace(env_steps=np.full(len(seeds), steps))
             clock.take(Moment(None, SimpleNamespace(seeds=seeds), 0, 1, 1, row, seconds))
-        return clock.along.tolist(), clock.seconds
+        return clock.along(2).tolist(), clock.seconds
 
     first = clock_after(([0, 1, 2], None, 0.0), ([0, 1, 2], 8, 1.0), ([0, 1, 2], 16, 2.0))
     assert first[0] == [1.0, 2.0]
@@ -392,6 +392,7 @@ def test_seconds_of_agents_that_were_not_saved_are_taken_anew(tmp_path, monkeypa
     assert again[0] == [0.75, 1.75], "from the last checkpoint on"
     # The last tick of each, when its seconds were asked for, is in none after it.
     assert [first[1], halves[1], again[1]] == [3, 2 + 5, 6 + 2]
+    assert comparison_folder.Clock(tmp_path).along(3) is None, "not of all evaluations"
 
 
 def test_files_of_settings_are_not_taken_for_a_comparison_that_was_stopped(compared):

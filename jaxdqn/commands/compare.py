@@ -196,7 +196,8 @@ def _train(path: Path, config: Config, seeds: int, out: Path, plain: str) -> Con
         if not trained.finished:
             raise KeyboardInterrupt
     metrics = trained.results.sweep().metrics
-    return Contender(_name(path), metrics, range(seeds), clock.seconds, clock.along, config)
+    along = clock.along(metrics.env_steps.shape[-1])
+    return Contender(_name(path), metrics, range(seeds), clock.seconds, along, config)
 
 
 def _read(path: Path) -> list[Contender]:

@@ -44,7 +44,7 @@ class Contender(NamedTuple):
         seeds: their numbers.
         seconds: of its training, compilation included; NaN where it was loaded.
         along: seconds of training all its seeds together, compilation apart, when each evaluation
-            was over, ``[T]``; None where it was loaded.
+            was over, ``[T]``; None where it was loaded, or a full disk has lost some of them.
         config: the settings; None where they aren't known.
     """
 

@@ -14,6 +14,7 @@ from jaxdqn.config import Config, to_toml
 from jaxdqn.errors import ConfigError, counted, typed
 from jaxdqn.metrics import from_arrays, to_arrays
 from jaxdqn.runs import console, files, folder, place
+from jaxdqn.runs.attempts import Attempts
 from jaxdqn.runs.comparison import Contender
 from jaxdqn.runs.sweeps import Moment
 
@@ -97,6 +98,7 @@ class Clock:
     def __init__(self, path: Path) -> None:
         self._path, self._began, self._before = path / _CLOCK, time.perf_counter(), 0.0
         self._along: dict[str, dict[str, float]] = {}
+        self._attempts = Attempts()
         if self._path.exists():
             about, _ = files.read_arrays(self._path, _KIND)
             self._before, self._along = about["seconds"], about["along"]
@@ -106,17 +108,17 @@ class Clock:
         """Of all commands, compilation included."""
         return self._before + time.perf_counter() - self._began
 
-    @property
-    def along(self) -> np.ndarray:
-        """Of training all chunks, compilation apart, when each evaluation was over, ``[T]``."""
-        return np.sum([list(chunk.values()) for chunk in self._along.values()], axis=0)
+    def along(self, evaluations: int) -> np.ndarray | None:
+        """Return those of all chunks, compilation apart, when each evaluation was over, ``[T]``.
+
+        None where some weren't written when they could have been read again.
+        """
+        times = [list(chunk.values()) for chunk in self._along.values()]
+        known = all(len(chunk) == evaluations for chunk in times)
+        return np.sum(times, axis=0) if known else None
 
     def take(self, moment: Moment) -> None:
-        """Take the time of a chunk's evaluation, in place of one that wasn't saved with its agents.
-
-        Raises:
-            ConfigError: it can't be written.
-        """
+        """Take the time of a chunk's evaluation, in place of one lost with its agents."""
         name, own = json.dumps(moment.chunk.seeds), {*moment.chunk.seeds}
         if moment.row is None:  # what was cut otherwise, and not saved, is trained anew
             for other in {*self._along} - {name}:
@@ -126,7 +128,7 @@ class Clock:
             times = self._along.setdefault(name, {})
             times[str(moment.row.env_steps[0])] = moment.seconds
             about = {"seconds": self.seconds, "along": self._along}
-            files.write_arrays(self._path, about, {}, _KIND)
+            self._attempts("the clock", files.write_arrays, self._path, about, {}, _KIND)
 
 
 def keep(out: Path, plain: str, contender: Contender) -> None:
