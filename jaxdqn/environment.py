@@ -77,6 +77,10 @@ def make(config: Config) -> tuple[Environment, Any]:
     """
     environment, default_params = _make(config.env, config.env_kwargs)
     params = _override(config.env, default_params, config.env_params)
+    if config.env_params and not interface.is_known(environment.gymnax):
+        interface.check_shapes(
+            config.env, environment.gymnax, environment.num_actions, environment.obs, params
+        )
     if hasattr(environment.gymnax, "check_params"):
         environment.gymnax.check_params(params)
     config.part("network").check_reads(seen(config))
@@ -237,24 +241,30 @@ def nowhere() -> contextlib.AbstractContextManager[Any]:
 
 
 def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
-    declared = {field.name: field.type for field in dataclasses.fields(params)}
+    declared = {field.name: field for field in dataclasses.fields(params)}
     known = declared.keys() - {"levels", "held_out"}
     for key, value in changes.items():
         if key not in known:
             raise unknown("env_params", key, known, f" to {name}")
-        own = getattr(params, key)
+        own, traced = getattr(params, key), isinstance(value, jax.core.Tracer)
+        if traced and not declared[key].metadata.get("pytree_node", True):
+            raise ConfigError(
+                f"env_params.{key} is structure in {name}, fixed when the program is compiled, so "
+                "it can't be traced or swept in one call: give one plain value."
+            )
+        if _kind(own) == "O" and own is not None:
+            raise ConfigError(f"env_params.{key} is no number in {name}: leave it out.")
         is_truth = _kind(own) == "b"
         # Of an array it is its dtype that says so; a plain 1 may be meant for a fraction.
         is_array = isinstance(own, jax.Array | np.ndarray)
-        counts = _kind(own) in "iu" and (is_array or declared[key] in (int, "int"))
+        counts = _kind(own) in "iu" and (is_array or declared[key].type in (int, "int"))
         if (_kind(value) == "b") != is_truth or (counts and _kind(value) == "f"):
             kind = "true or false" if is_truth else "a whole number" if counts else "a number"
-            traced = isinstance(value, jax.core.Tracer)
             said = f"traced {value.dtype}" if traced else shown(value)
             raise ConfigError(f"env_params.{key} ({said}) is {kind} in {name}: change it.")
         shape, usual = np.shape(value), np.shape(own)
         # The maze itself says how rewards may be spread over its cells.
-        if shape != usual and key != "cell_rewards" and not isinstance(value, jax.core.Tracer):
+        if shape != usual and key != "cell_rewards" and not traced:
             raise ConfigError(
                 f"env_params.{key} has shape {shape} instead of {usual}: give what one environment "
                 "takes, or map over the array with jax.vmap."
@@ -269,8 +279,9 @@ def _override(name: str, params: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _kind(value: Any) -> str:
-    """Return NumPy's letter for what a parameter is, also where it is traced."""
-    return str(value.dtype.kind if hasattr(value, "dtype") else np.asarray(value).dtype.kind)
+    """Return NumPy's letter for what a parameter is, also where it is traced; "O" of keys."""
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    return str(getattr(dtype, "kind", "O"))
 
 
 def _as(usual: Any, value: Any) -> Any:

@@ -15,6 +15,8 @@ from jaxdqn.errors import ConfigError, unknown
 LARGEST = 2**31
 """Most bytes of what an environment gives at one step, or of arrays that it is made of. Training
 keeps thousands of the former; of much more XLA doesn't say that it has no memory: it aborts."""
+REAL = (jnp.bool_, jnp.integer, jnp.floating)
+"""Kinds of numbers that networks read and returns are sums of."""
 
 
 def class_of(name: str) -> Any:
@@ -65,10 +67,15 @@ def look_at(name: str, env: Any) -> tuple[Any, int, Any, Any]:
                 f"env ({name!r}) gives observations of several arrays, which no network here "
                 "reads: use an environment that gives one array."
             )
+        if not (obs.size and _is_real(obs)):
+            raise ConfigError(
+                f"env ({name!r}) gives observations of {_shape(obs)}, and networks read numbers: "
+                "give bools, whole numbers or fractions, one at least."
+            )
         _check_bytes(name, "observation and state", (obs, state))
-        # Those of gymnax and ours are known to be right; looking takes a tenth of a second.
-        if not type(env).__module__.startswith(("gymnax.", "jaxdqn.")):
-            _check_step(name, env, params, state)
+        # Looking takes a tenth of a second.
+        if not is_known(env):
+            _check_step(name, env, params, obs, state)
     except ConfigError:
         raise
     except Exception as error:
@@ -99,7 +106,37 @@ def _count(name: str, actions: Any) -> int:
     return int(actions.n)
 
 
-def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
+def is_known(env: Any) -> bool:
+    """Whether an environment is gymnax's or ours, which are right."""
+    return type(env).__module__.startswith(("gymnax.", "jaxdqn."))
+
+
+def check_shapes(name: str, env: Any, num_actions: int, obs: Any, params: Any) -> None:
+    """Refuse, with a ``ConfigError``, parameters that change what there is to do or to see.
+
+    Args:
+        name: of the environment.
+        env: it.
+        num_actions: with the parameters that it has by default.
+        obs: shape and dtype of an observation with these.
+        params: others, which may be traced.
+    """
+    try:
+        found = jax.eval_shape(env.reset, jax.random.key(0), params)[0]
+        same = bool(env.action_space(params).n == num_actions) and _shape(found) == _shape(obs)
+    except Exception as error:
+        raise ConfigError(
+            f"env_params can't be used by {name} ({named.what(error)}): change them."
+        ) from error
+    if not same:
+        raise ConfigError(
+            f"env_params change how many actions {name} has ({num_actions}) or what its "
+            f"observations are ({_shape(obs)}), of which a network is made: let its constructor "
+            "take what does, and set it in env_kwargs."
+        )
+
+
+def _check_step(name: str, env: Any, params: Any, obs: Any, state: Any) -> None:
     step_env = getattr(env, "step_env", None)
     action = jax.ShapeDtypeStruct((), jnp.int32)
     if step_env is not None:
@@ -110,6 +147,12 @@ def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
                 "state, reward, whether the world ended, and a dictionary."
             )
         _check_outcome(name, "step_env", *values[2:4])
+        if not isinstance(values[4], Mapping):
+            raise ConfigError(
+                f"env ({name!r}) gives info of type {type(values[4]).__name__} from step_env: "
+                "return a dictionary, {} where there is nothing to say."
+            )
+        _check_goes_on(name, (obs, state), values[:2])
     values = jax.eval_shape(env.step, jax.random.key(0), state, action, params)
     if len(values) != 6 or "final_observation" not in values[-1]:
         raise ConfigError(
@@ -118,27 +161,53 @@ def _check_step(name: str, env: Any, params: Any, state: Any) -> None:
             "gymnax.environments.environment.Environment and define step_env only."
         )
     _check_outcome(name, "step", *values[2:4])
+    _check_outcome(name, "is_truncated", values[2], values[4])
+
+
+def _check_goes_on(name: str, begun: Any, went_on: Any) -> None:
+    """Refuse, with a ``ConfigError``, a step that gives other arrays than an episode begins with.
+
+    Args:
+        name: of the environment.
+        begun: observation and state at the start.
+        went_on: and after a step.
+    """
+    first, then = (
+        pytrees.named_leaves(dict(zip(("observation", "state"), pair, strict=True)))
+        for pair in (begun, went_on)
+    )
+    for part in first | then:
+        begins, goes_on = (_shape(leaves.get(part)) for leaves in (first, then))
+        if begins != goes_on:
+            raise ConfigError(
+                f"env ({name!r}) gives {part} as {begins} from reset and {goes_on} from step_env: "
+                "give both the same shape and dtype."
+            )
 
 
 def _check_outcome(name: str, where: str, reward: Any, ended: Any) -> None:
-    """Refuse, with a ``ConfigError``, a reward that isn't one number, or an end that isn't a bool.
+    """Refuse, with a ``ConfigError``, a reward that isn't a real number, or an end that is no bool.
 
     Args:
         name: of the environment.
         where: what gave them.
         reward: shape and dtype of it.
-        ended: and of whether the world did.
+        ended: and of whether the world or the time did.
     """
-    if getattr(reward, "shape", None) != ():
+    if getattr(reward, "shape", None) != () or not _is_real(reward):
         raise ConfigError(
             f"env ({name!r}) gives a reward of {_shape(reward)} from {where}, and a step has one "
-            "number: return it without axes, such as reward.squeeze()."
+            "real number: return it without axes, such as reward.squeeze()."
         )
     if getattr(ended, "shape", None) != () or ended.dtype != bool:
         raise ConfigError(
-            f"env ({name!r}) says whether the world ended by {_shape(ended)} from {where}, and it "
+            f"env ({name!r}) says whether an episode ended by {_shape(ended)} from {where}, and it "
             "must be one bool: return a comparison, such as done > 0, without axes."
         )
+
+
+def _is_real(value: Any) -> bool:
+    return any(jnp.issubdtype(value.dtype, kind) for kind in REAL)
 
 
 def _shape(value: Any) -> str:

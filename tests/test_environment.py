@@ -330,6 +330,79 @@ class Levers(Lever):
         return obs, state, half[params.order[action]], ended, info
 
 
+class Sized(Params):
+    size: int = struct.field(pytree_node=False, default=2)
+    choices: int = 2
+    inner: object = struct.field(default_factory=Params)
+    key: object = struct.field(default_factory=lambda: jax.random.key(0))
+
+
+class Sizes(Lever):
+    default_params = property(lambda self: Sized())
+
+    def reset_env(self, key, params):
+        return jnp.zeros(params.size), State(jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        _, *others = super().step_env(key, state, action, params)
+        return jnp.ones(params.size), *others
+
+    def action_space(self, params=None):
+        return spaces.Discrete(params.choices)
+
+
+class Seeing(Lever):
+    seen = None
+
+    def reset_env(self, key, params):
+        return self.seen, State(jnp.int32(0))
+
+    def step_env(self, key, state, action, params):
+        _, *others = super().step_env(key, state, action, params)
+        return self.seen, *others
+
+
+class Dark(Seeing):
+    seen = jnp.zeros(0)
+
+
+class Waves(Seeing):
+    seen = jnp.zeros(2, jnp.complex64)
+
+
+class Locks(Seeing):
+    seen = property(lambda self: jax.random.key(0))
+
+
+class Phase(Lever):
+    def step_env(self, key, state, action, params):
+        obs, state, reward, ended, info = super().step_env(key, state, action, params)
+        return obs, state, 1j * reward, ended, info
+
+
+class Late(Lever):
+    def is_truncated(self, state, params):
+        return jnp.int32(state.time >= 3)
+
+
+class Silent(Lever):
+    def step_env(self, key, state, action, params):
+        return *super().step_env(key, state, action, params)[:4], None
+
+
+class Drift(Lever):
+    def reset_env(self, key, params):
+        return jnp.zeros(2), State(0.0)
+
+    def step_env(self, key, state, action, params):
+        return super().step_env(key, State(jnp.int32(state.time)), action, params)
+
+
+class Grows(Lever):
+    def reset_env(self, key, params):
+        return jnp.zeros(3), State(jnp.int32(0))
+
+
 class Open(Lever):
     def __init__(self, **others):
         super().__init__(others["pay"])
@@ -387,6 +460,33 @@ def test_arrays_of_parameters_keep_their_dtype_and_say_themselves_what_is_whole(
     for order, said in (([0.5, 1.0], "is a whole number in"), ([0, 300], "from -128 to 127")):
         with pytest.raises(ConfigError, match=said):
             environments.make(config.replace(env_params={"order": order}))
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"choices": 3}, ["how many actions own_worlds:Sizes has (2)", "set it in env_kwargs"]),
+        ({"size": 3}, ["what its observations are (float32 (2,))", "set it in env_kwargs"]),
+        ({"size": -1}, ["env_params can't be used by own_worlds:Sizes (", "change them"]),
+        ({"inner": 1}, ["env_params.inner is no number in own_worlds:Sizes: leave it out"]),
+        ({"key": 1}, ["env_params.key is no number in own_worlds:Sizes: leave it out"]),
+    ],
+)
+def test_parameters_that_a_network_is_made_of_and_what_is_no_number_are_refused(given, words):
+    """With three actions where there were two, one would never be tried."""
+    config = small(env="own_worlds:Sizes", env_kwargs={}, env_params=given)
+    with pytest.raises(ConfigError) as refusal:
+        jaxdqn.init(config, KEY)
+    assert all(word in str(refusal.value) for word in words)
+
+
+@pytest.mark.usefixtures("own")
+def test_structure_of_parameters_is_not_swept():
+    config = small(env="own_worlds:Sizes", env_kwargs={}, env_params={"size": np.array([2, 2])})
+    axes = jax.tree.map(lambda _: None, config).replace(env_params={"size": 0})
+    with pytest.raises(ConfigError, match=r"env_params.size is structure in own_worlds:Sizes"):
+        jax.vmap(jaxdqn.init, in_axes=(axes, None))(config, KEY)
 
 
 def test_a_class_that_is_defined_again_is_the_one_that_is_trained(monkeypatch):
@@ -505,6 +605,14 @@ def _data(x):
         ("own_worlds:Idle", ["no action to choose (Discrete(0))", "1 or more"]),
         ("own_worlds:Both", ["an action_space of type Tuple", "all combinations"]),
         ("own_worlds:Force", ["has continuous actions", "use another environment"]),
+        ("own_worlds:Dark", ["observations of float32 (0,)", "one at least"]),
+        ("own_worlds:Waves", ["observations of complex64 (2,)", "whole numbers or fractions"]),
+        ("own_worlds:Locks", ["observations of key<fry> ()", "networks read numbers"]),
+        ("own_worlds:Phase", ["a reward of complex64 () from step_env", "one real number"]),
+        ("own_worlds:Late", ["an episode ended by int32 () from is_truncated", "one bool"]),
+        ("own_worlds:Silent", ["gives info of type NoneType from step_env", "a dictionary"]),
+        ("own_worlds:Drift", ["state.time as float32 () from reset and int32 () from step_env"]),
+        ("own_worlds:Grows", ["observation as float32 (3,) from reset and float32 (2,) from"]),
         ("own_worlds:Old", ["returns 4 values from step_env", "whether the world ended"]),
         ("own_worlds:Typo", [f"'oops' is not defined at {line_of('# an error')}): mend it"]),
         ("own_worlds:Branch", [f" at {line_of('# traced')}): use jnp.where in place of if"]),

@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_same_bits, compiles_nothing, small
 
 import jaxdqn
-from jaxdqn import cli, maze
+from jaxdqn import cli, maze, statistics
 from jaxdqn.config import check, to_toml
 
 KEY = jax.random.key(3)
@@ -50,6 +50,20 @@ def test_exact_values_have_the_types_and_bits_they_are_said_to_have(other):
     expected = values()
     with other:
         assert_same_bits(values(), expected)
+
+
+def test_statistics_compute_where_whole_numbers_may_not_meet_fractions():
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0])
+
+    def found():
+        return (
+            statistics.improvement(KEY, x, y), statistics.difference(KEY, x, y, paired=True),
+            statistics.bootstrap_interval(KEY, x, statistics.iqm),
+        )  # fmt: skip
+
+    expected = found()
+    with jax.numpy_dtype_promotion("strict"):
+        assert_same_bits(found(), expected)
 
 
 def test_a_command_does_not_look_for_nans(capsys):

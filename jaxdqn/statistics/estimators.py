@@ -190,7 +190,8 @@ def _won(x: Array, y: Array) -> Array:
 
 
 def _win(x: Array, y: Array) -> Array:
-    return _where_measured(x, _where_measured(y, (x > y) + 0.5 * (x == y)))
+    won = jnp.where(x > y, 1.0, jnp.where(x == y, 0.5, 0.0))
+    return _where_measured(x, _where_measured(y, won))
 
 
 @jax.jit
