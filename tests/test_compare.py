@@ -339,8 +339,11 @@ def compared(tmp_path_factory):
 
 def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(compared):
     folder, rows, [stopped, of_stopped, ended, of_ended] = compared
-    assert stopped[0] == 130
-    assert stopped[2].endswith("\njaxdqn: interrupted; what was saved is kept.\n")
+    assert (stopped[0], stopped[2]) == (
+        130,
+        "interrupted: finishing this compilation or evaluation, then saving; once more stops "
+        "without saving …\njaxdqn: interrupted; what was saved is kept.\n",
+    )
     assert stopped[1].endswith(
         "\nstopped after 1 of 2 settings and a part of the next; go on with: the same command and "
         "--out both\n"
@@ -354,6 +357,7 @@ def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(compared):
     assert rows.count((False, False)) == 2, "each command begins with a pause after compiling"
     assert "out ('both') exists already and is not overwritten" in of_ended
     content = json.loads((folder / "both" / "comparison.json").read_text())["settings"]
+    assert content["double"]["by_seconds"]["until"] > 0, "its seconds are kept, too"
     for name in ("double", "single"):
         along = content[name]["by_seconds"]["along"]
         assert len(along) == evaluations
