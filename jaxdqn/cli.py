@@ -165,6 +165,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (wrong := misused(command, distributed, given, rest)) is not None:
         print(f"jaxdqn: {wrong}", file=sys.stderr)
         return 2
+    if (here := _working_directory()) is None:
+        gone = os.environ.get("PWD", "unknown")
+        said = f"the working directory ({gone}) isn't there any more: change to another one."
+        print(f"jaxdqn: {said}", file=sys.stderr)
+        return 1
+    # So that --env module:Class finds a module beside the configuration, as python -m would.
+    sys.path.append(here)
     if command in _READS_SETTINGS:
         rest = shipped.spelled_out(rest, runs=command == "compare")
     if not {"-h", "--help"} & set(rest):
@@ -191,14 +198,11 @@ def _settle_in(arguments: Sequence[str]) -> None:
     streams.outlive(tells=not {"-h", "--help"} & set(arguments))
 
 
-def _working_directory() -> str:
+def _working_directory() -> str | None:
     try:
         return os.getcwd()
     except FileNotFoundError:
-        raise ConfigError(
-            f"the working directory ({os.environ.get('PWD', 'unknown')}) isn't there any more: "
-            "change to another one."
-        ) from None
+        return None
 
 
 def run(
@@ -220,8 +224,6 @@ def run(
 
     heartbeat = 0
     try:
-        # So that --env module:Class finds a module beside the configuration, as python -m would.
-        sys.path.append(_working_directory())
         # The commands import gymnax, which starts JAX and so fixes how many devices it sees.
         cores = chosen.get("--cores")
         devices.use_cores(best_cores(command, rest) if cores is None else int(cores))

@@ -40,9 +40,8 @@ def as_path(value: Any, name: str) -> Path:
     try:
         os.lstat(value)
     except ValueError as error:
-        raise ConfigError(
-            f"{name} ({shown(value)}) can't be a path ({error}): change it."
-        ) from None
+        said = str(error).removeprefix("lstat: ")  # from Python 3.13 on
+        raise ConfigError(f"{name} ({shown(value)}) can't be a path ({said}): change it.") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise ConfigError(
