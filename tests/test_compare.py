@@ -407,6 +407,20 @@ def test_files_of_settings_are_not_taken_for_a_comparison_that_was_stopped(compa
     assert (folder / "double.toml").read_bytes() == before
 
 
+def test_what_is_under_way_of_other_settings_is_not_gone_on_with(tmp_path):
+    begun = tmp_path / "both" / "under_way"
+    for name in ("double", "other"):
+        (tmp_path / f"{name}.toml").write_text(to_toml(small(double=name == "double")))
+    (begun / "single").mkdir(parents=True)
+    (begun / "single" / "config.toml").write_text(to_toml(small(double=False)))
+    code, _, err = run_here(*LINE[:2], "other.toml", *LINE[3:], cwd=tmp_path)
+    assert (code, "out ('both') exists already and is not overwritten" in err) == (1, True)
+    (begun / "single").rename(begun / "double")
+    code, _, err = run_here(*LINE[:2], "other.toml", *LINE[3:], cwd=tmp_path)
+    assert code == 1
+    assert "out ('both') holds 'double' with other settings or seeds: choose another" in err
+
+
 def test_settings_are_trained_or_read_and_leave_a_table_and_a_figure(compared):
     tmp_path, _, [_, _, (_, out, _), _] = compared
     assert "3 seeds = 3 agents" in out

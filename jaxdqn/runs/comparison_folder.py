@@ -37,8 +37,9 @@ def opened(out: Path, plain: Collection[str]) -> Iterator[None]:
         ConfigError: something else is there, another process has it, or it can't be written to.
     """
     measures, parts = [out / f"{name}.npz" for name in plain], out / _UNDER_WAY
-    own = {TABLE, FIGURE, _UNDER_WAY}
-    own |= {f"{name}.{end}" for name in plain for end in ("npz", "toml")}
+    own = {TABLE, FIGURE, *(f"{name}.{end}" for name in plain for end in ("npz", "toml"))}
+    if parts.is_dir() and {part.name for part in parts.iterdir()} <= {*plain}:
+        own.add(_UNDER_WAY)
     # A folder with files of settings alone is where somebody keeps them.
     begun = any(path.exists() for path in (*measures, parts)) and place.is_unused(out, None, own)
     with place.alone(out) if begun else place.new(out):
