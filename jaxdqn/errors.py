@@ -61,7 +61,13 @@ def unknown(kind: str, name: Any, known: Iterable[str], where: str = "") -> Conf
     return ConfigError(f"{kind} {shown(name)} is not known{where}: {remedy}")
 
 
-def nearest(name: Any, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelt one is most like; None where it is like none."""
+def nearest(name: Any, known: Iterable[str], least: float = 0.5) -> str | None:
+    """Return the known name that a misspelt one is most like; None where it is like none.
+
+    Args:
+        name: as it was written.
+        known: what there is.
+        least: share of letters, as ``difflib`` counts them, from which they are alike.
+    """
     word = name if isinstance(name, str) else ""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=least)), None)

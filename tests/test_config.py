@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import jaxdqn
 from jaxdqn import Config, ConfigError, environment, settings, training
-from jaxdqn.commands import sweep, train
+from jaxdqn.commands import compare, sweep, train
 from jaxdqn.config import check, notes, parts, scaled, to_toml
 from jaxdqn.config.toml import from_toml
 from jaxdqn.language.config import LanguageConfig
@@ -476,6 +476,47 @@ def test_what_a_setting_is_called_elsewhere_is_told_by_its_name_here(tmp_path, n
         "key": lambda: jaxdqn.load_config(write(tmp_path, f"{name} = 1")),
     }.items():
         refuse(ask, f"{kind.strip()} {name!r} is not known", f": did you mean {ours}?")
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("height", "env_kwargs"),
+        ("observation", "env_kwargs"),
+        ("slip", "env_params"),
+        ("max_steps_in_episode", "env_params"),
+    ],
+)
+def test_who_sets_what_a_maze_takes_beside_its_table_is_told_where_it_belongs(
+    tmp_path, name, table
+):
+    path, option = str(write(tmp_path, "")), f"--{name.replace('_', '-')}"
+    for parse, line in ((train.parse, [path]), (sweep.parse, [path]), (compare.parse, [path] * 2)):
+        refuse(
+            lambda parse=parse, line=line: parse([*line, option, "1"]),
+            f"option {name!r} is not known: write --{table}.{name}.",
+        )
+    remedy = f"write {table}={{{name!r}: ...}}, in TOML {name} under [{table}]."
+    for kind, ask in {
+        f"setting {name!r}": lambda: Config(**{name: 1}),
+        f"setting '{table}.{name}'": lambda: Config(**{f"{table}.{name}": 1}),
+        f"field '{table}.{name}'": lambda: jaxdqn.sweep(small(), **{f"{table}.{name}": [1]}),
+        f"key {name!r}": lambda: jaxdqn.load_config(write(tmp_path, f"{name} = 1")),
+    }.items():
+        refuse(ask, f"{kind} is not known", remedy)
+
+
+def test_who_sets_what_another_environment_takes_is_told_of_the_tables(tmp_path):
+    said = "What the environment takes goes into env_kwargs or env_params."
+    refuse(lambda: Config(env="CartPole-v1", zzz=1), "'zzz' is not known: use one of", f" {said}")
+    refuse(lambda: Config(gravity=9.8), f"'gravity' is not known: did you mean 'capacity'? {said}")
+    with pytest.raises(ConfigError, match=r"did you mean 'discount'\?$"):
+        Config(discout=0.9)
+    refuse(
+        lambda: load_language(write(tmp_path, "zzz = 3")),
+        ". What the environment takes goes into env_kwargs.",
+    )
+    refuse(lambda: load_language(write(tmp_path, "height = 3")), "write env_kwargs={'height': ...}")
 
 
 def test_names_elsewhere_are_of_settings_that_there_are():

@@ -76,6 +76,8 @@ def check_names(
 ) -> None:
     """Refuse, with a ``ConfigError`` that says ours, what an option is called elsewhere.
 
+    Likewise what mazes know in a table of theirs.
+
     Args:
         arguments: of the command line.
         options: dataclass of the command's own.
@@ -84,8 +86,8 @@ def check_names(
     settings = parts.every_word() if settings is None else settings
     known = {*settings, *(field.name for field in dataclasses.fields(options))}
     for name, _ in typed(arguments):
-        if name in elsewhere.NAMES and name not in known:
-            raise elsewhere.unknown_setting("option", name, known)
+        if name not in known and (name in elsewhere.NAMES or parts.table_of(name) in known):
+            raise parts.unknown_word("option", name, known)
 
 
 def typed(arguments: list[str]) -> list[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """The parts that a configuration chooses, and who owns which word."""
 
 import dataclasses
+import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flax import struct
@@ -23,9 +24,8 @@ from jaxdqn.networks.residual import ResidualSettings
 from jaxdqn.networks.transformer import TransformerSettings
 from jaxdqn.replay.prioritised import PrioritisedSettings
 from jaxdqn.replay.ring import UniformSettings
-from jaxdqn.settings import MethodSettings, NetworkSettings, RunSettings, Word
+from jaxdqn.settings import MethodSettings, NetworkSettings, RunSettings, Word, elsewhere
 from jaxdqn.settings.dqn import DQNSettings
-from jaxdqn.settings.elsewhere import unknown_setting
 from jaxdqn.settings.r2d2 import R2D2Settings
 from jaxdqn.settings.rollout import PPOSettings, PQNSettings
 
@@ -258,4 +258,34 @@ def check_word(
                 f"{name} ({shown(value)}) belongs to {word} {' or '.join(map(repr, owners))}, and "
                 f"{word} is {chosen[word]!r}{where}: set {word} = {owners[0]!r} or leave it out."
             )
-    raise unknown_setting(kind, name, every_word(), where)
+    raise unknown_word(kind, name, every_word(), where)
+
+
+def unknown_word(kind: str, name: str, known: Collection[str], where: str = "") -> ConfigError:
+    """Return the error for a word that isn't one; of mazes' own it says where they belong.
+
+    Args:
+        kind: what the message calls the word.
+        name: the word.
+        known: what there is.
+        where: it stands, after a blank.
+    """
+    before, _, entry = name.rpartition(".")
+    table = before or table_of(entry)
+    if table not in elsewhere.TABLES or table not in known:
+        return elsewhere.unknown_setting(kind, name, known, where)
+    remedy = f"{table}={{{entry!r}: ...}}, in TOML {entry} under [{table}]"
+    return ConfigError(
+        f"{kind} {name!r} is not known{where}: write "
+        f"{f'--{table}.{entry}' if kind == 'option' else remedy}."
+    )
+
+
+def table_of(word: str) -> str | None:
+    """Return the table in which something of mazes is set, None where mazes know no such word."""
+    # Here alone, since gymnax comes with them, and JAX's devices are counted then.
+    from jaxdqn.maze.env import Maze, MazeParams
+
+    own = (inspect.signature(Maze).parameters, MazeParams.__dataclass_fields__)
+    found = (table for table, words in zip(elsewhere.TABLES, own, strict=True) if word in words)
+    return next(found, None)

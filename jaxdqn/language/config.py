@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxdqn import settings
 from jaxdqn.config.config import frozen
+from jaxdqn.config.parts import unknown_word
 from jaxdqn.config.toml import as_value, dump, parse, read
 from jaxdqn.config.values import check_words
 from jaxdqn.errors import ConfigError, brief, shown
@@ -18,7 +19,6 @@ from jaxdqn.maze.check import LONGEST, whole
 from jaxdqn.networks import pretrained
 from jaxdqn.networks.transformer import LanguageModel, Trunk, TrunkSettings
 from jaxdqn.settings import Float, Int, leaf, static
-from jaxdqn.settings.elsewhere import unknown_setting
 
 UNREAD = ("start", "goal", "observation", "view_size")
 """Arguments of a maze's constructor that are of agents: texts are about the mazes alone."""
@@ -269,7 +269,7 @@ def from_toml(content: str, source: str, **overrides: Any) -> LanguageConfig:
              **overrides}  # fmt: skip
     for name in given:
         if name not in words:
-            raise unknown_setting("key", name, words, f" in {source}")
+            raise unknown_word("key", name, words, f" in {source}")
     config = LanguageConfig(
         **{name: as_value(name, words[name], value) for name, value in given.items()}
     )

@@ -96,7 +96,8 @@ class Maze(environment.Environment):
             loops: probability that a dead end is opened, for ``"braid"``.
             room_size: largest side of a room, for ``"rooms"``.
             layout: the maze as text, with generator ``"layout"``; gives height and width.
-            difficulty: fewest and most moves from corner to corner on the shortest path.
+            difficulty: fewest and most moves on the shortest path from corner to corner, or from S
+                to G of a layout.
             num_levels: levels to train on (L).
             num_held_out: further levels, for evaluation only; none is among the former.
             level_seed: seed of the bank.

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable
 
-from jaxdqn.errors import ConfigError, unknown
+from jaxdqn.errors import ConfigError, nearest, unknown
+
+SURE = 0.75
+"""Share of letters from which it is hardly anything else that was meant."""
+TABLES = ("env_kwargs", "env_params")
+"""Settings that hold what an environment takes."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "lr": ("learning_rate",),
@@ -63,4 +68,8 @@ def unknown_setting(kind: str, name: str, known: Iterable[str], where: str = "")
             "command (--seeds and --first_seed; of a language model --seed), or in Python as the "
             "key, jax.random.key(0)."
         )
-    return unknown(kind, name, known, where)
+    tables = " or ".join(table for table in TABLES if table in known)
+    said = unknown(kind, name, known, where)
+    if not tables or nearest(name, known, SURE) is not None:
+        return said
+    return ConfigError(f"{said} What the environment takes goes into {tables}.")
