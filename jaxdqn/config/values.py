@@ -25,6 +25,17 @@ def check_words(part: Any) -> None:
         _check_word(known, vars(part)[name])
 
 
+def check_structure(part: Any) -> None:
+    """Check those alone that programs are compiled for, of which counts are made.
+
+    Raises:
+        ConfigError: at the first that can't be honoured.
+    """
+    for name, known in settings.words(part.__class__).items():
+        if not known.is_number:
+            _check_word(known, vars(part)[name])
+
+
 def _check_word(word: Word, value: Any) -> None:
     if word.is_table:
         _check_table(word, value)
