@@ -56,6 +56,17 @@ def test_the_exported_policy_gives_values_or_log_probabilities_of_the_network(tm
         np.testing.assert_allclose(jnp.exp(policy.call(obs)).sum(axis=1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.parametrize("other", [jax.enable_x64(True), jax.numpy_dtype_promotion("strict")])
+def test_a_policy_is_of_32_bits_whatever_jax_computes_in_elsewhere(tmp_path, other):
+    pytest.importorskip("flatbuffers")
+    config = small(head="implicit_quantile")
+    params, _ = trained(config)
+    with other:
+        export_policy(tmp_path / "policy.jax", config, params)
+    policy = jax.export.deserialize(bytearray((tmp_path / "policy.jax").read_bytes()))
+    assert "f64" not in policy.mlir_module()
+
+
 def test_the_example_of_the_readme_needs_nothing_of_this_package(tmp_path):
     pytest.importorskip("flatbuffers")
     (example,) = re.findall(

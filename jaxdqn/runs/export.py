@@ -14,6 +14,7 @@ from jaxdqn.config import Config, check, check_single
 from jaxdqn.errors import ConfigError, reason_of
 from jaxdqn.evaluation import NETWORK
 from jaxdqn.method import Method
+from jaxdqn.precision import in_usual_numbers
 from jaxdqn.runs import files, place
 from jaxdqn.training import outline
 from jaxdqn.types import Array, Params
@@ -22,6 +23,7 @@ from jaxdqn.types import Array, Params
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
+@in_usual_numbers
 def export_policy(path: str | Path, config: Config, params: Params) -> int:
     """Write a policy as a function of observations, ``[B, ...] -> float32 [B, A]``.
 
