@@ -10,7 +10,7 @@ from flax.core import freeze
 
 from jaxdqn import settings
 from jaxdqn.config import parts
-from jaxdqn.config.values import check_structure
+from jaxdqn.config.values import check_words
 from jaxdqn.errors import ConfigError, unknown
 from jaxdqn.settings import Schedule, Word
 
@@ -99,7 +99,7 @@ class Config:
         """
         run, method = self.part(parts.RUN), self.part("method")
         for part in (run, method):
-            check_structure(part)
+            check_words(part, numbers=False)
         return method.schedule(run)
 
     def __getattr__(self, name: str) -> Any:

@@ -15,24 +15,18 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 """Least size of a number of 32 bits at full precision."""
 
 
-def check_words(part: Any) -> None:
+def check_words(part: Any, numbers: bool = True) -> None:
     """Check every word of one part by itself.
 
-    Raises:
-        ConfigError: at the first that can't be honoured.
-    """
-    for name, known in settings.words(part.__class__).items():
-        _check_word(known, vars(part)[name])
-
-
-def check_structure(part: Any) -> None:
-    """Check those alone that programs are compiled for, of which counts are made.
+    Args:
+        part: the part.
+        numbers: whether those are looked at that no program is compiled for, too.
 
     Raises:
         ConfigError: at the first that can't be honoured.
     """
     for name, known in settings.words(part.__class__).items():
-        if not known.is_number:
+        if numbers or not known.is_number:
             _check_word(known, vars(part)[name])
 
 

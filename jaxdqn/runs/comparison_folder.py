@@ -1,4 +1,4 @@
-"""A comparison's folder: each setting as soon as it is there, found again after any stop."""
+"""A comparison's folder: each setting, and what is under way of one, found again after any stop."""
 
 import contextlib
 import json
